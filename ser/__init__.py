@@ -1,0 +1,3 @@
+"""Experiment-tracked speech emotion recognition: Hydra configs, scikit-learn models, MLflow runs."""
+
+__version__ = "0.1.0"

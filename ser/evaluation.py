@@ -1,0 +1,171 @@
+"""Fitting on folds, and predictions -> numbers. Nothing is drawn or logged here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn import metrics
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from ser.pipeline import fit
+from ser.splits import Fold
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fit and its predictions.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Fitted on the fold's training clips.
+    test : (n_test,) int
+        Positions of the held-out clips.
+    proba : (n_test, n_classes) float
+        Columns as `pipeline.classes_`.
+    predicted : (n_test,)
+    fit_seconds, predict_seconds : float
+        Wall time; predict is for all held-out clips together.
+    """
+
+    pipeline: Pipeline
+    test: np.ndarray
+    proba: np.ndarray
+    predicted: np.ndarray
+    fit_seconds: float
+    predict_seconds: float
+
+
+def evaluate_folds(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    folds: Sequence[Fold],
+    *,
+    n_jobs: int = -1,
+    advance: Callable[[], object] = lambda: None,
+) -> list[FoldResult]:
+    """Fit a clone of the pipeline on each fold's training clips and predict its held-out ones.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features)
+    y : (n_clips,)
+    groups : (n_clips,) or None
+        Actor of each clip under a grouped split.
+    folds : sequence of Fold
+    n_jobs : int
+        joblib workers. BLAS gets one thread in each, so that they do not fight.
+    advance : callable
+        Called once for every finished fold.
+    """
+    results = []
+    jobs = (delayed(_evaluate)(pipeline, X, y, groups, fold) for fold in folds)
+    for result in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        results.append(result)
+        advance()
+    return results
+
+
+def scores(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[str]
+) -> dict[str, float]:
+    """Accuracy, UAR, macro precision, recall and F1, and log loss.
+
+    Parameters
+    ----------
+    y_true, y_pred : (n_clips,)
+    proba : (n_clips, n_labels) or None
+        Columns as `labels`, which must be sorted; without it there is no log loss.
+    labels : sequence of str
+        Every emotion the model knows. An emotion without a clip in `y_true` is left out of the
+        macro averages, as its recall is not defined.
+
+    Returns
+    -------
+    dict
+        `accuracy`, `uar` (mean of the recalls, chance is 1 / n_labels), `precision_macro`,
+        `recall_macro` (the same as UAR), `f1_macro`, all in [0, 1], and `log_loss` in nats.
+    """
+    present = np.unique(y_true)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        y_true, y_pred, labels=present, average="macro", zero_division=0
+    )
+    numbers = {
+        "accuracy": metrics.accuracy_score(y_true, y_pred),
+        "uar": recall,
+        "precision_macro": precision,
+        "recall_macro": recall,
+        "f1_macro": f1,
+    }
+    if proba is not None:
+        numbers["log_loss"] = metrics.log_loss(y_true, proba, labels=list(labels))
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def per_class(y_true: np.ndarray, y_pred: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
+    """Precision, recall, F1 (each in [0, 1]) and support (clips) of every emotion.
+
+    Returns
+    -------
+    (n_labels, 5) DataFrame
+        Columns emotion, precision, recall, f1, support.
+    """
+    columns = metrics.precision_recall_fscore_support(
+        y_true, y_pred, labels=list(labels), zero_division=0
+    )
+    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)))
+    table.insert(0, "emotion", list(labels))
+    return table
+
+
+def predictions_table(
+    clips: pd.DataFrame, result: FoldResult, *, part: str, fold: int
+) -> pd.DataFrame:
+    """Predictions for the held-out clips of a fold, with what is known of each clip.
+
+    Parameters
+    ----------
+    clips : (n_clips, ...) DataFrame
+        The table that `result.test` counts in.
+    part : {"cv", "test"}
+    fold : int
+
+    Returns
+    -------
+    (n_test, ...) DataFrame
+        part, fold, clip (file name), the clip table's labels, true, predicted, and one column
+        `p_EMOTION` for each emotion's probability.
+    """
+    rows = clips.iloc[result.test]
+    known = [c for c in ("actor", "gender", "intensity", "statement", "repetition") if c in rows]
+    table = rows[known].reset_index(drop=True)
+    table.insert(0, "clip", [path.rsplit("/", 1)[-1] for path in rows["path"]])
+    table.insert(0, "fold", fold)
+    table.insert(0, "part", part)
+    table["true"] = rows["emotion"].to_numpy(dtype=str)
+    table["predicted"] = result.predicted
+    for column, emotion in enumerate(result.pipeline.classes_):
+        table[f"p_{emotion}"] = result.proba[:, column]
+    return table
+
+
+def _evaluate(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None, fold: Fold
+) -> FoldResult:
+    some = None if groups is None else groups[fold.train]
+    with threadpool_limits(1):
+        start = time.perf_counter()
+        fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
+        fitted_at = time.perf_counter()
+        proba = fitted.predict_proba(X[fold.test])
+        predicted = fitted.predict(X[fold.test])
+        end = time.perf_counter()
+    return FoldResult(fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at)

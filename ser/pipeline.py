@@ -1,0 +1,57 @@
+"""Config steps -> one scikit-learn Pipeline: everything that learns, in the order that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+
+from ser.calibration import TemperatureScaling
+
+
+def build_pipeline(
+    steps: Mapping[str, BaseEstimator | None], *, seed: int, probabilities: bool = True
+) -> Pipeline:
+    """Pipeline of the named steps, the last of which is the classifier.
+
+    Parameters
+    ----------
+    steps : mapping of str to estimator
+        In order; a step of None is left out.
+    seed : int
+        For the calibration's folds.
+    probabilities : bool
+        Give a classifier that has only decision values a `TemperatureScaling`, under the name
+        ``classifier``. It changes no prediction, so what looks at accuracy alone can do without.
+    """
+    named = [(name, step) for name, step in steps.items() if step is not None]
+    name, classifier = named[-1]
+    if probabilities and not hasattr(classifier, "predict_proba"):
+        classifier = TemperatureScaling(classifier, random_state=seed)
+    return Pipeline([*named[:-1], (name, classifier)])
+
+
+def fit(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, *, groups: np.ndarray | None = None
+) -> Pipeline:
+    """A fitted clone of the pipeline; a step that asks for `groups` gets them.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features)
+    y : (n_clips,)
+    groups : (n_clips,) or None
+        Actor of each clip, under a grouped split.
+    """
+    name, classifier = pipeline.steps[-1]
+    wants_groups = groups is not None and isinstance(classifier, TemperatureScaling)
+    extra = {f"{name}__groups": groups} if wants_groups else {}
+    return clone(pipeline).fit(X, y, **extra)
+
+
+def classifier_of(pipeline: Pipeline) -> BaseEstimator:
+    """The fitted classifier itself, without its calibration."""
+    classifier = pipeline.steps[-1][1]
+    return classifier.estimator_ if isinstance(classifier, TemperatureScaling) else classifier
