@@ -1,3 +1,3 @@
-"""Experiment-tracked speech emotion recognition: Hydra configs, scikit-learn models, MLflow runs."""
+"""Experiment-tracked speech emotion recognition with Hydra, scikit-learn and MLflow."""
 
 __version__ = "0.1.0"

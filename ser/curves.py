@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,7 @@ def _fit_and_score(
     if len(np.unique(y[train])) < 2:  # no classifier can be fitted on one emotion
         return len(train), np.nan, np.nan
     some = None if groups is None else groups[train]
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the same fits on all clips say theirs in the run
         fitted = fit(pipeline, X[train], y[train], groups=some)
         return len(train), fitted.score(X[train], y[train]), fitted.score(X[test], y[test])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,11 +28,13 @@ class FoldResult:
         Fitted on the fold's training clips.
     test : (n_test,) int
         Positions of the held-out clips.
-    proba : (n_test, n_classes) float
-        Columns as `pipeline.classes_`.
+    proba : (n_test, n_labels) float
+        One column for each emotion of the whole table, sorted; 0 for one that did not train.
     predicted : (n_test,)
     fit_seconds, predict_seconds : float
         Wall time; predict is for all held-out clips together.
+    warnings : tuple of str
+        What the fit warned of, each once.
     """
 
     pipeline: Pipeline
@@ -40,6 +43,7 @@ class FoldResult:
     predicted: np.ndarray
     fit_seconds: float
     predict_seconds: float
+    warnings: tuple[str, ...]
 
 
 def evaluate_folds(
@@ -126,8 +130,37 @@ def per_class(y_true: np.ndarray, y_pred: np.ndarray, labels: Sequence[str]) -> 
     return table
 
 
+def roc(
+    y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, float]], float]:
+    """ROC curve of each emotion against the rest, and the mean of the areas under them.
+
+    Parameters
+    ----------
+    y_true : (n_clips,)
+    proba : (n_clips, n_labels)
+    labels : sequence of str
+
+    Returns
+    -------
+    curves : dict
+        Emotion -> (false positive rate, true positive rate, area); without the emotions that all
+        or none of the clips have, as theirs is not defined.
+    macro_auc : float
+        NaN where no emotion has a curve.
+    """
+    curves = {}
+    for column, emotion in enumerate(labels):
+        is_emotion = y_true == emotion
+        if 0 < is_emotion.sum() < len(y_true):
+            fpr, tpr, _ = metrics.roc_curve(is_emotion, proba[:, column])
+            curves[emotion] = (fpr, tpr, float(metrics.auc(fpr, tpr)))
+    areas = [area for _, _, area in curves.values()]
+    return curves, float(np.mean(areas)) if areas else float("nan")
+
+
 def predictions_table(
-    clips: pd.DataFrame, result: FoldResult, *, part: str, fold: int
+    clips: pd.DataFrame, result: FoldResult, labels: Sequence[str], *, part: str, fold: int
 ) -> pd.DataFrame:
     """Predictions for the held-out clips of a fold, with what is known of each clip.
 
@@ -135,6 +168,8 @@ def predictions_table(
     ----------
     clips : (n_clips, ...) DataFrame
         The table that `result.test` counts in.
+    labels : sequence of str
+        Emotions, as the columns of `result.proba`.
     part : {"cv", "test"}
     fold : int
 
@@ -152,7 +187,7 @@ def predictions_table(
     table.insert(0, "part", part)
     table["true"] = rows["emotion"].to_numpy(dtype=str)
     table["predicted"] = result.predicted
-    for column, emotion in enumerate(result.pipeline.classes_):
+    for column, emotion in enumerate(labels):
         table[f"p_{emotion}"] = result.proba[:, column]
     return table
 
@@ -161,11 +196,17 @@ def _evaluate(
     pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None, fold: Fold
 ) -> FoldResult:
     some = None if groups is None else groups[fold.train]
-    with threadpool_limits(1):
+    labels = np.unique(y)
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         start = time.perf_counter()
         fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
         fitted_at = time.perf_counter()
-        proba = fitted.predict_proba(X[fold.test])
+        proba = np.zeros((len(fold.test), len(labels)))
+        proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(X[fold.test])
         predicted = fitted.predict(X[fold.test])
         end = time.perf_counter()
-    return FoldResult(fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at)
+    messages = tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
+    return FoldResult(
+        fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at, messages
+    )

@@ -11,26 +11,30 @@ from sklearn.pipeline import Pipeline
 from ser.calibration import TemperatureScaling
 
 
-def build_pipeline(
-    steps: Mapping[str, BaseEstimator | None], *, seed: int, probabilities: bool = True
-) -> Pipeline:
+def build_pipeline(steps: Mapping[str, BaseEstimator | None], *, seed: int) -> Pipeline:
     """Pipeline of the named steps, the last of which is the classifier.
 
     Parameters
     ----------
     steps : mapping of str to estimator
         In order; a step of None is left out.
+        A classifier that has only decision values gets a `TemperatureScaling` around it.
     seed : int
         For the calibration's folds.
-    probabilities : bool
-        Give a classifier that has only decision values a `TemperatureScaling`, under the name
-        ``classifier``. It changes no prediction, so what looks at accuracy alone can do without.
     """
     named = [(name, step) for name, step in steps.items() if step is not None]
     name, classifier = named[-1]
-    if probabilities and not hasattr(classifier, "predict_proba"):
+    if not hasattr(classifier, "predict_proba"):
         classifier = TemperatureScaling(classifier, random_state=seed)
     return Pipeline([*named[:-1], (name, classifier)])
+
+
+def without_probabilities(pipeline: Pipeline) -> Pipeline:
+    """The pipeline without its calibration: it changes no prediction, so accuracy is the same."""
+    name, classifier = pipeline.steps[-1]
+    if not isinstance(classifier, TemperatureScaling):
+        return pipeline
+    return Pipeline([*pipeline.steps[:-1], (name, classifier.estimator)])
 
 
 def fit(

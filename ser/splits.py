@@ -65,7 +65,9 @@ def random(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
     """
     _check_test_size(test_size)
     try:
-        train, test = train_test_split(np.arange(len(clips)), test_size=test_size, random_state=seed)
+        train, test = train_test_split(
+            np.arange(len(clips)), test_size=test_size, random_state=seed
+        )
     except ValueError as error:
         raise SerError(f"{len(clips)} clips cannot be split by test_size={test_size}.") from error
     return Split(Fold(train, test), grouped=False)
@@ -105,7 +107,7 @@ def speaker(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
 
 
 def cross_validation_folds(
-    y: np.ndarray, groups: np.ndarray, *, n_splits: int, grouped: bool, seed: int
+    y: np.ndarray, groups: np.ndarray, *, n_splits: int, grouped: bool, seed: int | None
 ) -> list[Fold]:
     """Stratified folds of the training part, with whole actors where the split is grouped.
 
@@ -132,8 +134,8 @@ def cross_validation_folds(
         raise SerError(f"cv.n_splits={n_splits}: cross-validation needs at least 2 folds.")
     if grouped and n_splits > n_actors:
         raise SerError(
-            f"cv.n_splits={n_splits}, but the training part has {n_actors} actors, and each belongs "
-            f"to one fold: give cv.n_splits={n_actors} or less."
+            f"cv.n_splits={n_splits}, but the training part has {n_actors} actors, and each "
+            f"belongs to one fold: give cv.n_splits={n_actors} or less."
         )
     if counts.min() < n_splits:
         raise SerError(
@@ -142,7 +144,8 @@ def cross_validation_folds(
         )
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
     folds = kind(n_splits=n_splits, shuffle=True, random_state=seed)
-    return [Fold(train, test) for train, test in folds.split(np.zeros(len(y)), y, groups)]
+    positions = folds.split(np.zeros(len(y)), y, groups if grouped else None)
+    return [Fold(train, test) for train, test in positions]
 
 
 def _check_test_size(test_size: float) -> None:

@@ -122,7 +122,9 @@ def extract(
                 if clip.vector is not None:
                     done[clip.content] = clip.vector
                     n_extracted += 1
-        done |= _vectors(connection, extractor, {known[p] for p in missing if p in known} - set(done))
+        done |= _vectors(
+            connection, extractor, {known[p] for p in missing if p in known} - set(done)
+        )
     names = feature_set.names
     X = np.full((len(paths), len(names)), np.nan, dtype=np.float32)
     for row, path in enumerate(paths):
@@ -154,14 +156,16 @@ def _run(
     """Extract batches in parallel; yield each as soon as it is there."""
     if not paths:
         return
-    from joblib import Parallel, delayed  # noqa: PLC0415  not needed when all is there
-    from tqdm import tqdm  # noqa: PLC0415
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
 
     batches = [paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS)]
     results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
         delayed(_extract_batch)(batch, feature_set, store, extractor) for batch in batches
     )
-    with tqdm(total=len(paths), desc="Extracting", unit="clip", disable=not progress) as bar:
+    with tqdm(
+        total=len(paths), desc="Extracting", unit="clip", disable=None if progress else True
+    ) as bar:
         for batch in results:
             yield batch
             bar.update(len(batch))
@@ -171,7 +175,7 @@ def _extract_batch(
     paths: list[str], feature_set: FeatureSet, store: Path, extractor: int
 ) -> list[_Clip]:
     """In a worker: read each file once, for its hash and for its samples."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits
 
     # One process per core is already all there is; BLAS threads would fight it.
     with threadpool_limits(1), closing(_connect(store)) as connection:

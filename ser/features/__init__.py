@@ -25,12 +25,15 @@ class FeatureSet(Protocol):
     version: ClassVar[int]
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def names(self) -> tuple[str, ...]:
+        """Column names."""
 
     @property
-    def min_samples(self) -> int: ...
+    def min_samples(self) -> int:
+        """Samples that one analysis frame needs."""
 
-    def __call__(self, y: np.ndarray, sr: int) -> np.ndarray: ...
+    def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
+        """Vector of one clip."""
 
 
 def settings(feature_set: FeatureSet) -> dict[str, object]:

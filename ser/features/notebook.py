@@ -10,6 +10,8 @@ import numpy as np
 from ser.errors import SerError
 from ser.features import spectrum
 
+PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotebookFeatures:
@@ -54,7 +56,6 @@ class NotebookFeatures:
     hop_length: int = 512
 
     version: ClassVar[int] = 1
-    pitch_classes: ClassVar[tuple[str, ...]] = tuple("c c# d d# e f f# g g# a a# b".split())
 
     def __post_init__(self) -> None:
         bounds = {"n_mels": (0, 1024), "n_mfcc": (0, 128), "n_fft": (16, 1 << 20)}
@@ -71,7 +72,7 @@ class NotebookFeatures:
     @property
     def names(self) -> tuple[str, ...]:
         """Column names, in the order of the vector."""
-        chroma = tuple(f"chroma_{c}" for c in self.pitch_classes) if self.chroma else ()
+        chroma = tuple(f"chroma_{c}" for c in PITCH_CLASSES) if self.chroma else ()
         mel = tuple(f"mel_{i:03d}" for i in range(self.n_mels))
         mfcc = tuple(f"mfcc_{i:02d}" for i in range(self.n_mfcc))
         return chroma + mel + mfcc

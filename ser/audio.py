@@ -1,0 +1,189 @@
+"""One audio file -> (y, sr), validated: the only reader of audio.
+
+libsndfile opens much that holds no usable sound: it shortens a cut WAV without a word, believes
+the length an MP3 header claims, and returns zero samples, silence and NaN as they come. A clip
+like that would spoil a result in silence, so each of these is an `AudioError` here that says which
+file and why.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from ser.errors import SerError
+
+BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
+MAX_SAMPLES = (
+    2**28
+)  # of one clip, 1 GiB of float32 and 93 min at 48 kHz; compressed bombs stop here
+
+# Container -> byte order and name of the chunk with the samples.
+_CHUNKED = {
+    b"RIFF": ("<", b"data"),
+    b"RF64": ("<", b"data"),
+    b"RIFX": (">", b"data"),
+    b"FORM": (">", b"SSND"),
+}
+_NO_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: the header does not tell
+
+
+class AudioError(SerError):
+    """A file that cannot be used as a clip.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    cause : str
+        What is wrong with it.
+    """
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(path, cause)  # both in args, so that it survives pickling by joblib
+        self.path = path
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"Cannot use {self.path}: {self.cause}."
+
+
+def read_audio(
+    source: str | Path | bytes, *, name: str | None = None, min_samples: int = 2048
+) -> tuple[np.ndarray, int]:
+    """Samples of a WAV, FLAC, OGG, MP3 or AIFF file, mixed to mono by the mean over channels.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        The file, or what it holds.
+    name : str, optional
+        What errors call the file; by default its path.
+    min_samples : int
+        Fewest samples that make a clip.
+
+    Returns
+    -------
+    y : (n_samples,) float32
+        Samples, nominally in [-1, 1]; float files may go beyond, and are left so.
+    sr : int
+        Sampling rate in Hz, as in the file.
+
+    Raises
+    ------
+    AudioError
+        The file is missing, unreadable, not audio, cut short, corrupt, empty, too short, too
+        long (`MAX_SAMPLES`), silent, or holds NaN or infinite samples.
+    """
+    is_data = isinstance(source, bytes)
+    name = name or ("<bytes>" if is_data else str(source))
+    data = source if is_data else _file_bytes(Path(source), name)
+    if not data:
+        raise AudioError(name, "the file is empty (0 bytes)")
+    y, sr = _decode(data, name)
+    if cut := _cut_chunk(data):
+        raise AudioError(name, cut)
+    if y.size == 0:
+        raise AudioError(name, "it holds no samples")
+    if y.size < min_samples:
+        raise AudioError(name, f"{y.size} samples are too few, at least {min_samples} are needed")
+    lowest, highest = float(y.min()), float(y.max())  # NaN goes through min and max
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        raise AudioError(name, "it holds NaN or infinite samples")
+    if lowest == highest == 0:
+        raise AudioError(name, "it is silent: all samples are zero (mixed to mono)")
+    return y, sr
+
+
+def probe(path: str | Path) -> tuple[float, int]:
+    """Duration in seconds and sampling rate in Hz, as the header tells them.
+
+    Nothing is decoded, and nothing raised: `(nan, 0)` where the header cannot be read (`read_audio`
+    says why), and a duration of NaN where it gives no length.
+    """
+    try:
+        with sf.SoundFile(path) as file:
+            duration = math.nan if file.frames == _NO_LENGTH else file.frames / file.samplerate
+            return duration, file.samplerate
+    except (sf.SoundFileError, OSError, ValueError):
+        return math.nan, 0
+
+
+def _file_bytes(path: Path, name: str) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # a pipe or device could be read for ever
+            raise AudioError(name, f"it is {'a folder' if path.is_dir() else 'not a file'}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise AudioError(name, "there is no such file") from None
+    except (OSError, ValueError, MemoryError) as error:
+        raise AudioError(name, f"it cannot be read ({error})") from None
+
+
+def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
+    """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
+    try:
+        file = sf.SoundFile(io.BytesIO(data))
+    except (sf.LibsndfileError, ValueError) as error:
+        raise AudioError(name, f"it is not readable as audio ({_reason(error)})") from None
+    with file:
+        try:
+            mono = _mono_blocks(file, name)
+        except (sf.LibsndfileError, ValueError, MemoryError) as error:
+            cause = f"it is corrupt, cut short or without a length ({_reason(error)})"
+            raise AudioError(name, cause) from None
+        y = mono[0] if len(mono) == 1 else np.concatenate(mono)
+        if y.size < file.frames:
+            cause = f"its header claims {file.frames} samples and the file holds {y.size}"
+            raise AudioError(name, cause)
+        return y, file.samplerate
+
+
+def _mono_blocks(file: sf.SoundFile, name: str) -> list[np.ndarray]:
+    block_frames = max(BLOCK_SAMPLES // file.channels, 1)
+    blocks: list[np.ndarray] = []
+    n_samples, more = 0, True
+    while more:
+        block = file.read(block_frames, dtype="float32", always_2d=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # inf and NaN are looked for later
+            blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
+        n_samples += len(block)
+        more = len(block) == block_frames
+        if n_samples > MAX_SAMPLES:
+            raise AudioError(name, f"it is longer than {MAX_SAMPLES} samples: cut it into clips")
+    return blocks
+
+
+def _cut_chunk(data: bytes) -> str | None:
+    """Why the chunk of samples is not what its header says; None where it is, or has no chunks.
+
+    libsndfile takes what is there of a cut chunk. A recorder or encoder that was killed, or that
+    wrote into a pipe, leaves the size 0 or 0xFFFFFFFF: nobody knows then what is missing.
+    See "Multimedia Programming Interface and Data Specifications 1.0" (RIFF), EBU Tech 3306 (RF64)
+    and "Audio Interchange File Format 1.3" (AIFF).
+    """
+    order, wanted = _CHUNKED.get(data[:4], ("", b""))
+    start, long_size = 12, None
+    while wanted and start + 8 <= len(data):
+        kind, size = struct.unpack_from(f"{order}4sI", data, start)
+        held = len(data) - start - 8
+        if kind == b"ds64" and held >= 16:  # RF64 keeps the 64-bit size of its data chunk here
+            long_size = struct.unpack_from("<8xQ", data, start + 8)[0]
+        if kind == wanted:
+            if size == 0xFFFFFFFF and long_size is not None:
+                size = long_size
+            if size > held or (size == 0 and held):
+                return f"its header claims {size} bytes of samples and the file holds {held}"
+            return None
+        start += 8 + size + size % 2  # chunks start at even bytes
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """Libsndfile's own words, without the address of the buffer it read from."""
+    return str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__

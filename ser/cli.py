@@ -1,0 +1,53 @@
+"""What the entry points share: where the configs are, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+import ser
+from ser.errors import SerError
+
+_PACKAGE = Path(ser.__file__).resolve().parent
+_IN_CHECKOUT = (_PACKAGE.parent / "conf").is_dir()
+
+# A wheel carries conf/ inside the package; a checkout has it beside the package.
+CONF = _PACKAGE.parent / "conf" if _IN_CHECKOUT else _PACKAGE / "conf"
+# Where data/ and mlruns/ lie unless told otherwise: in the checkout, or in the working folder.
+PROJECT = _PACKAGE.parent if _IN_CHECKOUT else Path.cwd()
+
+
+def register_resolvers() -> None:
+    """Let configs write ``${project:data}`` for a path in the project's folder."""
+    OmegaConf.register_new_resolver(
+        "project", lambda path: str(PROJECT / path), use_cache=False, replace=True
+    )
+
+
+def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str) -> None:
+    """Compose the config of the command line and call the job, once or for every job of a sweep.
+
+    Parameters
+    ----------
+    job : callable
+        Takes the config and the choice made for each config group. A `SerError` that it raises is
+        printed without a traceback; the exit code is 1.
+    config_name : str
+        Primary config in ``conf/``.
+    """
+    register_resolvers()
+
+    def call(cfg: DictConfig) -> object:
+        choices = HydraConfig.get().runtime.choices
+        try:
+            return job(cfg, {k: v for k, v in choices.items() if not k.startswith("hydra/")})
+        except SerError as error:
+            raise CompactHydraException(f"{sys.argv[0].rsplit('/', 1)[-1]}: {error}") from error
+
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()

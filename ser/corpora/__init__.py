@@ -1,0 +1,57 @@
+"""Corpora: a folder of audio files -> a clip table.
+
+A corpus is one module here and one YAML in `conf/data`. The module has a function
+`load(root, ...) -> pandas.DataFrame` with one row per clip, sorted by path relative to the root
+and numbered 0 to n_clips - 1, and with at least the columns
+
+path : str
+    Absolute path of the audio file.
+emotion : str
+    Its label; where the corpus allows it, one of `EMOTIONS`.
+actor : int or str
+    Who speaks. Splits by actor rest on it.
+duration : float
+    Seconds, as the file's header tells; NaN where it cannot be read.
+sr : int
+    Sampling rate in Hz; 0 where the header cannot be read.
+
+Whatever else is known of a clip (intensity, statement, ...) is a further column. `load` raises a
+`ser.errors.SerError` that says what to do where the folder or a file is not what it should be.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from ser.audio import probe
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+
+
+def audio_files(root: str | Path) -> list[Path]:
+    """Absolute paths of all audio files under a folder, sorted.
+
+    Hidden files and folders are skipped: with them go the `._*.wav` that macOS leaves in archives
+    (AppleDouble: attributes of a file, not audio).
+    """
+    found = []
+    for folder, folders, files in os.walk(Path(root).expanduser().absolute(), followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(folder, name)
+            for name in files
+            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def with_durations(table: pd.DataFrame) -> pd.DataFrame:
+    """The clip table with the columns duration (s) and sr (Hz), read from the files' headers."""
+    headers = [probe(path) for path in table["path"]]
+    return table.assign(
+        duration=[duration for duration, _ in headers], sr=[sr for _, sr in headers]
+    )

@@ -1,0 +1,142 @@
+"""A user's own corpus: a CSV or Parquet table with a row per clip.
+
+It needs a column `path` (relative to the table's folder, or absolute), one with the label and one
+with the speaker; what else it has is kept. In a CSV only an empty field is missing: words such as
+"None" and "NA" are labels like any other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from ser.corpora import with_durations
+from ser.errors import SerError
+
+_SHOWN = 5  # rows or files that an error names before it only counts
+
+
+def load(
+    table: str | Path | None,
+    *,
+    label: str = "emotion",
+    speaker: str = "speaker",
+    min_clips: int = 10,
+) -> pd.DataFrame:
+    """Clip table from a CSV or Parquet file.
+
+    Parameters
+    ----------
+    table : str or Path
+        The file, .csv or .parquet.
+    label : str
+        Column with the label; becomes `emotion`.
+    speaker : str
+        Column with the speaker; becomes `actor`, its values as they are.
+    min_clips : int
+        Fewest clips of a label, as many as the run's folds need.
+
+    Returns
+    -------
+    DataFrame
+        path (absolute), emotion, actor, duration (s), sr (Hz) and the table's other columns; sorted
+        by path as the table gives it. `duration` and `sr` of the table itself are overwritten.
+
+    Raises
+    ------
+    SerError
+        The table or a clip is missing, a field is empty, a path is there twice, or there are fewer
+        than two labels or than `min_clips` clips of one.
+    """
+    if not table:
+        raise SerError("No table of clips. Set data.table=FILE, a .csv or .parquet.")
+    table = Path(table).expanduser().absolute()
+    clips = _read(table)
+    _check_columns(clips, table, label, speaker)
+    clips = clips.rename(columns={label: "emotion", speaker: "actor"})
+    _check_filled(clips, table, {"path": "path", "emotion": label, "actor": speaker})
+    clips = clips.astype({"path": str, "emotion": str}).sort_values("path", kind="stable")
+    clips["path"] = [os.path.abspath(table.parent / path) for path in clips["path"]]
+    _check_paths(clips["path"], table)
+    _check_labels(clips["emotion"], table, min_clips)
+    return with_durations(clips.reset_index(drop=True))
+
+
+def _read(table: Path) -> pd.DataFrame:
+    """The table as it is, with each row's number in its file as the index."""
+    if table.suffix.lower() not in (".csv", ".parquet"):
+        raise SerError(f"{table} is neither .csv nor .parquet. Set data.table=FILE.")
+    if not table.is_file():
+        raise SerError(f"There is no table {table}. Set data.table=FILE.")
+    try:
+        if table.suffix.lower() == ".parquet":
+            clips = pd.read_parquet(table).reset_index(drop=True)
+            clips.index += 1
+            return clips
+        # Blank lines are read and dropped here, so that the numbers are those of an editor.
+        clips = pd.read_csv(
+            table,
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=[""],
+            skip_blank_lines=False,
+        )
+    except (ValueError, OSError) as error:
+        raise SerError(f"Cannot read the table {table}: {error}.") from error
+    clips.index += 2  # line 1 is the header
+    return clips.dropna(how="all")
+
+
+def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -> None:
+    found = ", ".join(map(str, clips.columns))
+    missing = [name for name in ("path", label, speaker) if name not in clips.columns]
+    if missing:
+        raise SerError(
+            f"{table} has no column {', '.join(missing)}; it has {found}. Rename them, or set "
+            "data.label and data.speaker."
+        )
+    for given, needed in ((label, "emotion"), (speaker, "actor")):
+        if given != needed and needed in clips.columns:
+            raise SerError(f"{table} has both {given} and {needed}, and {given} is to become it.")
+    if clips.empty:
+        raise SerError(f"{table} has no rows: expected one per clip.")
+
+
+def _check_filled(clips: pd.DataFrame, table: Path, given: dict[str, str]) -> None:
+    unit = "line" if table.suffix.lower() == ".csv" else "row"
+    for column, name in given.items():
+        values = clips[column]
+        empty = values.isna() | (values.astype(str).str.strip() == "")
+        if empty.any():
+            raise SerError(f"{table} has no {name} in {unit} {_some(clips.index[empty])}.")
+
+
+def _check_paths(paths: pd.Series, table: Path) -> None:
+    unit = "line" if table.suffix.lower() == ".csv" else "row"
+    twice = paths[paths.duplicated(keep=False)]
+    if len(twice):
+        first = twice[twice == twice.iloc[0]]
+        raise SerError(f"{table} has {first.iloc[0]} twice, in {unit} {_some(first.index)}.")
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        raise SerError(f"{len(missing)} clips of {table} are not there: {_some(missing)}.")
+
+
+def _check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:
+    counts = labels.value_counts().sort_index()
+    if len(counts) < 2:
+        raise SerError(f"{table} has only the label {counts.index[0]!r}: expected two or more.")
+    few = counts[counts < min_clips]
+    if len(few):
+        named = ", ".join(f"{name} ({count})" for name, count in few.items())
+        raise SerError(
+            f"{table} has too few clips of {named}: each label needs {min_clips}, or the folds "
+            "lack it. Add clips, drop the label, or set data.min_clips for fewer folds."
+        )
+
+
+def _some(items: pd.Index | list[str]) -> str:
+    shown = ", ".join(str(item) for item in items[:_SHOWN])
+    return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"

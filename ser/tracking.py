@@ -1,0 +1,233 @@
+"""The research log: one MLflow run per evaluated config. The only module that logs to MLflow.
+
+Everything a run has to say is collected and sent in few calls, as MLflow spends its time per call.
+A run is FINISHED only by `Run.finish`, which comes last; an exception on the way marks it FAILED.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+# Read by MLflow when it is imported. Nothing is sent to anybody, and no bar is drawn for a copy.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# Its migrations and advice about itself would bury the run's own words.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+logging.getLogger("alembic").setLevel(logging.ERROR)
+
+import mlflow  # noqa: E402
+import pandas as pd  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.models import ModelSignature  # noqa: E402
+from mlflow.types import ColSpec, Schema  # noqa: E402
+from sklearn.pipeline import Pipeline  # noqa: E402
+
+import ser  # noqa: E402
+from ser.errors import SerError  # noqa: E402
+from ser.features import FeatureSet  # noqa: E402
+from ser.persistence import save_model  # noqa: E402
+
+# What a loaded model needs; ser itself travels inside the model.
+MODEL_PACKAGES = (
+    "librosa",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "skops",
+    "soundfile",
+    "threadpoolctl",
+)
+PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
+
+
+class Run:
+    """A run under way. Numbers and tags wait here until `finish`; files are written at once."""
+
+    def __init__(self, client: mlflow.MlflowClient, run_id: str, experiment: str) -> None:
+        self.id = run_id
+        self.experiment = experiment
+        self._client = client
+        self._metrics: list[Metric] = []
+        self._tags: list[RunTag] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="ser-run-")
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Log parameters, now, so that a run that fails shows what it was."""
+        params = [Param(key, str(value)[:PARAM_LIMIT]) for key, value in values.items()]
+        for i in range(0, len(params), 100):  # as many as one request may carry
+            self._client.log_batch(self.id, params=params[i : i + 100])
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log one value for each key."""
+        for key, value in values.items():
+            self.steps(key, [value])
+
+    def steps(self, key: str, values: Sequence[float], *, first: int = 0) -> None:
+        """Log a series under one key, one step for each value: folds, or epochs."""
+        now = int(time.time() * 1000)
+        self._metrics += [
+            Metric(key, float(value), now, step) for step, value in enumerate(values, start=first)
+        ]
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Log tags: what the UI filters and sorts by."""
+        self._tags += [RunTag(key, str(value)) for key, value in values.items()]
+
+    def figure(self, figure: Figure, name: str) -> None:
+        """Keep a figure as ``figures/NAME.png``."""
+        figure.savefig(self._path(f"figures/{name}.png"), dpi=110)
+
+    def table(self, table: pd.DataFrame, name: str) -> None:
+        """Keep a table as ``tables/NAME.csv``."""
+        table.to_csv(self._path(f"tables/{name}.csv"), index=False)
+
+    def text(self, text: str, name: str) -> None:
+        """Keep a text file under its name."""
+        self._path(name).write_text(text, encoding="utf-8")
+
+    def dataset(
+        self, *, name: str, fingerprint: str, source: str, profile: str, context: str
+    ) -> None:
+        """Say which clips went in: MLflow's dataset, whose digest is the clips' fingerprint."""
+        dataset = Dataset(name, fingerprint, "local", source, profile=profile)
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        self._client.log_inputs(self.id, inputs)
+
+    def model(self, pipeline: Pipeline, feature_set: FeatureSet) -> None:
+        """Log the whole way from an audio path to probabilities."""
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an input example would be a recording of somebody
+            pipeline_file, features_file = save_model(pipeline, feature_set, Path(folder))
+            package = Path(ser.__file__).parent
+            mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(package / "serving.py"),
+                artifacts={"pipeline": str(pipeline_file), "features": str(features_file)},
+                code_paths=[str(package)],
+                signature=_signature(pipeline.classes_),
+                pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
+            )
+
+    def finish(self) -> None:
+        """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
+        self._send()
+        mlflow.end_run("FINISHED")
+
+    def fail(self, error: BaseException) -> None:
+        """Send what there is, and mark the run FAILED (KILLED where the user stopped it)."""
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        self.tags({"error": f"{type(error).__name__}: {error}"[:PARAM_LIMIT]})
+        self.text("".join(traceback.format_exception(error)), "error.txt")
+        try:
+            self._send()
+        finally:
+            mlflow.end_run(status)
+
+    def _path(self, name: str) -> Path:
+        path = Path(self._folder.name) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _send(self) -> None:
+        self._client.log_artifacts(self.id, self._folder.name)
+        for i in range(0, len(self._metrics), 1000):  # as many as one request may carry
+            self._client.log_batch(self.id, metrics=self._metrics[i : i + 1000])
+        self._client.log_batch(self.id, tags=self._tags)
+        self._metrics, self._tags = [], []
+        self._folder.cleanup()
+
+
+@contextmanager
+def start_run(
+    *, uri: str, experiment: str, name: str, tags: Mapping[str, object], description: str
+) -> Iterator[Run]:
+    """Start a run; the block's end finishes it, an exception in the block marks it FAILED.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI. A SQLite file is made where it is missing, with its artifacts in
+        ``artifacts/`` beside it; many processes may do so at once.
+    experiment, name : str
+    tags : mapping
+    description : str
+        Markdown, shown on top of the run's page.
+
+    Raises
+    ------
+    SerError
+        If the store cannot be made or reached.
+    """
+    client, experiment_id = _open(uri, experiment)
+    all_tags = {**tags, "mlflow.note.content": description}
+    active = mlflow.start_run(
+        experiment_id=experiment_id, run_name=name, tags={k: str(v) for k, v in all_tags.items()}
+    )
+    run = Run(client, active.info.run_id, experiment)
+    try:
+        yield run
+        run.finish()
+    except BaseException as error:
+        with suppress(Exception):  # a store that is gone must not hide why the run failed
+            run.fail(error)
+        raise
+
+
+def _open(uri: str, experiment: str) -> tuple[mlflow.MlflowClient, str]:
+    """Client and id of the experiment, made where it is missing."""
+    file = _sqlite_file(uri)
+    try:
+        # Processes that create the tables of one fresh store at once crash each other.
+        with _locked(file.with_suffix(".lock")) if file else nullcontext():
+            mlflow.set_tracking_uri(uri)
+            client = mlflow.MlflowClient()
+            known = client.get_experiment_by_name(experiment)
+            if known is not None and known.lifecycle_stage == "deleted":
+                client.restore_experiment(known.experiment_id)
+            if known is not None:
+                return client, known.experiment_id
+            place = (file.parent / "artifacts" / experiment).as_uri() if file else None
+            return client, client.create_experiment(experiment, artifact_location=place)
+    except (OSError, mlflow.MlflowException) as error:
+        raise SerError(
+            f"The tracking store {uri} cannot be used: {error}. Set tracking.uri (or "
+            "MLFLOW_TRACKING_URI) to a store that can be reached and written."
+        ) from error
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)).absolute() if uri.startswith(prefix) else None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released by the system if this process dies
+        yield
+
+
+def _signature(emotions: Sequence[str]) -> ModelSignature:
+    outputs = [ColSpec("string", "emotion"), *(ColSpec("double", f"p_{e}") for e in emotions)]
+    return ModelSignature(inputs=Schema([ColSpec("string", "path")]), outputs=Schema(outputs))

@@ -1,0 +1,24 @@
+"""``ser-ui``: the MLflow UI on this project's runs, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Start the UI on 127.0.0.1; arguments go to ``mlflow ui`` (``ser-ui --port 5001``)."""
+    from ser.cli import PROJECT
+
+    environment = dict(os.environ)
+    environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}")
+    # MLflow's job workers cost seven processes and do nothing for reading runs.
+    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--backend-store-uri", environment["MLFLOW_TRACKING_URI"], *sys.argv[1:]]
+    os.execve(sys.executable, command, environment)
+
+
+if __name__ == "__main__":
+    main()
