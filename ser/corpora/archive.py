@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pooch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ser.errors import SerError
 

@@ -15,6 +15,7 @@ import pandas as pd
 from ser.corpora import with_durations
 from ser.errors import SerError
 
+_CSV = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
 _SHOWN = 5  # rows or files that an error names before it only counts
 
 
@@ -58,7 +59,7 @@ def load(
     clips = clips.rename(columns={label: "emotion", speaker: "actor"})
     _check_filled(clips, table, {"path": "path", "emotion": label, "actor": speaker})
     clips = clips.astype({"path": str, "emotion": str}).sort_values("path", kind="stable")
-    clips["path"] = [os.path.abspath(table.parent / path) for path in clips["path"]]
+    clips["path"] = [os.path.normpath(table.parent / path) for path in clips["path"]]
     _check_paths(clips["path"], table)
     _check_labels(clips["emotion"], table, min_clips)
     return with_durations(clips.reset_index(drop=True))
@@ -75,18 +76,13 @@ def _read(table: Path) -> pd.DataFrame:
             clips = pd.read_parquet(table).reset_index(drop=True)
             clips.index += 1
             return clips
-        # Blank lines are read and dropped here, so that the numbers are those of an editor.
-        clips = pd.read_csv(
-            table,
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-        )
+        # Read twice: blank lines count in an editor's numbering, but as rows of NaN they would make
+        # floats of whole columns of integers.
+        clips = pd.read_csv(table, **_CSV).dropna(how="all")
+        lines = pd.read_csv(table, **_CSV, skip_blank_lines=False, dtype=str).dropna(how="all")
+        return clips.set_axis(lines.index + 2)  # line 1 is the header
     except (ValueError, OSError) as error:
         raise SerError(f"Cannot read the table {table}: {error}.") from error
-    clips.index += 2  # line 1 is the header
-    return clips.dropna(how="all")
 
 
 def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -> None:

@@ -1,0 +1,84 @@
+"""Fixtures: a few demo speakers, generated once; the real corpus, where it is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def demo_root(tmp_path_factory):
+    """Folder with the demo corpus's first four speakers (240 clips)."""
+    from ser.corpora import demo
+
+    root = tmp_path_factory.mktemp("demo")
+    demo.load(root, speakers=4)
+    return root
+
+
+@pytest.fixture(scope="session")
+def ravdess_root():
+    root = os.environ.get("SER_RAVDESS_ROOT")
+    if not root:
+        pytest.skip("SER_RAVDESS_ROOT names no folder with RAVDESS")
+    return Path(root)
+
+
+@pytest.fixture
+def clips():
+    """A clip table of RAVDESS's shape without audio: 24 actors x 60 clips."""
+    rows = [
+        {"path": f"/corpus/Actor_{actor:02d}/{emotion}-{i}.wav", "emotion": emotion, "actor": actor}
+        for actor in range(1, 25)
+        for emotion, n in (("neutral", 4), *((e, 8) for e in ("calm", "happy", "sad", "angry")))
+        for i in range(n)
+    ]
+    table = pd.DataFrame(rows)
+    table["gender"] = np.where(table["actor"] % 2, "male", "female")
+    return table
+
+
+@pytest.fixture
+def write_tone(tmp_path):
+    """Write a WAV of a decaying tone; return its path as str."""
+
+    def write(name="tone.wav", *, frequency=220.0, seconds=0.3, sr=16_000):
+        t = np.arange(int(seconds * sr)) / sr
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.5 * np.exp(-3 * t) * np.sin(2 * np.pi * frequency * t), sr)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def run_cli(tmp_path):
+    """Run ``python -m ser.MODULE ARGUMENTS`` as a user does; what it writes is in tmp_path."""
+
+    def run(module, *arguments, check=True, **environment):
+        env = {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db",
+            "SER_STORE": str(tmp_path / "features.sqlite"),
+            **environment,
+        }
+        result = subprocess.run(
+            [sys.executable, "-m", module, *arguments, f"hydra.run.dir={tmp_path}/hydra"],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=CHECKOUT,
+        )
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result
+
+    return run

@@ -1,0 +1,76 @@
+"""Every YAML composes, instantiates and fits; what is misspelt is refused, with the choices."""
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from ser import cli
+from ser.pipeline import build_pipeline, fit
+
+CHOICES = {
+    group.name: sorted(file.stem for file in group.glob("*.yaml"))
+    for group in cli.CONF.iterdir()
+    if group.is_dir()
+}
+
+
+def composed(*overrides):
+    cli.register_resolvers()
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"),
+    [(group, choice) for group, choices in CHOICES.items() for choice in choices],
+)
+def test_config_composes(group, choice):
+    override = f"{'+' if group == 'experiment' else ''}{group}={choice}"
+    cfg = composed(override)
+    assert cfg[group] is None or cfg[group]
+
+
+@pytest.mark.parametrize("model", CHOICES["model"])
+def test_model_fits_and_gives_probabilities(model):
+    cfg = composed(f"model={model}", *FAST.get(model, ()))
+    rng = np.random.default_rng(0)
+    y = np.repeat(["angry", "calm", "sad"], 40)
+    X = rng.normal(size=(120, 12)) + np.repeat(np.arange(3), 40)[:, None]
+    steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model)}
+    fitted = fit(build_pipeline(steps, seed=0), X, y)
+    proba = fitted.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_array_equal(fitted.predict(X), fitted.classes_[proba.argmax(axis=1)])
+    assert fitted.score(X, y) > (0.3 if model == "dummy" else 0.8)
+
+
+FAST = {
+    "random_forest": ["model.classifier.n_estimators=50"],
+    "adaboost": ["model.classifier.n_estimators=20"],
+    "mlp": ["model.classifier.max_iter=200"],
+}
+
+
+@pytest.mark.parametrize("scaler", CHOICES["scaler"])
+def test_scaler_instantiates(scaler):
+    step = instantiate(composed(f"scaler={scaler}").scaler)
+    assert (step is None) == (scaler == "none")
+
+
+def test_seed_reaches_the_split_and_every_random_model():
+    for model in CHOICES["model"]:
+        cfg = composed(f"model={model}", "seed=7")
+        assert cfg.split.seed == 7
+        classifier = instantiate(cfg.model)["classifier"]
+        assert classifier.get_params().get("random_state", 7) in (7, None if model == "svm" else 7)
+
+
+def test_misspelt_choice_lists_the_choices_and_key_is_an_error(run_cli):
+    wrong = run_cli("ser.train", "model=nope", check=False)
+    assert wrong.returncode == 1
+    assert "knn_weighted" in wrong.stderr
+    wrong = run_cli("ser.train", "model.classifier.gama=1", check=False)
+    assert wrong.returncode == 1
+    assert "gama" in wrong.stderr
+    assert "Traceback" not in wrong.stderr

@@ -1,0 +1,156 @@
+"""Numbers by hand and against scikit-learn; probabilities that keep the predictions."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+from sklearn.datasets import make_classification
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from ser.calibration import TemperatureScaling
+from ser.curves import learning_curve
+from ser.evaluation import evaluate_folds, per_class, roc, scores
+from ser.pipeline import build_pipeline
+from ser.splits import Fold
+
+LABELS = ("angry", "happy", "sad")
+
+
+def noisy_classes(n=240, n_classes=3, seed=0):
+    X, y = make_classification(
+        n,
+        n_features=10,
+        n_informative=5,
+        n_classes=n_classes,
+        flip_y=0.2,
+        random_state=seed,
+    )
+    return X, np.array(LABELS)[y]
+
+
+def test_scores_by_hand():
+    # 4 angry (3 found), 1 happy (found), 1 sad (taken for angry).
+    y_true = np.array(["angry"] * 4 + ["happy", "sad"])
+    y_pred = np.array(["angry"] * 3 + ["happy", "happy", "angry"])
+    numbers = scores(y_true, y_pred, None, LABELS)
+    assert numbers["accuracy"] == pytest.approx(4 / 6)
+    assert numbers["uar"] == pytest.approx((3 / 4 + 1 + 0) / 3)
+    assert numbers["precision_macro"] == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)
+    assert numbers["f1_macro"] == pytest.approx((3 / 4 + 2 / 3 + 0) / 3)
+    assert "log_loss" not in numbers
+
+
+def test_scores_log_loss_by_hand():
+    proba = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])
+    numbers = scores(np.array(["angry", "happy"]), np.array(["angry", "happy"]), proba, LABELS)
+    assert numbers["log_loss"] == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
+
+
+def test_scores_emotion_without_clips_is_left_out_of_the_mean():
+    y_true, y_pred = np.array(["angry", "happy"]), np.array(["angry", "sad"])
+    assert scores(y_true, y_pred, None, LABELS)["uar"] == pytest.approx(0.5)
+
+
+def test_scores_and_roc_equal_sklearn():
+    rng = np.random.default_rng(1)
+    y_true = rng.choice(LABELS, 200)
+    proba = rng.dirichlet(np.ones(3), 200)
+    y_pred = np.array(LABELS)[proba.argmax(axis=1)]
+    numbers = scores(y_true, y_pred, proba, LABELS)
+    assert numbers["uar"] == pytest.approx(metrics.balanced_accuracy_score(y_true, y_pred))
+    assert numbers["log_loss"] == pytest.approx(metrics.log_loss(y_true, proba))
+    expected = metrics.roc_auc_score(y_true, proba, multi_class="ovr", average="macro")
+    assert roc(y_true, proba, LABELS)[1] == pytest.approx(expected)
+
+
+def test_per_class_support_and_recall_by_hand():
+    table = per_class(
+        np.array(["sad", "sad", "happy"]), np.array(["sad", "happy", "happy"]), LABELS
+    )
+    assert table["support"].tolist() == [0, 1, 2]
+    assert table["recall"].tolist() == [0, 1, 0.5]
+
+
+@pytest.mark.parametrize("classifier", [SVC(break_ties=True), LinearSVC()])
+def test_temperature_scaling_keeps_predictions_and_lowers_log_loss(classifier):
+    X, y = noisy_classes()
+    plain = classifier.fit(X[:160], y[:160])
+    scaled = TemperatureScaling(classifier, random_state=0).fit(X[:160], y[:160])
+    np.testing.assert_array_equal(scaled.predict(X[160:]), plain.predict(X[160:]))
+    proba = scaled.predict_proba(X[160:])
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    at_one = np.exp(plain.decision_function(X[160:]))
+    at_one /= at_one.sum(axis=1, keepdims=True)
+    assert metrics.log_loss(y[160:], proba) < metrics.log_loss(y[160:], at_one)
+
+
+def test_temperature_scaling_two_emotions():
+    X, y = noisy_classes(n_classes=2)
+    scaled = TemperatureScaling(LinearSVC(), random_state=0).fit(X, y)
+    assert scaled.predict_proba(X).shape == (len(X), 2)
+    np.testing.assert_array_equal(
+        scaled.predict(X), scaled.classes_[scaled.predict_proba(X).argmax(axis=1)]
+    )
+
+
+def test_temperature_scaling_groups_make_it_less_sure_of_strangers():
+    # Each actor's clips are near-copies with one label, and the labels of actors are chance: what
+    # is learnt from an actor says nothing of another, and only grouped folds can find that out.
+    rng = np.random.default_rng(0)
+    actors = np.repeat(np.arange(30), 8)
+    X = rng.normal(size=(30, 5))[actors] + rng.normal(0, 0.05, (240, 5))
+    y = rng.choice(LABELS, 30)[actors]
+    by_clip = TemperatureScaling(SVC(gamma=1.0), random_state=0).fit(X, y)
+    by_actor = TemperatureScaling(SVC(gamma=1.0), random_state=0).fit(X, y, groups=actors)
+    assert by_actor.temperature_ > 2 * by_clip.temperature_
+
+
+def grouped_folds(X, y, groups):
+    return [Fold(a, b) for a, b in GroupKFold(4).split(X, y, groups)]
+
+
+def test_evaluate_folds_predicts_held_out_clips_in_their_order():
+    X, y = noisy_classes()
+    folds = [Fold(np.arange(200), np.arange(239, 199, -1))]
+    (result,) = evaluate_folds(
+        build_pipeline({"scaler": StandardScaler(), "classifier": SVC()}, seed=0),
+        X,
+        y,
+        None,
+        folds,
+        n_jobs=1,
+    )
+    mean, deviation = X[:200].mean(axis=0), X[:200].std(axis=0)  # of training clips alone
+    expected = SVC().fit((X[:200] - mean) / deviation, y[:200])
+    np.testing.assert_array_equal(
+        (result.predicted == y[result.test]).mean(),
+        expected.score((X[200:] - mean) / deviation, y[200:]),
+    )
+
+
+def test_evaluate_folds_emotion_unknown_in_training_gets_probability_zero():
+    X, y = noisy_classes()
+    known = np.flatnonzero(y != "sad")
+    pipeline = build_pipeline({"classifier": DecisionTreeClassifier()}, seed=0)
+    folds = [Fold(known, np.flatnonzero(y == "sad"))]
+    (result,) = evaluate_folds(pipeline, X, y, None, folds, n_jobs=1)
+    assert result.proba.shape[1] == 3
+    assert (result.proba[:, 2] == 0).all()
+
+
+def test_learning_curve_ends_where_cross_validation_is():
+    X, y = noisy_classes()
+    groups = np.arange(len(y)) // 10
+    folds = grouped_folds(X, y, groups)
+    pipeline = build_pipeline({"scaler": StandardScaler(), "classifier": SVC()}, seed=0)
+    for some in (None, groups):
+        curve = learning_curve(
+            pipeline, X, y, some, folds, fractions=(0.2, 0.5, 1.0), seed=0, n_jobs=1
+        )
+        results = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
+        expected = [(r.predicted == y[r.test]).mean() for r in results]
+        np.testing.assert_allclose(curve.validation[-1], expected)
+        assert curve.sizes.tolist() == sorted(curve.sizes.tolist())
+        assert curve.train.shape == (3, 4)

@@ -1,0 +1,111 @@
+"""The 180 features are librosa's, clip by clip, and switch off by group."""
+
+import os
+
+import librosa
+import numpy as np
+import pytest
+
+from ser.errors import SerError
+from ser.features.notebook import NotebookFeatures
+
+
+def tutorial_features(y, sr):
+    """The tutorial's way: three public librosa calls."""
+    stft = np.abs(librosa.stft(y))
+    chroma = librosa.feature.chroma_stft(S=stft, sr=sr)
+    mel = librosa.feature.melspectrogram(y=y, sr=sr, n_mels=128, fmax=8000)
+    mfcc = librosa.feature.mfcc(y=y, sr=sr, n_mfcc=40)
+    return np.concatenate([part.mean(axis=1) for part in (chroma, mel, mfcc)])
+
+
+def sounds():
+    rng = np.random.default_rng(0)
+    t = np.arange(24_000) / 48_000
+    glide = np.sin(2 * np.pi * (200 * t + 150 * t**2)) * np.exp(-2 * t)
+    return {
+        "glide": glide,
+        "noise": rng.normal(0, 0.1, 30_001),
+        "half silent": np.r_[np.zeros(20_000), 0.3 * glide],
+        "one frame": rng.normal(0, 0.1, 2048),
+        "click": np.r_[np.zeros(5000), 1.0, np.zeros(5000)],
+        "faint": 1e-5 * glide,
+    }
+
+
+@pytest.mark.parametrize("name", sounds())
+@pytest.mark.parametrize("sr", [16_000, 48_000])
+def test_notebook_features_equal_librosa(name, sr):
+    y = sounds()[name].astype(np.float32)
+    expected = tutorial_features(y, sr)
+    np.testing.assert_allclose(NotebookFeatures()(y, sr), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_notebook_features_low_rate_equal_librosa():
+    # At 8 kHz the upper mel bands and half of the tuning range lie past sr/2.
+    y = sounds()["glide"].astype(np.float32)
+    with pytest.warns(UserWarning, match="Empty filters"):
+        expected = tutorial_features(y, 4000)
+    with pytest.warns(UserWarning, match="Empty filters"):
+        actual = NotebookFeatures()(y, 4000)
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_names_groups_in_order():
+    names = NotebookFeatures().names
+    assert len(names) == len(set(names)) == 180
+    assert (names[0], names[12], names[29], names[140]) == (
+        "chroma_c",
+        "mel_000",
+        "mel_017",
+        "mfcc_00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("off", "kept"),
+    [
+        ({"chroma": False}, slice(12, 180)),
+        ({"n_mels": 0}, np.r_[0:12, 140:180]),
+        ({"n_mfcc": 20}, slice(0, 160)),
+    ],
+)
+def test_switched_groups_are_columns_of_the_whole(off, kept):
+    y = sounds()["glide"].astype(np.float32)
+    whole = NotebookFeatures()
+    part = NotebookFeatures(**off)
+    assert part.names == tuple(np.array(whole.names)[kept])
+    np.testing.assert_array_equal(part(y, 48_000), whole(y, 48_000)[kept])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_mfcc": 200},
+        {"n_mels": -1},
+        {"n_fft": 1023},
+        {"hop_length": 0},
+        {"chroma": False, "n_mels": 0, "n_mfcc": 0},
+    ],
+)
+def test_settings_out_of_bounds_are_named(settings):
+    with pytest.raises(SerError, match="|".join([*settings, "groups"])):
+        NotebookFeatures(**settings)
+
+
+@pytest.mark.ravdess
+def test_notebook_features_equal_reference_on_every_clip(ravdess_root, tmp_path):
+    from ser.corpora import ravdess
+    from ser.store import extract
+
+    reference = os.environ.get("SER_REFERENCE_FEATURES")
+    if not reference:
+        pytest.skip("SER_REFERENCE_FEATURES names no file with the tutorial's features")
+    with np.load(reference) as data:
+        names, expected = data["clip"], data["X"]
+    clips = ravdess.load(ravdess_root, download=False)
+    assert [p.rsplit("/", 1)[1][:-4] for p in map(str, names)] == [
+        p.rsplit("/", 1)[1].rsplit(".", 1)[0] for p in clips["path"]
+    ]
+    X = extract(clips["path"].tolist(), NotebookFeatures(), store=tmp_path / "s.sqlite").X
+    np.testing.assert_allclose(X, expected, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,156 @@
+"""The feature store: computed once, never wrong, whatever happens meanwhile."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser.audio import AudioError
+from ser.errors import SerError
+from ser.features.notebook import NotebookFeatures
+from ser.store import extract
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "store" / "features.sqlite"
+
+
+def matrix(paths, store, features=None, **options):
+    options = {"n_jobs": 1, "progress": False, **options}
+    return extract(paths, features or NotebookFeatures(), store=store, **options)
+
+
+def test_extract_gives_each_clip_its_own_row(write_tone, store):
+    paths = [write_tone(f"{f}.wav", frequency=f) for f in (300, 110, 200)]
+    first = matrix(paths, store)
+    for path, row in zip(paths, first.X, strict=True):
+        y, sr = soundfile.read(path, dtype="float32")
+        np.testing.assert_array_equal(row, NotebookFeatures()(y, sr))
+    again = matrix(paths[::-1], store)
+    assert (first.n_extracted, again.n_extracted) == (3, 0)
+    np.testing.assert_array_equal(again.X, first.X[::-1])
+
+
+def test_extract_changed_file_again_and_unchanged_never(write_tone, store):
+    paths = [write_tone("a.wav", frequency=200), write_tone("b.wav", frequency=300)]
+    before = matrix(paths, store)
+    times = Path(paths[0]).stat()
+    write_tone("a.wav", frequency=250)  # the same size
+    os.utime(paths[0], ns=(times.st_atime_ns, times.st_mtime_ns))  # and the same mtime
+    after = matrix(paths, store)
+    assert after.n_extracted == 1
+    assert not np.allclose(after.X[0], before.X[0])
+    np.testing.assert_array_equal(after.X[1], before.X[1])
+
+
+def test_extract_copied_and_touched_files_not_again(write_tone, store, tmp_path):
+    path = write_tone("a.wav")
+    matrix([path], store)
+    copy = shutil.copy(path, str(tmp_path / "copy.wav"))
+    os.utime(path)
+    assert matrix([path, copy], store).n_extracted == 0
+
+
+def test_extract_other_settings_apart(write_tone, store):
+    path = write_tone()
+    whole = matrix([path], store)
+    part = matrix([path], store, NotebookFeatures(chroma=False))
+    assert part.n_extracted == 1
+    np.testing.assert_array_equal(part.X, whole.X[:, 12:])
+    assert matrix([path], store).n_extracted == 0
+
+
+def test_extract_bad_clip_raises_and_keeps_what_is_done(write_tone, store, tmp_path):
+    good = [write_tone(f"{i}.wav", frequency=100 + i) for i in range(20)]
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    with pytest.raises(AudioError, match=r"bad\.wav"):
+        matrix([*good, str(bad)], store)
+    assert matrix(good, store).n_extracted == 0
+
+
+def test_extract_skip_reports_every_bad_clip(write_tone, store, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    gone = str(tmp_path / "gone.wav")
+    result = matrix([write_tone(), str(bad), gone], store, on_error="skip")
+    assert set(result.errors) == {str(bad), gone}
+    assert np.isfinite(result.X[0]).all()
+    assert np.isnan(result.X[1:]).all()
+
+
+def test_extract_in_parallel_equals_serial(write_tone, store, tmp_path):
+    paths = [write_tone(f"{i}.wav", frequency=100 + 3 * i) for i in range(40)]
+    serial = matrix(paths, store)
+    parallel = matrix(paths, tmp_path / "other.sqlite", n_jobs=2)
+    np.testing.assert_array_equal(parallel.X, serial.X)
+
+
+WORKER = """
+import sys
+from ser.features.notebook import NotebookFeatures
+from ser.store import extract
+print(extract(sys.argv[2:], NotebookFeatures(), store=sys.argv[1], n_jobs=1).n_extracted)
+"""
+
+
+def start_worker(store, paths):
+    command = [sys.executable, "-c", WORKER, str(store), *paths]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def stored_vectors(store):
+    try:
+        with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
+            return connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_extract_killed_continues_where_it_was(write_tone, store):
+    paths = [write_tone(f"{i}.wav", frequency=100 + i, seconds=2) for i in range(150)]
+    worker = start_worker(store, paths)
+    while stored_vectors(store) < 30 and worker.poll() is None:
+        time.sleep(0.005)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    done = stored_vectors(store)
+    assert 30 <= done < 150
+    result = matrix(paths, store)
+    assert result.n_extracted == 150 - done
+    for i in (0, 75, 149):
+        y, sr = soundfile.read(paths[i], dtype="float32")
+        np.testing.assert_array_equal(result.X[i], NotebookFeatures()(y, sr))
+
+
+def test_extract_two_processes_share_a_fresh_store(write_tone, store):
+    paths = [write_tone(f"{i}.wav", frequency=100 + i) for i in range(60)]
+    workers = [start_worker(store, paths) for _ in range(4)]
+    outputs = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4, outputs
+    assert matrix(paths, store).n_extracted == 0
+
+
+def test_extract_store_not_usable_is_said(write_tone, tmp_path):
+    path = write_tone()
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(b"not a database, but long enough to look like one" * 10)
+    with pytest.raises(SerError, match=r"broken\.sqlite.*delete it"):
+        matrix([path], broken)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SerError, match="cannot be made"):
+        matrix([path], tmp_path / "file" / "store.sqlite")
+
+
+def test_extract_unknown_on_error_is_said(write_tone, store):
+    with pytest.raises(SerError, match="on_error"):
+        matrix([write_tone()], store, on_error="ignore")

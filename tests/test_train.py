@@ -1,0 +1,221 @@
+"""End to end, as a user runs it: the command, what it prints, what MLflow holds."""
+
+import re
+import subprocess
+import sys
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def client(tmp_path):
+    """MLflow's client on the run_cli fixture's store."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    yield mlflow.MlflowClient()
+    mlflow.set_tracking_uri(before)
+
+
+def runs(client):
+    ids = [e.experiment_id for e in client.search_experiments()]
+    return client.search_runs(ids)
+
+
+def table(client, run, name):
+    return pd.read_csv(client.download_artifacts(run.info.run_id, f"tables/{name}.csv"))
+
+
+def demo(root, *more):
+    return ["data=demo", f"data.root={root}", "data.speakers=4", "cv.n_splits=3", *more]
+
+
+def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
+    printed = run_cli("ser.train", *demo(demo_root), "model=svm").stdout
+    (run,) = runs(client)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_id in printed
+    assert "demo" in run.info.run_name
+    assert client.get_experiment(run.info.experiment_id).name == "demo"
+
+    metrics = run.data.metrics
+    for part in ("train_{}", "cv_{}_mean", "cv_{}_std", "test_{}"):
+        for name in ("accuracy", "uar", "precision_macro", "recall_macro", "f1_macro", "log_loss"):
+            assert np.isfinite(metrics[part.format(name)]), (part, name)
+    assert {"fit_seconds", "predict_seconds", "test_auc_macro", "test_recall_angry"} <= set(metrics)
+    folds = client.get_metric_history(run.info.run_id, "cv_accuracy")
+    assert [f.step for f in folds] == [0, 1, 2]
+    assert np.mean([f.value for f in folds]) == pytest.approx(metrics["cv_accuracy_mean"])
+
+    # The numbers can be made again from the predictions alone.
+    predictions = table(client, run, "predictions")
+    test = predictions[predictions["part"] == "test"]
+    assert len(test) == 48
+    assert len(predictions) == 48 + 192
+    assert (test["true"] == test["predicted"]).mean() == pytest.approx(metrics["test_accuracy"])
+    assert test["clip"].is_unique
+    np.testing.assert_allclose(test.filter(regex="^p_").sum(axis=1), 1)
+    confusions = table(client, run, "confusion_matrix")
+    assert confusions[confusions["part"] == "test"].filter(like="predicted_").to_numpy().sum() == 48
+
+    assert run.data.params["model.classifier.C"] == "10.0"
+    assert run.data.tags["split"] == "random"
+    assert (dataset := run.inputs.dataset_inputs[0].dataset).digest
+    assert '"clips": 240' in dataset.profile
+    names = {
+        a.path for folder in ("", "figures") for a in client.list_artifacts(run.info.run_id, folder)
+    }
+    assert {"config.yaml", "environment.txt"} <= names
+    assert {
+        f"figures/{name}.png"
+        for name in (
+            "confusion_matrix_test",
+            "confusion_matrix_cv",
+            "roc",
+            "class_balance",
+            "learning_curve",
+        )
+    } <= names
+
+
+def test_train_speaker_keeps_actors_apart(run_cli, demo_root, client):
+    run_cli("ser.train", *demo(demo_root), "model=naive_bayes", "split=speaker", "cv.n_splits=2")
+    predictions = table(client, runs(client)[0], "predictions")
+    actors = predictions.groupby("part")["actor"].unique()
+    assert not set(actors["cv"]) & set(actors["test"])
+    assert predictions[predictions["part"] == "cv"].groupby("actor")["fold"].nunique().max() == 1
+
+
+def test_train_same_seed_same_predictions(run_cli, demo_root, client):
+    for seed in (1, 1, 2):
+        run_cli("ser.train", *demo(demo_root), "model=decision_tree", "curves=none", f"seed={seed}")
+    third, second, first = (table(client, run, "predictions") for run in runs(client))
+    pd.testing.assert_frame_equal(first, second)
+    assert not first["clip"].equals(third["clip"])
+
+
+def test_train_mlp_logs_its_loss_by_epoch(run_cli, demo_root, client):
+    run_cli("ser.train", *demo(demo_root), "model=mlp_default", "curves=none")
+    (run,) = runs(client)
+    loss = client.get_metric_history(run.info.run_id, "train_loss")
+    assert [point.step for point in loss] == list(range(1, len(loss) + 1))
+    assert loss[-1].value < loss[0].value
+    figures = [a.path for a in client.list_artifacts(run.info.run_id, "figures")]
+    assert "figures/loss_curve.png" in figures
+    assert "figures/learning_curve.png" not in figures
+
+
+LOAD = """
+import sys, mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+model.predict(pd.DataFrame({"path": sys.argv[3:]})).to_csv(sys.argv[2], index=False)
+"""
+
+
+@pytest.mark.parametrize("model", ["svm", "random_forest", "mlp_default"])
+def test_train_loaded_model_predicts_what_the_fitted_one_did(
+    run_cli, demo_root, client, tmp_path, model
+):
+    fast = ["model.classifier.n_estimators=20"] if model == "random_forest" else []
+    run_cli("ser.train", *demo(demo_root), f"model={model}", "curves=none", *fast)
+    (run,) = runs(client)
+    predictions = table(client, run, "predictions")
+    test = predictions[predictions["part"] == "test"].head(5)
+    paths = [f"{demo_root}/Actor_{clip[-6:-4]}/{clip}" for clip in test["clip"]]
+    folder = client.download_artifacts(run.info.run_id, "model", str(tmp_path))
+    # Away from the checkout: only the run's own copy of ser can serve.
+    command = [sys.executable, "-c", LOAD, folder, str(tmp_path / "out.csv"), *paths]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    loaded = pd.read_csv(tmp_path / "out.csv")
+    assert loaded["emotion"].tolist() == test["predicted"].tolist()
+    columns = [c for c in loaded if c.startswith("p_")]
+    np.testing.assert_allclose(loaded[columns], test[columns], atol=1e-6)
+    assert not list((tmp_path / "model").rglob("*.pkl"))
+
+
+def test_train_failed_run_says_failed_and_why(run_cli, demo_root, client):
+    failed = run_cli("ser.train", *demo(demo_root), "model.classifier.C=-1", check=False)
+    assert failed.returncode == 1
+    (run,) = runs(client)
+    assert run.info.status == "FAILED"
+    assert "'C'" in run.data.tags["error"]
+    assert "test_accuracy" not in run.data.metrics
+    assert run.data.params["model.classifier.C"] == "-1"
+
+
+def test_train_bad_clip_raises_or_is_skipped_and_listed(run_cli, demo_root, client, tmp_path):
+    import shutil
+
+    root = tmp_path / "table"
+    shutil.copytree(demo_root, root, ignore=lambda *_: ["Actor_03", "Actor_04"])
+    clips = sorted(root.glob("Actor_*/*.wav"))
+    table_file = root / "clips.csv"
+    pd.DataFrame(
+        {
+            "path": [str(c.relative_to(root)) for c in clips],
+            "emotion": [c.stem.split("-")[2] for c in clips],
+            "speaker": [c.stem[-2:] for c in clips],
+        }
+    ).to_csv(table_file, index=False)
+    clips[7].write_bytes(clips[7].read_bytes()[:100])
+    arguments = ["data=table", f"data.table={table_file}", "cv.n_splits=2", "curves=none"]
+    failed = run_cli("ser.train", *arguments, check=False)
+    assert failed.returncode == 1
+    assert clips[7].name in failed.stderr
+    assert "Traceback" not in failed.stderr
+    printed = run_cli("ser.train", *arguments, "data.on_error=skip").stdout
+    assert "1 of 120 clips skipped" in printed
+    run = runs(client)[0]
+    assert run.data.metrics["n_skipped_clips"] == 1
+    assert table(client, run, "skipped_clips")["path"].tolist() == [str(clips[7])]
+
+
+def test_train_many_processes_create_one_store(tmp_path, demo_root, client):
+    command = [sys.executable, "-m", "ser.train", *demo(demo_root), "model=dummy", "curves=none"]
+    import os
+
+    env = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db",
+        "SER_STORE": str(tmp_path / "features.sqlite"),
+    }
+    workers = [
+        subprocess.Popen(
+            [*command, f"hydra.run.dir={tmp_path}/hydra/{i}"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(3)
+    ]
+    outputs = [worker.communicate() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 3, outputs
+    assert [run.info.status for run in runs(client)] == ["FINISHED"] * 3
+
+
+def test_train_help_shows_groups_choices_and_examples(run_cli):
+    text = run_cli("ser.train", "--help").stdout
+    for word in ("random_forest", "speaker", "demo", "python -m ser.train -m"):
+        assert word in text
+
+
+@pytest.mark.ravdess
+@pytest.mark.parametrize(
+    ("overrides", "bounds"),
+    [
+        (["model=svm"], {"test_accuracy": (0.64, 0.69), "cv_accuracy_mean": (0.61, 0.66)}),
+        (["model=svm", "scaler=none"], {"test_accuracy": (0.507, 0.527)}),
+        (["model=knn_weighted"], {"test_accuracy": (0.58, 0.62)}),
+        (["model=mlp"], {"test_accuracy": (0.61, 0.67), "cv_accuracy_mean": (0.58, 0.64)}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_train_on_ravdess_lands_where_it_must(run_cli, ravdess_root, client, overrides, bounds):
+    printed = run_cli("ser.train", *overrides, "curves=none").stdout
+    (run,) = runs(client)
+    assert re.search(r"1440 clips, 24 actors, 8 emotions", printed)
+    for name, (low, high) in bounds.items():
+        assert low <= run.data.metrics[name] <= high, name
