@@ -78,6 +78,25 @@ def evaluate_folds(
     return results
 
 
+def probabilities(fitted: Pipeline, X: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Probabilities with one column for every label, 0 for one that the pipeline does not know.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features)
+    labels : sequence of str
+        Sorted; at least the pipeline's own.
+
+    Returns
+    -------
+    (n_clips, n_labels) float64
+        Rows sum to 1, also where the classifier computes in single precision.
+    """
+    proba = np.zeros((len(X), len(labels)))
+    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(X)
+    return proba / proba.sum(axis=1, keepdims=True)
+
+
 def scores(
     y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[str]
 ) -> dict[str, float]:
@@ -202,8 +221,7 @@ def _evaluate(
         start = time.perf_counter()
         fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
         fitted_at = time.perf_counter()
-        proba = np.zeros((len(fold.test), len(labels)))
-        proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(X[fold.test])
+        proba = probabilities(fitted, X[fold.test], labels)
         predicted = fitted.predict(X[fold.test])
         end = time.perf_counter()
     messages = tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from ser.curves import Curve, learning_curve
-from ser.evaluation import FoldResult, evaluate_folds, predictions_table, scores
+from ser.evaluation import FoldResult, evaluate_folds, predictions_table, probabilities, scores
 from ser.pipeline import classifier_of, without_probabilities
 from ser.splits import Fold, Split, cross_validation_folds
 
@@ -156,8 +156,7 @@ def _metrics(
     train: np.ndarray,
     labels: tuple[str, ...],
 ) -> dict[str, float]:
-    proba = np.zeros((len(train), len(labels)))
-    proba[:, np.isin(labels, test.pipeline.classes_)] = test.pipeline.predict_proba(X[train])
+    proba = probabilities(test.pipeline, X[train], labels)
     on_train = scores(y[train], test.pipeline.predict(X[train]), proba, labels)
     on_test = scores(y[test.test], test.predicted, test.proba, labels)
     numbers = {f"train_{name}": value for name, value in on_train.items()}

@@ -91,7 +91,7 @@ def summary(evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, title:
         f"{title} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
         f"{len(evaluation.labels)} emotions · {known}",
         "",
-        f"{'':28}{'accuracy %':>14}{'UAR %':>14}{'macro F1 %':>14}{'log loss':>12}",
+        f"{'':28}{'accuracy %':>14}{'UAR %':>14}{'macro F1 %':>14}{'log loss':>16}",
     ]
     for head, row in (
         (f"train ({len(split.fold.train)} clips)", "train_{}"),
@@ -100,7 +100,7 @@ def summary(evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, title:
     ):
         cells = [_cell(numbers, row.format(m), 100) for m in ("accuracy", "uar", "f1_macro")]
         cells.append(_cell(numbers, row.format("log_loss"), 1))
-        lines.append(f"{head:28}" + "".join(f"{c:>14}" for c in cells[:3]) + f"{cells[3]:>12}")
+        lines.append(f"{head:28}" + "".join(f"{c:>14}" for c in cells[:3]) + f"{cells[3]:>16}")
     if "oob_accuracy" in numbers:
         lines.append(f"{'out of bag':28}{100 * numbers['oob_accuracy']:>14.1f}")
     lines.append(f"{'chance':28}{'':>14}{100 / len(evaluation.labels):>14.1f}")
