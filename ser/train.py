@@ -45,7 +45,7 @@ def train(cfg: DictConfig, choices: dict[str, str]) -> None:
 
     clips = instantiate(cfg.data.corpus)
     feature_set = instantiate(cfg.features)
-    steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model)}
+    steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model, _convert_="all")}
     settings = Settings(
         n_splits=cfg.cv.n_splits,
         learning_fractions=tuple(cfg.curves.learning.fractions) if cfg.curves.learning else (),

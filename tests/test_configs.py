@@ -37,7 +37,7 @@ def test_model_fits_and_gives_probabilities(model):
     rng = np.random.default_rng(0)
     y = np.repeat(["angry", "calm", "sad"], 40)
     X = rng.normal(size=(120, 12)) + np.repeat(np.arange(3), 40)[:, None]
-    steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model)}
+    steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model, _convert_="all")}
     fitted = fit(build_pipeline(steps, seed=0), X, y)
     proba = fitted.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
