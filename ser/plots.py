@@ -116,7 +116,8 @@ def class_balance(train: Sequence[int], test: Sequence[int], labels: Sequence[st
     axes.bar(labels, test, bottom=train, color=COLOURS[1], label=f"test ({sum(test)})")
     axes.set(xlabel="emotion", ylabel="clips")
     axes.set_title(f"Class balance · {sum(train) + sum(test)} clips")
-    axes.legend()
+    axes.margins(y=0.15)  # room for the legend above the bars
+    axes.legend(loc="upper right", ncols=2)
     return figure
 
 

@@ -52,7 +52,7 @@ def train(cfg: DictConfig, choices: dict[str, str]) -> None:
         seed=cfg.seed,
         n_jobs=cfg.compute.n_jobs,
     )
-    name = "-".join(choices[group] for group in ("data", "model", "features", "split"))
+    name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     resolved = OmegaConf.to_container(cfg, resolve=True)
     del resolved["tracking"]  # where the log lies is not part of the experiment
 

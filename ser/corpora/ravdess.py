@@ -92,6 +92,11 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
     return with_durations(pd.DataFrame(clips, columns=COLUMNS))
 
 
+def clip_table(root: Path) -> pd.DataFrame:
+    """Clip table of what is under a folder, whole or not: see `load`."""
+    return with_durations(pd.DataFrame(_speech_clips(root), columns=COLUMNS))
+
+
 def parse_name(stem: str) -> dict[str, str | int]:
     """What a RAVDESS file name, without its suffix, tells about the clip.
 
