@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +46,16 @@ def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str
         choices = HydraConfig.get().runtime.choices
         try:
             return job(cfg, {k: v for k, v in choices.items() if not k.startswith("hydra/")})
-        except SerError as error:
-            raise CompactHydraException(f"{sys.argv[0].rsplit('/', 1)[-1]}: {error}") from error
+        except Exception as error:
+            if (known := _ser_error(error)) is None:
+                raise
+            raise CompactHydraException(str(known)) from error
 
     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
+
+
+def _ser_error(error: BaseException | None) -> SerError | None:
+    """The `SerError` behind an error; what Hydra instantiates wraps it in its own."""
+    while error is not None and not isinstance(error, SerError):
+        error = error.__cause__
+    return error

@@ -80,7 +80,7 @@ def test_load_refuses_other_versions_and_other_folders(tmp_path):
 
 @pytest.mark.parametrize("speakers", [0, 25])
 def test_load_speakers_out_of_bounds(tmp_path, speakers):
-    with pytest.raises(SerError, match="data.speakers"):
+    with pytest.raises(SerError, match=r"data\.speakers"):
         demo.load(tmp_path, speakers=speakers)
 
 

@@ -268,5 +268,5 @@ def _add_consonant(
 
 
 def _source_level(manner: Manner) -> float:
-    """Level of the filtered source by its brightness, so that loudness is set by `level` alone."""
+    """Level of the filtered source by its brightness, so that `level` alone sets loudness."""
     return 0.12 * 15 ** (0.6 * manner.brightness)
