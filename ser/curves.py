@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
+from ser.parallel import run_fits
 from ser.pipeline import fit
 from ser.splits import Fold
 
@@ -64,14 +62,12 @@ def learning_curve(
         Called once for every finished fit.
     """
     jobs = [
-        delayed(_fit_and_score)(pipeline, X, y, groups, part, fold.test)
+        (_fit_and_score, (pipeline, X, y, groups, part, fold.test))
         for fold in folds
         for part in _nested_parts(fold.train, groups, fractions, seed)
     ]
-    results = []
-    for result in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-        results.append(result)
-        advance()
+    # The fits on all clips, which the run makes too, say what there is to be warned of.
+    results, _ = run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
     shaped = np.array(results).reshape(len(folds), len(fractions), 3)
     sizes, train, validation = shaped.transpose(2, 1, 0)
     return Curve(np.rint(sizes.mean(axis=1)).astype(int), train, validation)
@@ -103,7 +99,5 @@ def _fit_and_score(
     if len(np.unique(y[train])) < 2:  # no classifier can be fitted on one emotion
         return len(train), np.nan, np.nan
     some = None if groups is None else groups[train]
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the same fits on all clips say theirs in the run
-        fitted = fit(pipeline, X[train], y[train], groups=some)
-        return len(train), fitted.score(X[train], y[train]), fitted.score(X[test], y[test])
+    fitted = fit(pipeline, X[train], y[train], groups=some)
+    return len(train), fitted.score(X[train], y[train]), fitted.score(X[test], y[test])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn import metrics
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
+from ser.parallel import run_fits
 from ser.pipeline import fit
 from ser.splits import Fold
 
@@ -33,8 +31,6 @@ class FoldResult:
     predicted : (n_test,)
     fit_seconds, predict_seconds : float
         Wall time; predict is for all held-out clips together.
-    warnings : tuple of str
-        What the fit warned of, each once.
     """
 
     pipeline: Pipeline
@@ -43,7 +39,6 @@ class FoldResult:
     predicted: np.ndarray
     fit_seconds: float
     predict_seconds: float
-    warnings: tuple[str, ...]
 
 
 def evaluate_folds(
@@ -55,7 +50,7 @@ def evaluate_folds(
     *,
     n_jobs: int = -1,
     advance: Callable[[], object] = lambda: None,
-) -> list[FoldResult]:
+) -> tuple[list[FoldResult], tuple[str, ...]]:
     """Fit a clone of the pipeline on each fold's training clips and predict its held-out ones.
 
     Parameters
@@ -66,16 +61,18 @@ def evaluate_folds(
         Actor of each clip under a grouped split.
     folds : sequence of Fold
     n_jobs : int
-        joblib workers. BLAS gets one thread in each, so that they do not fight.
+        joblib workers; -1 for one per core.
     advance : callable
         Called once for every finished fold.
+
+    Returns
+    -------
+    results : list of FoldResult
+    messages : tuple of str
+        What the fits warned of, each once.
     """
-    results = []
-    jobs = (delayed(_evaluate)(pipeline, X, y, groups, fold) for fold in folds)
-    for result in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-        results.append(result)
-        advance()
-    return results
+    jobs = [(_evaluate, (pipeline, X, y, groups, fold)) for fold in folds]
+    return run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
 
 
 def probabilities(fitted: Pipeline, X: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -215,16 +212,10 @@ def _evaluate(
     pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None, fold: Fold
 ) -> FoldResult:
     some = None if groups is None else groups[fold.train]
-    labels = np.unique(y)
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        start = time.perf_counter()
-        fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
-        fitted_at = time.perf_counter()
-        proba = probabilities(fitted, X[fold.test], labels)
-        predicted = fitted.predict(X[fold.test])
-        end = time.perf_counter()
-    messages = tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
-    return FoldResult(
-        fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at, messages
-    )
+    start = time.perf_counter()
+    fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
+    fitted_at = time.perf_counter()
+    proba = probabilities(fitted, X[fold.test], np.unique(y))
+    predicted = fitted.predict(X[fold.test])
+    end = time.perf_counter()
+    return FoldResult(fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at)

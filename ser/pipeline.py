@@ -55,7 +55,9 @@ def fit(
     return clone(pipeline).fit(X, y, **extra)
 
 
-def classifier_of(pipeline: Pipeline) -> BaseEstimator:
-    """The fitted classifier itself, without its calibration."""
+def inner_classifier(pipeline: Pipeline) -> BaseEstimator:
+    """The classifier without its calibration, fitted where the pipeline is."""
     classifier = pipeline.steps[-1][1]
-    return classifier.estimator_ if isinstance(classifier, TemperatureScaling) else classifier
+    if isinstance(classifier, TemperatureScaling):
+        return getattr(classifier, "estimator_", classifier.estimator)
+    return classifier

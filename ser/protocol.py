@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ser.curves import Curve, learning_curve
 from ser.evaluation import FoldResult, evaluate_folds, predictions_table, probabilities, scores
-from ser.pipeline import classifier_of, without_probabilities
+from ser.pipeline import inner_classifier, without_probabilities
 from ser.splits import Fold, Split, cross_validation_folds
 
 
@@ -111,7 +111,7 @@ def evaluate(
     ]
     with _progress(len(folds) + 1, "Fitting") as advance:
         # The fit on all training clips is one more job beside the folds.
-        *cv, test = evaluate_folds(
+        (*cv, test), messages = evaluate_folds(
             pipeline, X, y, groups, [*folds, split.fold], n_jobs=settings.n_jobs, advance=advance
         )
     curve = None
@@ -143,8 +143,8 @@ def evaluate(
             ignore_index=True,
         ),
         curve=curve,
-        loss=list(getattr(classifier_of(test.pipeline), "loss_curve_", [])),
-        warnings=tuple(dict.fromkeys(message for r in [*cv, test] for message in r.warnings)),
+        loss=list(getattr(inner_classifier(test.pipeline), "loss_curve_", [])),
+        warnings=messages,
     )
 
 
@@ -164,7 +164,7 @@ def _metrics(
         numbers[f"cv_{name}_mean"] = float(np.mean(values))
         numbers[f"cv_{name}_std"] = float(np.std(values))
     numbers |= {f"test_{name}": value for name, value in on_test.items()}
-    oob = getattr(classifier_of(test.pipeline), "oob_score_", None)
+    oob = getattr(inner_classifier(test.pipeline), "oob_score_", None)
     if oob is not None:
         numbers["oob_accuracy"] = float(oob)
     numbers["fit_seconds"] = test.fit_seconds

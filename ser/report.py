@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix as count_confusions
 from ser import plots
 from ser.errors import SerError
 from ser.evaluation import per_class, roc
-from ser.pipeline import classifier_of
+from ser.pipeline import inner_classifier
 from ser.protocol import Evaluation
 from ser.splits import Split
 from ser.store import Extraction
@@ -106,7 +106,7 @@ def summary(evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, title:
     lines.append(f"{'chance':28}{'':>14}{100 / len(evaluation.labels):>14.1f}")
     if evaluation.warnings:
         lines += ["", *(f"The fit warned: {message}" for message in evaluation.warnings)]
-    kind = type(classifier_of(evaluation.pipeline)).__name__
+    kind = type(inner_classifier(evaluation.pipeline)).__name__
     lines += ["", f"{kind} fitted in {numbers['fit_seconds']:.2f} s"]
     return "\n".join(lines)
 

@@ -108,7 +108,7 @@ def test_synthesise_emotions_move_the_cues_as_the_table_says():
         loudness[emotion] = np.mean([level(y) for y in ys])
         duration[emotion] = np.mean([len(y) for y in ys])
     assert min(f0["fearful"], f0["happy"]) > f0["neutral"] + 2 / 12 > f0["sad"]
-    assert loudness["angry"] > loudness["happy"] > loudness["neutral"] > loudness["sad"]
+    assert min(loudness["angry"], loudness["happy"]) > loudness["neutral"] > loudness["sad"]
     assert duration["fearful"] < duration["neutral"] < duration["sad"]
 
 

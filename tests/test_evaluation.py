@@ -114,7 +114,7 @@ def grouped_folds(X, y, groups):
 def test_evaluate_folds_predicts_held_out_clips_in_their_order():
     X, y = noisy_classes()
     folds = [Fold(np.arange(200), np.arange(239, 199, -1))]
-    (result,) = evaluate_folds(
+    (result,), _ = evaluate_folds(
         build_pipeline({"scaler": StandardScaler(), "classifier": SVC()}, seed=0),
         X,
         y,
@@ -135,7 +135,7 @@ def test_evaluate_folds_emotion_unknown_in_training_gets_probability_zero():
     known = np.flatnonzero(y != "sad")
     pipeline = build_pipeline({"classifier": DecisionTreeClassifier()}, seed=0)
     folds = [Fold(known, np.flatnonzero(y == "sad"))]
-    (result,) = evaluate_folds(pipeline, X, y, None, folds, n_jobs=1)
+    (result,), _ = evaluate_folds(pipeline, X, y, None, folds, n_jobs=1)
     assert result.proba.shape[1] == 3
     assert (result.proba[:, 2] == 0).all()
 
@@ -149,7 +149,7 @@ def test_learning_curve_ends_where_cross_validation_is():
         curve = learning_curve(
             pipeline, X, y, some, folds, fractions=(0.2, 0.5, 1.0), seed=0, n_jobs=1
         )
-        results = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
+        results, _ = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
         expected = [(r.predicted == y[r.test]).mean() for r in results]
         np.testing.assert_allclose(curve.validation[-1], expected)
         assert curve.sizes.tolist() == sorted(curve.sizes.tolist())

@@ -160,7 +160,13 @@ def test_train_bad_clip_raises_or_is_skipped_and_listed(run_cli, demo_root, clie
         }
     ).to_csv(table_file, index=False)
     clips[7].write_bytes(clips[7].read_bytes()[:100])
-    arguments = ["data=table", f"data.table={table_file}", "cv.n_splits=2", "curves=none"]
+    arguments = [
+        "data=table",
+        f"data.table={table_file}",
+        "data.min_clips=2",
+        "cv.n_splits=2",
+        "curves=none",
+    ]
     failed = run_cli("ser.train", *arguments, check=False)
     assert failed.returncode == 1
     assert clips[7].name in failed.stderr

@@ -1,0 +1,77 @@
+"""Many independent fits on all cores, in order, with progress and with what they warned of."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+
+from joblib import Parallel, delayed
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from ser.pipeline import inner_classifier
+
+Job = tuple[Callable[..., object], tuple]
+
+
+def run_fits(
+    jobs: Sequence[Job],
+    pipeline: Pipeline,
+    *,
+    n_jobs: int,
+    advance: Callable[[], object] = lambda: None,
+) -> tuple[list, tuple[str, ...]]:
+    """Call every job; BLAS gets one thread in each, so that they do not fight.
+
+    Parameters
+    ----------
+    jobs : sequence of (function, arguments)
+    pipeline : Pipeline
+        What the jobs fit: it decides between threads and processes.
+    n_jobs : int
+        joblib workers; -1 for one per core.
+    advance : callable
+        Called once for every finished job.
+
+    Returns
+    -------
+    results : list
+        In the order of the jobs.
+    messages : tuple of str
+        Warnings of the jobs, each once.
+    """
+    prefer = "threads" if _leaves_the_gil(pipeline) else "processes"
+    results, messages = [], []
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        calls = (delayed(_call)(function, arguments) for function, arguments in jobs)
+        for result, said in Parallel(n_jobs, prefer=prefer, return_as="generator")(calls):
+            results.append(result)
+            messages += said
+            advance()
+    messages += [_message(warning) for warning in caught]
+    return results, tuple(dict.fromkeys(messages))
+
+
+def _leaves_the_gil(pipeline: Pipeline) -> bool:
+    """Whether fits run side by side in threads, which start at once and share the data.
+
+    libsvm, the trees and the neighbours compute outside of Python. An MLP's epochs are a Python
+    loop over small arrays: two threads of them take longer than one after the other.
+    """
+    return not type(inner_classifier(pipeline)).__module__.startswith("sklearn.neural_network")
+
+
+def _call(function: Callable[..., object], arguments: tuple) -> tuple[object, list[str]]:
+    """In a worker. Warnings of a thread are caught by `run_fits`: the filters are the process's."""
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments), []
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = function(*arguments)
+    return result, [_message(warning) for warning in caught]
+
+
+def _message(warning: warnings.WarningMessage) -> str:
+    return f"{warning.category.__name__}: {warning.message}"
