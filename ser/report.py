@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,6 +114,7 @@ def summary(evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, title:
 
 def where(run_id: str, experiment: str, uri: str) -> str:
     """The run's id and the command that shows it."""
+    uri = uri.replace(f"{Path.cwd()}/", "")  # as one would type it here
     return (
         f"run     {run_id} in experiment {experiment!r}\n"
         f"browse  ser-ui     (or: mlflow ui --backend-store-uri {uri})"

@@ -203,7 +203,7 @@ def _source(
 
 
 def _rosenberg(phase: np.ndarray, open_quotient: float) -> np.ndarray:
-    """Rosenberg's trigonometric pulse, over a period's phase in [0, 1): opening, closing, closed."""
+    """Rosenberg's trigonometric pulse over a period's phase in [0, 1): opens, closes, is closed."""
     opening = open_quotient * 0.67
     flow = np.zeros_like(phase)
     rising = phase < opening
