@@ -59,22 +59,39 @@ def write_tone(tmp_path):
     return write
 
 
-@pytest.fixture
-def run_cli(tmp_path):
-    """Run ``python -m ser.MODULE ARGUMENTS`` as a user does; what it writes is in tmp_path."""
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory, demo_root):
+    """Feature store that has the demo clips' features already."""
+    from ser.corpora import demo
+    from ser.features.notebook import NotebookFeatures
+    from ser.store import extract
 
-    def run(module, *arguments, check=True, **environment):
-        env = {
-            **os.environ,
-            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db",
-            "SER_STORE": str(tmp_path / "features.sqlite"),
-            **environment,
-        }
+    store = tmp_path_factory.mktemp("store") / "features.sqlite"
+    paths = demo.load(demo_root, speakers=4)["path"].tolist()
+    extract(paths, NotebookFeatures(), store=store, progress=False)
+    return store
+
+
+@pytest.fixture
+def ser_environment(tmp_path, demo_store):
+    """Environment of a command whose runs go to tmp_path."""
+    return {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db",
+        "SER_STORE": str(demo_store),
+    }
+
+
+@pytest.fixture
+def run_cli(tmp_path, ser_environment):
+    """Run ``python -m ser.MODULE ARGUMENTS`` as a user does."""
+
+    def run(module, *arguments, check=True):
         result = subprocess.run(
             [sys.executable, "-m", module, *arguments, f"hydra.run.dir={tmp_path}/hydra"],
             capture_output=True,
             text=True,
-            env=env,
+            env=ser_environment,
             cwd=CHECKOUT,
         )
         if check:

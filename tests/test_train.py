@@ -1,6 +1,7 @@
 """End to end, as a user runs it: the command, what it prints, what MLflow holds."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,12 +12,22 @@ import pytest
 
 
 @pytest.fixture
-def client(tmp_path):
-    """MLflow's client on the run_cli fixture's store."""
+def client(tmp_path, empty_database):
+    """MLflow's client on the run_cli fixture's store, whose tables are there already."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     yield mlflow.MlflowClient()
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """MLflow store without a run; making one takes seconds."""
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
 
 
 def runs(client):
@@ -88,14 +99,6 @@ def test_train_speaker_keeps_actors_apart(run_cli, demo_root, client):
     assert predictions[predictions["part"] == "cv"].groupby("actor")["fold"].nunique().max() == 1
 
 
-def test_train_same_seed_same_predictions(run_cli, demo_root, client):
-    for seed in (1, 1, 2):
-        run_cli("ser.train", *demo(demo_root), "model=decision_tree", "curves=none", f"seed={seed}")
-    third, second, first = (table(client, run, "predictions") for run in runs(client))
-    pd.testing.assert_frame_equal(first, second)
-    assert not first["clip"].equals(third["clip"])
-
-
 def test_train_mlp_logs_its_loss_by_epoch(run_cli, demo_root, client):
     run_cli("ser.train", *demo(demo_root), "model=mlp_default", "curves=none")
     (run,) = runs(client)
@@ -146,8 +149,6 @@ def test_train_failed_run_says_failed_and_why(run_cli, demo_root, client):
 
 
 def test_train_bad_clip_raises_or_is_skipped_and_listed(run_cli, demo_root, client, tmp_path):
-    import shutil
-
     root = tmp_path / "table"
     shutil.copytree(demo_root, root, ignore=lambda *_: ["Actor_03", "Actor_04"])
     clips = sorted(root.glob("Actor_*/*.wav"))
@@ -178,19 +179,13 @@ def test_train_bad_clip_raises_or_is_skipped_and_listed(run_cli, demo_root, clie
     assert table(client, run, "skipped_clips")["path"].tolist() == [str(clips[7])]
 
 
-def test_train_many_processes_create_one_store(tmp_path, demo_root, client):
+def test_train_many_processes_create_one_store(tmp_path, demo_root, ser_environment):
+    uri = f"sqlite:///{tmp_path}/fresh/mlflow.db"
     command = [sys.executable, "-m", "ser.train", *demo(demo_root), "model=dummy", "curves=none"]
-    import os
-
-    env = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db",
-        "SER_STORE": str(tmp_path / "features.sqlite"),
-    }
     workers = [
         subprocess.Popen(
             [*command, f"hydra.run.dir={tmp_path}/hydra/{i}"],
-            env=env,
+            env=ser_environment | {"MLFLOW_TRACKING_URI": uri},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -199,7 +194,7 @@ def test_train_many_processes_create_one_store(tmp_path, demo_root, client):
     ]
     outputs = [worker.communicate() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 3, outputs
-    assert [run.info.status for run in runs(client)] == ["FINISHED"] * 3
+    assert [run.info.status for run in runs(mlflow.MlflowClient(uri))] == ["FINISHED"] * 3
 
 
 def test_train_help_shows_groups_choices_and_examples(run_cli):
