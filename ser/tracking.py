@@ -47,7 +47,6 @@ from ser.persistence import save_model  # noqa: E402
 
 # What a loaded model needs; ser itself travels inside the model.
 MODEL_PACKAGES = (
-    "librosa",
     "mlflow",
     "numpy",
     "pandas",

@@ -8,7 +8,6 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `__call__(y, sr)`: y (n_samples,) float32 -> (len(names),) float32.
 
 It sees no label and fits nothing, so a clip's features are computed once and kept (`ser.store`).
-librosa is named here and nowhere else.
 """
 
 from __future__ import annotations

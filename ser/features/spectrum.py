@@ -1,20 +1,17 @@
 """The short-time spectrum of a clip, and what is read off it: mel bands, MFCCs, chroma, tuning.
 
-Definitions and defaults are librosa's (McFee et al. 2015, doi 10.25080/Majora-7b98e3ed-003); the
-filter banks come from librosa itself. What differs is the work: one STFT serves all, frames are
-rows so that every FFT reads contiguous memory, sparse filters are applied as sparse ones, and
-means over frames are taken before a linear step instead of after it.
+Definitions and defaults are librosa's (McFee et al. 2015, doi 10.25080/Majora-7b98e3ed-003). What
+differs is the work: one STFT serves all, frames are rows so that every FFT reads contiguous memory,
+sparse filters are applied as sparse ones, and means over frames are taken before a linear step
+instead of after it.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
-import scipy.sparse
+
+from ser.features.filters import chroma_bank, fft_frequencies, hann, mel_bank, pitch_tuning
 
 # piptrack's and power_to_db's defaults in librosa 0.11.
 TUNING_RANGE = (150.0, 4000.0)  # Hz
@@ -49,7 +46,7 @@ def magnitude_spectrum(y: np.ndarray, *, n_fft: int, hop_length: int) -> np.ndar
     # mode of a histogram jumps where two of its bins are level.
     magnitude = np.empty((len(frames), 1 + n_fft // 2), dtype=np.float32)
     for i in range(0, len(frames), BLOCK_FRAMES):
-        windowed = frames[i : i + BLOCK_FRAMES] * _hann(n_fft)
+        windowed = frames[i : i + BLOCK_FRAMES] * hann(n_fft)
         spectrum = scipy.fft.rfft(windowed, axis=1, overwrite_x=True).astype(np.complex64)
         np.abs(spectrum, out=magnitude[i : i + BLOCK_FRAMES])
     return magnitude
@@ -67,7 +64,7 @@ def mel_power(power: np.ndarray, *, sr: int, n_mels: int, fmax: float) -> np.nda
     -------
     (..., n_mels)
     """
-    bank = _mel_bank(sr, 2 * (power.shape[-1] - 1), n_mels, fmax)
+    bank = mel_bank(sr, 2 * (power.shape[-1] - 1), n_mels, fmax)
     return (bank @ power.T).T
 
 
@@ -103,7 +100,7 @@ def chroma_mean(magnitude: np.ndarray, *, sr: int) -> np.ndarray:
     (12,)
     """
     n_fft = 2 * (magnitude.shape[1] - 1)
-    chroma = magnitude @ _chroma_bank(sr, n_fft, estimate_tuning(magnitude, sr=sr)).T
+    chroma = magnitude @ chroma_bank(sr, n_fft, estimate_tuning(magnitude, sr=sr)).T
     peak = chroma.max(axis=1, keepdims=True)
     # A silent frame has no largest bin: librosa leaves it as it is.
     peak[peak < np.finfo(chroma.dtype).tiny] = 1.0
@@ -126,7 +123,7 @@ def estimate_tuning(magnitude: np.ndarray, *, sr: int) -> float:
     float
         In [-0.5, 0.5), in semitones.
     """
-    frequencies = librosa.fft_frequencies(sr=sr, n_fft=2 * (magnitude.shape[1] - 1))
+    frequencies = fft_frequencies(sr, 2 * (magnitude.shape[1] - 1))
     in_range = (frequencies >= TUNING_RANGE[0]) & (frequencies < min(TUNING_RANGE[1], sr / 2))
     bins = np.flatnonzero(in_range)
     if bins.size == 0:
@@ -149,24 +146,4 @@ def estimate_tuning(magnitude: np.ndarray, *, sr: int) -> float:
         magnitude.dtype
     )
     height = top + 0.5 * slope * shift
-    return librosa.pitch_tuning(
-        pitch[height >= np.median(height)], resolution=TUNING_RESOLUTION, bins_per_octave=12
-    )
-
-
-@lru_cache(maxsize=8)
-def _hann(n_fft: int) -> np.ndarray:
-    return scipy.signal.get_window("hann", n_fft, fftbins=True)
-
-
-@lru_cache(maxsize=8)
-def _mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> scipy.sparse.csr_array:
-    # A band covers few bins: 1 % of the matrix is not zero.
-    bank = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels, fmax=fmax)
-    return scipy.sparse.csr_array(bank)
-
-
-@lru_cache(maxsize=256)
-def _chroma_bank(sr: int, n_fft: int, tuning: float) -> np.ndarray:
-    # Tuning comes in steps of 0.01, so 101 banks serve every clip of one rate.
-    return librosa.filters.chroma(sr=sr, n_fft=n_fft, tuning=tuning)
+    return pitch_tuning(pitch[height >= np.median(height)], resolution=TUNING_RESOLUTION)
