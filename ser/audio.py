@@ -19,9 +19,8 @@ import soundfile as sf
 from ser.errors import SerError
 
 BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
-MAX_SAMPLES = (
-    2**28
-)  # of one clip, 1 GiB of float32 and 93 min at 48 kHz; compressed bombs stop here
+# Of one clip: 1 GiB of float32, 93 min at 48 kHz. Compressed bombs stop here.
+MAX_SAMPLES = 2**28
 
 # Container -> byte order and name of the chunk with the samples.
 _CHUNKED = {
@@ -82,7 +81,7 @@ def read_audio(
     """
     is_data = isinstance(source, bytes)
     name = name or ("<bytes>" if is_data else str(source))
-    data = source if is_data else _file_bytes(Path(source), name)
+    data = source if is_data else read_file(source)
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
     y, sr = _decode(data, name)
@@ -100,6 +99,25 @@ def read_audio(
     return y, sr
 
 
+def read_file(path: str | Path) -> bytes:
+    """What a file holds.
+
+    Raises
+    ------
+    AudioError
+        There is no such file, it cannot be read, or it is a folder, pipe or device.
+    """
+    try:
+        path = Path(path)
+        if path.exists() and not path.is_file():  # a pipe or device could be read for ever
+            raise AudioError(str(path), f"it is {'a folder' if path.is_dir() else 'not a file'}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise AudioError(str(path), "there is no such file") from None
+    except (OSError, ValueError, MemoryError) as error:
+        raise AudioError(str(path), f"it cannot be read ({error})") from None
+
+
 def probe(path: str | Path) -> tuple[float, int]:
     """Duration in seconds and sampling rate in Hz, as the header tells them.
 
@@ -112,17 +130,6 @@ def probe(path: str | Path) -> tuple[float, int]:
             return duration, file.samplerate
     except (sf.SoundFileError, OSError, ValueError):
         return math.nan, 0
-
-
-def _file_bytes(path: Path, name: str) -> bytes:
-    try:
-        if path.exists() and not path.is_file():  # a pipe or device could be read for ever
-            raise AudioError(name, f"it is {'a folder' if path.is_dir() else 'not a file'}")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise AudioError(name, "there is no such file") from None
-    except (OSError, ValueError, MemoryError) as error:
-        raise AudioError(name, f"it cannot be read ({error})") from None
 
 
 def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str
         Primary config in ``conf/``.
     """
     register_resolvers()
+    _collect_garbage_less()
 
     def call(cfg: DictConfig) -> object:
         choices = HydraConfig.get().runtime.choices
@@ -52,6 +55,15 @@ def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str
             raise CompactHydraException(str(known)) from error
 
     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
+
+
+def _collect_garbage_less() -> None:
+    """Save the collector two seconds of a run: it goes through every object of every import.
+
+    What is imported stays until the end; then the system frees it at once.
+    """
+    gc.set_threshold(100_000, 20, 100)
+    atexit.register(gc.freeze)
 
 
 def _ser_error(error: BaseException | None) -> SerError | None:

@@ -15,16 +15,19 @@ from ser.splits import Fold
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy against the number of training clips.
+    """Accuracy against what there is to train on.
 
     Attributes
     ----------
+    unit : {"clips", "actors"}
+        What `sizes` counts.
     sizes : (n_sizes,) int
-        Training clips; where groups are kept whole, the mean over folds, rounded.
     train, validation : (n_sizes, n_folds) float
-        Accuracy on the clips fitted on, and on the fold's held-out clips.
+        Accuracy on the clips fitted on, and on the fold's held-out clips. NaN where the part that
+        was drawn has one emotion only.
     """
 
+    unit: str
     sizes: np.ndarray
     train: np.ndarray
     validation: np.ndarray
@@ -37,7 +40,7 @@ def learning_curve(
     groups: np.ndarray | None,
     folds: Sequence[Fold],
     *,
-    fractions: Sequence[float],
+    sizes: Sequence[int],
     seed: int,
     n_jobs: int = -1,
     advance: Callable[[], object] = lambda: None,
@@ -54,38 +57,36 @@ def learning_curve(
     groups : (n_clips,) or None
         Actor of each clip under a grouped split.
     folds : sequence of Fold
-    fractions : sequence of float
-        Parts of the training clips, in (0, 1].
+    sizes : sequence of int
+        Clips, or actors under a grouped split, to train on. What is beyond the smallest fold is
+        all that this fold has.
     seed : int
         Of the order in which clips or actors are added.
     advance : callable
         Called once for every finished fit.
     """
+    orders = [_order(fold.train, groups, seed) for fold in folds]
+    most = min(len(order) for order in orders)
+    counts = sorted({min(size, most) for size in sizes})
     jobs = [
-        (_fit_and_score, (pipeline, X, y, groups, part, fold.test))
-        for fold in folds
-        for part in _nested_parts(fold.train, groups, fractions, seed)
+        (_fit_and_score, (pipeline, X, y, groups, np.concatenate(order[:count]), fold.test))
+        for fold, order in zip(folds, orders, strict=True)
+        for count in counts
     ]
     # The fits on all clips, which the run makes too, say what there is to be warned of.
     results, _ = run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
-    shaped = np.array(results).reshape(len(folds), len(fractions), 3)
-    sizes, train, validation = shaped.transpose(2, 1, 0)
-    return Curve(np.rint(sizes.mean(axis=1)).astype(int), train, validation)
+    train, validation = np.array(results).reshape(len(folds), len(counts), 2).transpose(2, 1, 0)
+    unit = "clips" if groups is None else "actors"
+    return Curve(unit, np.array(counts), train, validation)
 
 
-def _nested_parts(
-    train: np.ndarray, groups: np.ndarray | None, fractions: Sequence[float], seed: int
-) -> list[np.ndarray]:
+def _order(train: np.ndarray, groups: np.ndarray | None, seed: int) -> list[np.ndarray]:
+    """Training clips one by one, or the clips of one actor after the other, in a drawn order."""
     draw = np.random.default_rng(seed)
     if groups is None:
-        order = draw.permutation(train)
-        return [order[: max(2, round(fraction * len(order)))] for fraction in fractions]
+        return list(draw.permutation(train)[:, None])
     actors = draw.permutation(np.unique(groups[train]))
-    parts = []
-    for fraction in fractions:
-        some = actors[: max(1, round(fraction * len(actors)))]
-        parts.append(train[np.isin(groups[train], some)])
-    return parts
+    return [train[groups[train] == actor] for actor in actors]
 
 
 def _fit_and_score(
@@ -95,9 +96,9 @@ def _fit_and_score(
     groups: np.ndarray | None,
     train: np.ndarray,
     test: np.ndarray,
-) -> tuple[int, float, float]:
+) -> tuple[float, float]:
     if len(np.unique(y[train])) < 2:  # no classifier can be fitted on one emotion
-        return len(train), np.nan, np.nan
+        return np.nan, np.nan
     some = None if groups is None else groups[train]
     fitted = fit(pipeline, X[train], y[train], groups=some)
-    return len(train), fitted.score(X[train], y[train]), fitted.score(X[test], y[test])
+    return fitted.score(X[train], y[train]), fitted.score(X[test], y[test])

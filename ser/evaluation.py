@@ -75,8 +75,10 @@ def evaluate_folds(
     return run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
 
 
-def probabilities(fitted: Pipeline, X: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """Probabilities with one column for every label, 0 for one that the pipeline does not know.
+def predict(
+    fitted: Pipeline, X: np.ndarray, labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable emotion of every clip, and the probabilities of all.
 
     Parameters
     ----------
@@ -86,12 +88,16 @@ def probabilities(fitted: Pipeline, X: np.ndarray, labels: Sequence[str]) -> np.
 
     Returns
     -------
-    (n_clips, n_labels) float64
-        Rows sum to 1, also where the classifier computes in single precision.
+    predicted : (n_clips,) str
+        As ``fitted.predict`` has it, without going through the clips a second time.
+    proba : (n_clips, n_labels) float64
+        0 for a label that the pipeline does not know. Rows sum to 1, also where the classifier
+        computes in single precision.
     """
     proba = np.zeros((len(X), len(labels)))
     proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(X)
-    return proba / proba.sum(axis=1, keepdims=True)
+    proba /= proba.sum(axis=1, keepdims=True)
+    return np.asarray(labels)[proba.argmax(axis=1)], proba
 
 
 def scores(
@@ -215,7 +221,6 @@ def _evaluate(
     start = time.perf_counter()
     fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
     fitted_at = time.perf_counter()
-    proba = probabilities(fitted, X[fold.test], np.unique(y))
-    predicted = fitted.predict(X[fold.test])
+    predicted, proba = predict(fitted, X[fold.test], np.unique(y))
     end = time.perf_counter()
     return FoldResult(fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import InvalidParameterError
 
 from ser.calibration import TemperatureScaling
+from ser.errors import SerError
 
 
 def build_pipeline(steps: Mapping[str, BaseEstimator | None], *, seed: int) -> Pipeline:
@@ -48,11 +50,19 @@ def fit(
     y : (n_clips,)
     groups : (n_clips,) or None
         Actor of each clip, under a grouped split.
+
+    Raises
+    ------
+    SerError
+        If a parameter of a step is out of its bounds.
     """
     name, classifier = pipeline.steps[-1]
     wants_groups = groups is not None and isinstance(classifier, TemperatureScaling)
     extra = {f"{name}__groups": groups} if wants_groups else {}
-    return clone(pipeline).fit(X, y, **extra)
+    try:
+        return clone(pipeline).fit(X, y, **extra)
+    except InvalidParameterError as error:
+        raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
 
 
 def inner_classifier(pipeline: Pipeline) -> BaseEstimator:

@@ -28,13 +28,12 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str) -
     figure.suptitle(f"{title} · {counts.sum()} clips")
     support = counts.sum(axis=1, keepdims=True)
     percent = 100 * counts / np.maximum(support, 1)
-    panels = ((counts, "clips", None), (percent, "% of the true emotion", 100))
+    panels = ((counts, "clips", None), (percent, "percent of the true emotion's clips", 100))
     for axes, (values, unit, top) in zip(figure.subplots(1, 2), panels, strict=True):
         image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top)
-        figure.colorbar(image, ax=axes, label=unit, shrink=0.8)
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
         axes.set_yticks(range(len(labels)), labels)
-        axes.set(xlabel="predicted emotion", ylabel="true emotion")
+        axes.set(xlabel="predicted emotion", ylabel="true emotion", title=unit)
         middle = image.norm.vmax / 2
         for row, column in np.ndindex(*values.shape):
             colour = "white" if values[row, column] > middle else "black"
@@ -81,8 +80,8 @@ def loss_curve(loss: Sequence[float], *, n_clips: int) -> Figure:
     return figure
 
 
-def learning_curve(curve: Curve, *, grouped: bool, n_labels: int) -> Figure:
-    """Accuracy against training clips: mean and one standard deviation over folds."""
+def learning_curve(curve: Curve, *, n_labels: int) -> Figure:
+    """Accuracy against training clips or actors: mean and one standard deviation over folds."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     parts = (("training clips", curve.train), ("held-out folds", curve.validation))
@@ -92,8 +91,8 @@ def learning_curve(curve: Curve, *, grouped: bool, n_labels: int) -> Figure:
         low, high = 100 * (mean - deviation), 100 * (mean + deviation)
         axes.fill_between(curve.sizes, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.axhline(100 / n_labels, color="grey", linestyle=":", label="chance")
-    kept = "held-out actors" if grouped else "actors known"
-    axes.set(xlabel="clips trained on", ylabel="accuracy (%)", ylim=(0, 102))
+    kept = "actors known" if curve.unit == "clips" else "held-out actors"
+    axes.set(xlabel=f"{curve.unit} trained on", ylabel="accuracy (%)", ylim=(0, 102))
     axes.set_title(
         f"Learning curve · {curve.validation.shape[1]} folds, {kept} · band: 1 standard deviation"
     )

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from ser.curves import Curve, learning_curve
-from ser.evaluation import FoldResult, evaluate_folds, predictions_table, probabilities, scores
+from ser.evaluation import FoldResult, evaluate_folds, predict, predictions_table, scores
 from ser.pipeline import inner_classifier, without_probabilities
 from ser.splits import Fold, Split, cross_validation_folds
 
@@ -25,15 +25,16 @@ class Settings:
     ----------
     n_splits : int
         Folds of the cross-validation.
-    learning_fractions : tuple of float
-        Parts of the training clips of the learning curve; empty for none.
+    learning_clips, learning_actors : tuple of int
+        What the learning curve trains on: clips, or actors under a grouped split; empty for none.
     seed : int
     n_jobs : int
         joblib workers; -1 for one per core.
     """
 
     n_splits: int
-    learning_fractions: tuple[float, ...]
+    learning_clips: tuple[int, ...]
+    learning_actors: tuple[int, ...]
     seed: int
     n_jobs: int
 
@@ -115,15 +116,16 @@ def evaluate(
             pipeline, X, y, groups, [*folds, split.fold], n_jobs=settings.n_jobs, advance=advance
         )
     curve = None
-    if settings.learning_fractions:
-        with _progress(len(folds) * len(settings.learning_fractions), "Learning curve") as advance:
+    sizes = settings.learning_actors if split.grouped else settings.learning_clips
+    if sizes:
+        with _progress(len(folds) * len(sizes), "Learning curve") as advance:
             curve = learning_curve(
                 without_probabilities(pipeline),
                 X,
                 y,
                 groups,
                 folds,
-                fractions=settings.learning_fractions,
+                sizes=sizes,
                 seed=settings.seed,
                 n_jobs=settings.n_jobs,
                 advance=advance,
@@ -156,8 +158,7 @@ def _metrics(
     train: np.ndarray,
     labels: tuple[str, ...],
 ) -> dict[str, float]:
-    proba = probabilities(test.pipeline, X[train], labels)
-    on_train = scores(y[train], test.pipeline.predict(X[train]), proba, labels)
+    on_train = scores(y[train], *predict(test.pipeline, X[train], labels), labels)
     on_test = scores(y[test.test], test.predicted, test.proba, labels)
     numbers = {f"train_{name}": value for name, value in on_train.items()}
     for name, values in fold_scores.items():

@@ -77,7 +77,7 @@ def log(run: Run, evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, 
         run.figure(plots.loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
     if evaluation.curve is not None:
         curve = evaluation.curve
-        figure = plots.learning_curve(curve, grouped=split.grouped, n_labels=len(labels))
+        figure = plots.learning_curve(curve, n_labels=len(labels))
         run.figure(figure, "learning_curve")
         run.table(_curve_table(evaluation), "learning_curve")
 
@@ -180,7 +180,7 @@ def _curve_table(evaluation: Evaluation) -> pd.DataFrame:
     n_sizes, n_folds = curve.validation.shape
     return pd.DataFrame(
         {
-            "clips": np.repeat(curve.sizes, n_folds),
+            curve.unit: np.repeat(curve.sizes, n_folds),
             "fold": np.tile(np.arange(n_folds), n_sizes),
             "train_accuracy": curve.train.ravel(),
             "validation_accuracy": curve.validation.ravel(),

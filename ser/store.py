@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.audio import AudioError, read_audio
+from ser.audio import AudioError, read_audio, read_file
 from ser.errors import SerError
 from ser.features import FeatureSet, settings
 
@@ -187,7 +187,7 @@ def _extract_clip(
 ) -> _Clip:
     try:
         stamp = _stamp(path)
-        data = Path(path).read_bytes()
+        data = read_file(path)
         if _stamp(path) != stamp:
             raise AudioError(path, "the file changed while it was read; start again")
         content = hashlib.blake2b(data, digest_size=16).digest()

@@ -48,7 +48,8 @@ def train(cfg: DictConfig, choices: dict[str, str]) -> None:
     steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model, _convert_="all")}
     settings = Settings(
         n_splits=cfg.cv.n_splits,
-        learning_fractions=tuple(cfg.curves.learning.fractions) if cfg.curves.learning else (),
+        learning_clips=tuple(cfg.curves.learning.clips) if cfg.curves.learning else (),
+        learning_actors=tuple(cfg.curves.learning.actors) if cfg.curves.learning else (),
         seed=cfg.seed,
         n_jobs=cfg.compute.n_jobs,
     )

@@ -145,12 +145,14 @@ def test_learning_curve_ends_where_cross_validation_is():
     groups = np.arange(len(y)) // 10
     folds = grouped_folds(X, y, groups)
     pipeline = build_pipeline({"scaler": StandardScaler(), "classifier": SVC()}, seed=0)
-    for some in (None, groups):
-        curve = learning_curve(
-            pipeline, X, y, some, folds, fractions=(0.2, 0.5, 1.0), seed=0, n_jobs=1
-        )
+    for some, unit, sizes, all_of_the_smallest in (
+        (None, "clips", (20, 90, 1000), 180),
+        (groups, "actors", (2, 9, 1000), 18),
+    ):
+        curve = learning_curve(pipeline, X, y, some, folds, sizes=sizes, seed=0, n_jobs=1)
+        assert curve.unit == unit
+        assert curve.sizes.tolist() == [*sizes[:2], all_of_the_smallest]
+        assert curve.train.shape == (3, len(folds))
         results, _ = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
         expected = [(r.predicted == y[r.test]).mean() for r in results]
         np.testing.assert_allclose(curve.validation[-1], expected)
-        assert curve.sizes.tolist() == sorted(curve.sizes.tolist())
-        assert curve.train.shape == (3, 4)

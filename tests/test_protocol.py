@@ -14,13 +14,15 @@ from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
 
 
-def evaluated(clips, classifier, *, seed=1, n_splits=3, fractions=(), n_jobs=1, splitter=None):
+def evaluated(clips, classifier, *, seed=1, n_splits=3, n_jobs=1, splitter=None):
     rng = np.random.default_rng(0)
     codes = pd.Categorical(clips["emotion"]).codes
     X = rng.normal(size=(len(clips), 8)) + 0.8 * codes[:, None]
     split = (splitter or splits.random)(clips, test_size=0.25, seed=seed)
     pipeline = build_pipeline({"scaler": StandardScaler(), "classifier": classifier}, seed=seed)
-    settings = Settings(n_splits=n_splits, learning_fractions=fractions, seed=seed, n_jobs=n_jobs)
+    settings = Settings(
+        n_splits=n_splits, learning_clips=(), learning_actors=(), seed=seed, n_jobs=n_jobs
+    )
     return evaluate(pipeline, clips, X, split, settings)
 
 
