@@ -1,11 +1,11 @@
 """Feature extraction against the tutorial's way, side by side on the same clips.
 
-    python benchmarks/extraction.py data/ravdess [--clips 120] [--rounds 5]
+    python benchmarks/extraction.py data/ravdess [--clips 240] [--rounds 5]
 
 The baseline is the tutorial's: for each clip three public librosa calls on one core, each with its
 own STFT but for the chromagram's. Both ways read the same WAVs; rounds alternate, so that a drift
-of the machine's speed meets both, and the ratio is the median over rounds. The first clip is a
-warm-up for both (librosa compiles on its first call).
+of the machine's speed meets both, and the ratio is the median over rounds. Before the first round
+librosa has compiled itself and the workers have started.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def whole_store(paths):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder with WAVs")
-    parser.add_argument("--clips", type=int, default=120, help="evenly drawn from the folder")
+    parser.add_argument("--clips", type=int, default=240, help="evenly drawn from the folder")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     found = sorted(str(path) for path in arguments.root.rglob("*.wav"))
@@ -67,7 +67,7 @@ def main():
     step = max(1, len(found) // arguments.clips)
     paths = found[::step][: arguments.clips]
 
-    tutorial(paths[0]), ser_one_core(paths[0]), whole_store(paths[:4])
+    tutorial(paths[0]), ser_one_core(paths[0]), whole_store(paths[:64])
     ratios, store_ratios, error = [], [], 0.0
     for _ in range(arguments.rounds):
         slow, expected = seconds(lambda: [tutorial(p) for p in paths])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str
         choices = HydraConfig.get().runtime.choices
         try:
             return job(cfg, {k: v for k, v in choices.items() if not k.startswith("hydra/")})
+        except KeyboardInterrupt:
+            print(
+                "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
+            )
+            sys.exit(130)  # 128 + SIGINT
         except Exception as error:
             if (known := _ser_error(error)) is None:
                 raise

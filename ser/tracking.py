@@ -208,7 +208,9 @@ def _open(uri: str, experiment: str) -> tuple[mlflow.MlflowClient, str]:
             if known is not None:
                 return client, known.experiment_id
             place = (file.parent / "artifacts" / experiment).as_uri() if file else None
-            return client, client.create_experiment(experiment, artifact_location=place)
+            # The UI then opens on the runs; by default it takes every experiment for a chat bot.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return client, client.create_experiment(experiment, artifact_location=place, tags=kind)
     except (OSError, mlflow.MlflowException) as error:
         raise SerError(
             f"The tracking store {uri} cannot be used: {error}. Set tracking.uri (or "
