@@ -5,13 +5,13 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 import ser
 from ser.errors import SerError
@@ -49,7 +49,7 @@ def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str
     def call(cfg: DictConfig) -> object:
         choices = HydraConfig.get().runtime.choices
         try:
-            return job(cfg, {k: v for k, v in choices.items() if not k.startswith("hydra/")})
+            return job(cfg, _groups(choices))
         except KeyboardInterrupt:
             print(
                 "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
@@ -61,6 +61,36 @@ def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str
             raise CompactHydraException(str(known)) from error
 
     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
+
+
+def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """The job's config with other overrides on top of its command line's.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        As on a command line; they win over it. The experiment itself is left out.
+
+    Returns
+    -------
+    cfg : DictConfig
+    choices : dict of str to str
+        As `run` hands them to a job.
+    """
+    hydra_config = HydraConfig.get()
+    keys = {override.split("=")[0] for override in [*overrides, "experiment"]}
+    given = [o for o in hydra_config.overrides.task if o.lstrip("+").split("=")[0] not in keys]
+    cfg = hydra.compose(
+        hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True
+    )
+    choices = _groups(cfg.hydra.runtime.choices)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def _groups(choices: Mapping[str, str]) -> dict[str, str]:
+    return {group: choice for group, choice in choices.items() if not group.startswith("hydra/")}
 
 
 def _collect_garbage_less() -> None:

@@ -1,4 +1,4 @@
-"""Learning curves, through the same Pipeline, folds and groups as the run they belong to."""
+"""Learning and validation curves, through the same Pipeline, folds and groups as their run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ser.errors import SerError
 from ser.parallel import run_fits
 from ser.pipeline import fit
 from ser.splits import Fold
@@ -15,20 +17,24 @@ from ser.splits import Fold
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy against what there is to train on.
+    """Accuracy against one thing that varies.
 
     Attributes
     ----------
-    unit : {"clips", "actors"}
-        What `sizes` counts.
-    sizes : (n_sizes,) int
-    train, validation : (n_sizes, n_folds) float
+    name : str
+        What varies: "clips" or "actors" to train on, or a parameter of the pipeline.
+    points : tuple
+        What it was, in the order of the rows below.
+    grouped : bool
+        Whether the folds keep actors apart.
+    train, validation : (n_points, n_folds) float
         Accuracy on the clips fitted on, and on the fold's held-out clips. NaN where the part that
         was drawn has one emotion only.
     """
 
-    unit: str
-    sizes: np.ndarray
+    name: str
+    points: tuple
+    grouped: bool
     train: np.ndarray
     validation: np.ndarray
 
@@ -75,9 +81,67 @@ def learning_curve(
     ]
     # The fits on all clips, which the run makes too, say what there is to be warned of.
     results, _ = run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
-    train, validation = np.array(results).reshape(len(folds), len(counts), 2).transpose(2, 1, 0)
-    unit = "clips" if groups is None else "actors"
-    return Curve(unit, np.array(counts), train, validation)
+    name = "clips" if groups is None else "actors"
+    return _curve(name, counts, groups, results)
+
+
+def validation_curve(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    folds: Sequence[Fold],
+    *,
+    parameter: str,
+    values: Sequence[object],
+    n_jobs: int = -1,
+    advance: Callable[[], object] = lambda: None,
+) -> Curve:
+    """Fit with each value of one parameter, everything else as it is.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features)
+    y : (n_clips,)
+    groups : (n_clips,) or None
+        Actor of each clip under a grouped split.
+    folds : sequence of Fold
+    parameter : str
+        As ``set_params`` takes it: ``classifier__alpha``.
+    values : sequence
+    advance : callable
+        Called once for every finished fit.
+
+    Raises
+    ------
+    SerError
+        If the pipeline has no such parameter, or a value is out of its bounds.
+    """
+    if parameter not in pipeline.get_params():
+        raise SerError(
+            f"model.validation_curve names {parameter.replace('__', '.')}, which the model has not."
+        )
+    jobs = [
+        (
+            _fit_and_score,
+            (clone(pipeline).set_params(**{parameter: v}), X, y, groups, fold.train, fold.test),
+        )
+        for fold in folds
+        for v in values
+    ]
+    results, _ = run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
+    return _curve(parameter.replace("__", "."), values, groups, results)
+
+
+def _curve(
+    name: str,
+    values: Sequence[object],
+    groups: np.ndarray | None,
+    results: Sequence[tuple[float, float]],
+) -> Curve:
+    """Curve of results in the order of folds, and of values within a fold."""
+    train, validation = np.array(results).reshape(-1, len(values), 2).transpose(2, 1, 0)
+    return Curve(name, tuple(values), groups is not None, train, validation)
 
 
 def _order(train: np.ndarray, groups: np.ndarray | None, seed: int) -> list[np.ndarray]:

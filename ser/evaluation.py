@@ -15,6 +15,9 @@ from ser.parallel import run_fits
 from ser.pipeline import fit
 from ser.splits import Fold
 
+# What a clip table may know of a clip besides its emotion.
+KNOWN = ("actor", "gender", "intensity", "statement", "repetition")
+
 
 @dataclass(frozen=True)
 class FoldResult:
@@ -31,6 +34,8 @@ class FoldResult:
     predicted : (n_test,)
     fit_seconds, predict_seconds : float
         Wall time; predict is for all held-out clips together.
+    train_scores : dict of str to float
+        `scores` on the clips it was fitted on; empty where they were not asked for.
     """
 
     pipeline: Pipeline
@@ -39,6 +44,7 @@ class FoldResult:
     predicted: np.ndarray
     fit_seconds: float
     predict_seconds: float
+    train_scores: dict[str, float]
 
 
 def evaluate_folds(
@@ -71,8 +77,31 @@ def evaluate_folds(
     messages : tuple of str
         What the fits warned of, each once.
     """
-    jobs = [(_evaluate, (pipeline, X, y, groups, fold)) for fold in folds]
+    jobs = [(evaluate_fold, (pipeline, X, y, groups, fold)) for fold in folds]
     return run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
+
+
+def evaluate_fold(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    fold: Fold,
+    score_train: bool = False,
+) -> FoldResult:
+    """Fit a clone of the pipeline on a fold's training clips and predict its held-out ones."""
+    some, labels = None if groups is None else groups[fold.train], np.unique(y)
+    start = time.perf_counter()
+    fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
+    fitted_at = time.perf_counter()
+    predicted, proba = predict(fitted, X[fold.test], labels)
+    end = time.perf_counter()
+    on_train = {}
+    if score_train:
+        on_train = scores(y[fold.train], *predict(fitted, X[fold.train], labels), labels)
+    return FoldResult(
+        fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at, on_train
+    )
 
 
 def predict(
@@ -181,6 +210,91 @@ def roc(
     return curves, float(np.mean(areas)) if areas else float("nan")
 
 
+def precision_recall(
+    y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """Precision-recall curve of each emotion against the rest.
+
+    Parameters
+    ----------
+    y_true : (n_clips,)
+    proba : (n_clips, n_labels)
+    labels : sequence of str
+
+    Returns
+    -------
+    dict
+        Emotion -> (recall, precision, average precision); without emotions that no clip has.
+    """
+    curves = {}
+    for column, emotion in enumerate(labels):
+        is_emotion = y_true == emotion
+        if is_emotion.any():
+            precision, recall, _ = metrics.precision_recall_curve(is_emotion, proba[:, column])
+            average = metrics.average_precision_score(is_emotion, proba[:, column])
+            curves[emotion] = (recall, precision, float(average))
+    return curves
+
+
+def reliability(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, *, n_bins: int = 10
+) -> tuple[pd.DataFrame, float]:
+    """How often the model is right when it is so sure, and the expected calibration error.
+
+    Parameters
+    ----------
+    y_true, y_pred : (n_clips,)
+    proba : (n_clips, n_labels)
+        The largest of a row is the model's confidence in `y_pred`.
+    n_bins : int
+        Bins of equal width over confidence, each open below and closed above.
+
+    Returns
+    -------
+    bins : (n_bins, 5) DataFrame
+        low, high, clips, confidence and accuracy (means over the bin's clips, NaN where empty).
+    error : float
+        Mean over clips of the bins' distance between accuracy and confidence, in [0, 1] (Naeini
+        et al. 2015; Guo et al. 2017).
+    """
+    confidence = proba.max(axis=1)
+    edges = np.linspace(0, 1, n_bins + 1)
+    member = np.clip(np.searchsorted(edges, confidence) - 1, 0, n_bins - 1)
+    count = np.bincount(member, minlength=n_bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(member, confidence, n_bins) / count
+        right = np.bincount(member, (y_true == y_pred).astype(float), n_bins) / count
+    bins = {"low": edges[:-1], "high": edges[1:], "clips": count}
+    error = np.nansum(count * np.abs(right - mean)) / len(y_true)
+    return pd.DataFrame(bins | {"confidence": mean, "accuracy": right}), float(error)
+
+
+def breakdown(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Scores of every level of what is known of the clips.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        See `predictions_table`.
+
+    Returns
+    -------
+    DataFrame
+        factor (emotion, intensity, gender, statement, actor), level, clips, accuracy, and uar
+        (NaN for one emotion, whose recall is its accuracy).
+    """
+    factors = {"emotion": "true", **{name: name for name in KNOWN if name in predictions}}
+    factors.pop("repetition", None)
+    rows = []
+    for factor, column in factors.items():
+        for level, part in predictions.groupby(column, sort=True):
+            true, predicted = part["true"].to_numpy(dtype=str), part["predicted"].to_numpy()
+            numbers = scores(true, predicted, None, ())
+            uar = np.nan if factor == "emotion" else numbers["uar"]
+            rows.append((factor, level, len(part), numbers["accuracy"], uar))
+    return pd.DataFrame(rows, columns=["factor", "level", "clips", "accuracy", "uar"])
+
+
 def predictions_table(
     clips: pd.DataFrame, result: FoldResult, labels: Sequence[str], *, part: str, fold: int
 ) -> pd.DataFrame:
@@ -192,7 +306,7 @@ def predictions_table(
         The table that `result.test` counts in.
     labels : sequence of str
         Emotions, as the columns of `result.proba`.
-    part : {"cv", "test"}
+    part : {"cv", "validation", "test"}
     fold : int
 
     Returns
@@ -202,7 +316,7 @@ def predictions_table(
         `p_EMOTION` for each emotion's probability.
     """
     rows = clips.iloc[result.test]
-    known = [c for c in ("actor", "gender", "intensity", "statement", "repetition") if c in rows]
+    known = [column for column in KNOWN if column in rows]
     table = rows[known].reset_index(drop=True)
     table.insert(0, "clip", [path.rsplit("/", 1)[-1] for path in rows["path"]])
     table.insert(0, "fold", fold)
@@ -212,15 +326,3 @@ def predictions_table(
     for column, emotion in enumerate(labels):
         table[f"p_{emotion}"] = result.proba[:, column]
     return table
-
-
-def _evaluate(
-    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None, fold: Fold
-) -> FoldResult:
-    some = None if groups is None else groups[fold.train]
-    start = time.perf_counter()
-    fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
-    fitted_at = time.perf_counter()
-    predicted, proba = predict(fitted, X[fold.test], np.unique(y))
-    end = time.perf_counter()
-    return FoldResult(fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at)

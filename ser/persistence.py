@@ -20,12 +20,15 @@ FEATURES_FILE = "features.json"
 TRUSTED_PREFIXES = ("sklearn.", "ser.calibration.", "numpy.", "scipy.sparse.")
 
 
-def save_model(pipeline: Pipeline, feature_set: FeatureSet, folder: Path) -> tuple[Path, Path]:
+def save_model(
+    pipeline: Pipeline, feature_set: FeatureSet, folder: Path, *, scale_by_speaker: bool = False
+) -> tuple[Path, Path]:
     """Write the pipeline and the settings of its features into a folder; return the two files."""
     folder.mkdir(parents=True, exist_ok=True)
     pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
     skops.io.dump(pipeline, pipeline_file)
-    features_file.write_text(json.dumps(settings(feature_set), indent=2) + "\n")
+    wanted = {**settings(feature_set), "scale_by_speaker": scale_by_speaker}
+    features_file.write_text(json.dumps(wanted, indent=2) + "\n")
     return pipeline_file, features_file
 
 
@@ -47,8 +50,14 @@ def load_pipeline(file: Path) -> Pipeline:
     return skops.io.load(file, trusted=unknown)
 
 
-def load_features(file: Path) -> FeatureSet:
+def load_features(file: Path) -> tuple[FeatureSet, bool]:
     """Build the feature set whose settings `save_model` wrote.
+
+    Returns
+    -------
+    feature_set : FeatureSet
+    scale_by_speaker : bool
+        Whether its vectors go through `SpeakerScaler` before the pipeline.
 
     Raises
     ------
@@ -56,6 +65,7 @@ def load_features(file: Path) -> FeatureSet:
         If the class is not one of `ser.features`, or its definition has changed since.
     """
     wanted = json.loads(Path(file).read_text())
+    scale_by_speaker = wanted.pop("scale_by_speaker", False)
     values = {k: v for k, v in wanted.items() if k not in ("_target_", "version")}
     module, _, name = wanted["_target_"].rpartition(".")
     # A name from a file must not choose what is imported: only feature sets of this package.
@@ -67,4 +77,4 @@ def load_features(file: Path) -> FeatureSet:
             f"The model was trained on version {wanted['version']} of {name}; this ser computes "
             f"version {kind.version}, with other numbers. Use the ser that trained it."
         )
-    return kind(**values)
+    return kind(**values), scale_by_speaker

@@ -40,7 +40,7 @@ def without_probabilities(pipeline: Pipeline) -> Pipeline:
 
 
 def fit(
-    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, *, groups: np.ndarray | None = None
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
 ) -> Pipeline:
     """A fitted clone of the pipeline; a step that asks for `groups` gets them.
 

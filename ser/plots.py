@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from ser.curves import Curve
@@ -43,29 +44,111 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str) -
     return figure
 
 
-def roc_curves(
-    curves: dict[str, tuple[np.ndarray, np.ndarray, float]], *, macro_auc: float, n_clips: int
+def roc_and_precision_recall(
+    roc: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
+    precision_recall: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
+    *,
+    macro_auc: float,
+    n_clips: int,
 ) -> Figure:
-    """One-vs-rest ROC curve of every emotion.
+    """One-vs-rest ROC and precision-recall curve of every emotion.
 
     Parameters
     ----------
-    curves : dict
+    roc : mapping
         Emotion -> (false positive rate, true positive rate, area under the curve).
+    precision_recall : mapping
+        Emotion -> (recall, precision, average precision).
     macro_auc : float
         Mean of the areas.
     n_clips : int
     """
-    figure = Figure(figsize=(7, 6.5), layout="constrained")
-    axes = figure.subplots()
-    for (emotion, (fpr, tpr, auc)), colour in zip(curves.items(), _colours(), strict=False):
-        axes.plot(fpr, tpr, color=colour, label=f"{emotion} ({auc:.2f})")
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance (0.50)")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    axes.set_title(
-        f"ROC, one emotion against the rest · macro AUC {macro_auc:.3f} · {n_clips} clips"
+    figure = Figure(figsize=(13, 6.3), layout="constrained")
+    figure.suptitle(f"One emotion against the rest · macro AUC {macro_auc:.3f} · {n_clips} clips")
+    left, right = figure.subplots(1, 2)
+    for axes, curves in ((left, roc), (right, precision_recall)):
+        for (emotion, (x, y, area)), colour in zip(curves.items(), _colours(), strict=False):
+            axes.plot(x, y, color=colour, label=f"{emotion} ({area:.2f})")
+    left.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance (0.50)")
+    left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
+    left.legend(title="emotion (area)", loc="lower right")
+    right.set(xlabel="recall", ylabel="precision", title="precision and recall", ylim=(0, 1.02))
+    right.legend(title="emotion (average precision)", loc="upper right", fontsize="small")
+    return figure
+
+
+def reliability(bins: pd.DataFrame, *, error: float) -> Figure:
+    """Accuracy against confidence, and how many clips there are of each.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        See `evaluation.reliability`.
+    error : float
+        Expected calibration error.
+    """
+    figure = Figure(figsize=(6.5, 6.5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    width = bins["high"] - bins["low"]
+    upper.bar(bins["low"], bins["accuracy"], width, align="edge", color=COLOURS[0], edgecolor="w")
+    upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    upper.plot(bins["confidence"], bins["accuracy"], "o", color=COLOURS[1], label="bin means")
+    upper.set(ylabel="accuracy", ylim=(0, 1))
+    upper.set_title(
+        f"Reliability · expected calibration error {error:.3f} · {bins['clips'].sum()} clips"
     )
-    axes.legend(title="emotion (AUC)", loc="lower right")
+    upper.legend(loc="upper left")
+    lower.bar(bins["low"], bins["clips"], width, align="edge", color=COLOURS[0], edgecolor="w")
+    lower.set(xlabel="probability of the predicted emotion", ylabel="clips", xlim=(0, 1))
+    return figure
+
+
+def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str) -> Figure:
+    """Accuracy by everything known of the clips, the listeners' beside the emotions'.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `evaluation.breakdown`.
+    listeners : mapping of str to float
+        Emotion -> recall of human listeners, in percent; may be empty.
+    title : str
+    """
+    by_factor = dict(list(table.groupby("factor", sort=False)))
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    figure.suptitle(f"{title} · {by_factor['emotion']['clips'].sum()} test clips")
+    upper, lower = figure.subfigures(2, 1)
+    few = [name for name in ("intensity", "gender", "statement") if name in by_factor]
+    widths = [len(by_factor["emotion"]) + 2, *(len(by_factor[name]) + 1 for name in few)]
+    panels = upper.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]
+    for axes, factor in zip([*panels, lower.subplots()], ["emotion", *few, "actor"], strict=True):
+        levels = by_factor[factor]
+        places = np.arange(len(levels))
+        axes.bar(places, 100 * levels["accuracy"], color=COLOURS[0])
+        slanted = factor == "emotion"
+        names = levels["level"].astype(str)
+        axes.set_xticks(places, names, rotation=30 * slanted, ha="right" if slanted else "center")
+        axes.set(xlabel=factor, ylim=(0, 105))
+        axes.grid(axis="y", alpha=0.3)
+        if factor == "emotion" and listeners:
+            heard = [listeners.get(level, np.nan) for level in levels["level"]]
+            axes.plot(places, heard, "D", color=COLOURS[1], label="human listeners")
+            axes.legend(loc="upper right")
+    panels[0].set(ylabel="recall (%)")
+    axes.set(ylabel="accuracy (%)", xlabel="test actor")
+    return figure
+
+
+def permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> Figure:
+    """UARs after the emotions were shuffled, chance, and the UAR with the true ones."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(100 * uars, bins="auto", color=COLOURS[0], label="emotions shuffled")
+    axes.axvline(100 / n_labels, color="grey", linestyle=":", label="chance")
+    axes.axvline(100 * real, color=COLOURS[1], label="true emotions")
+    axes.set(xlabel="test UAR (%)", ylabel="permutations")
+    axes.set_title(f"Permutation check · {len(uars)} permutations · p = {p:.3g}")
+    axes.legend()
     return figure
 
 
@@ -80,43 +163,114 @@ def loss_curve(loss: Sequence[float], *, n_clips: int) -> Figure:
     return figure
 
 
-def learning_curve(curve: Curve, *, n_labels: int) -> Figure:
-    """Accuracy against training clips or actors: mean and one standard deviation over folds."""
+def accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> Figure:
+    """Accuracy against what varies: mean and one standard deviation over folds.
+
+    Numbers over more than two decades are drawn on a logarithmic axis; what is no number (the sizes
+    of several layers) stands at equal distances.
+    """
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
+    x = np.arange(len(curve.points))
+    if all(isinstance(value, int | float) for value in curve.points):
+        x = np.array(curve.points, dtype=float)
+        if x.min() > 0 and x.max() / x.min() > 100:
+            axes.set_xscale("log")
+    else:
+        axes.set_xticks(x, [str(value) for value in curve.points], rotation=30, ha="right")
     parts = (("training clips", curve.train), ("held-out folds", curve.validation))
     for (name, values), colour in zip(parts, COLOURS, strict=False):
         mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
-        axes.plot(curve.sizes, 100 * mean, color=colour, marker="o", label=name)
+        axes.plot(x, 100 * mean, color=colour, marker="o", label=name)
         low, high = 100 * (mean - deviation), 100 * (mean + deviation)
-        axes.fill_between(curve.sizes, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.axhline(100 / n_labels, color="grey", linestyle=":", label="chance")
-    kept = "actors known" if curve.unit == "clips" else "held-out actors"
-    axes.set(xlabel=f"{curve.unit} trained on", ylabel="accuracy (%)", ylim=(0, 102))
-    axes.set_title(
-        f"Learning curve · {curve.validation.shape[1]} folds, {kept} · band: 1 standard deviation"
-    )
+    kept = "held-out actors" if curve.grouped else "actors known"
+    n_folds = curve.validation.shape[1]
+    axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 102))
+    axes.set_title(f"{title} · {n_folds} folds, {kept} · band: 1 standard deviation")
     axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+    return figure
+
+
+def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
+    """Test UAR of several runs with its interval, one under the other.
+
+    Parameters
+    ----------
+    table : DataFrame
+        name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
+        transductive ones in another colour, under a line.
+    chance : float
+        In [0, 1].
+    title : str
+    """
+    figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    places = -np.arange(len(table)) - 0.6 * table["transductive"]
+    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
+        some = table[table["transductive"] == kind]
+        uar = 100 * some["test_uar"]
+        ends = [uar - 100 * some["test_uar_low"], 100 * some["test_uar_high"] - uar]
+        axes.errorbar(uar, places[some.index], xerr=ends, fmt="o", capsize=4, color=colour)
+        for value, place in zip(uar, places[some.index], strict=True):
+            axes.annotate(
+                f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
+            )
+    axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+    names = [
+        f"{row.name_}{' (transductive)' if row.transductive else ''}"
+        for row in table.rename(columns={"name": "name_"}).itertuples()
+    ]
+    axes.set_yticks(places, names)
+    axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
+    axes.margins(y=0.12)
+    axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower right")
     return figure
 
 
-def class_balance(train: Sequence[int], test: Sequence[int], labels: Sequence[str]) -> Figure:
-    """Clips of every emotion in training and test.
+def by_actor(accuracy: pd.DataFrame) -> Figure:
+    """Accuracy of each actor's clips in several runs.
 
     Parameters
     ----------
-    train, test : (n_labels,) int
+    accuracy : (n_actors, n_runs) DataFrame
+        In [0, 1]; actors in rows, runs in columns.
+    """
+    figure = Figure(figsize=(max(7, 1.6 * accuracy.shape[1] + 3), 6), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(accuracy.shape[1])
+    for _, row in accuracy.iterrows():
+        axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
+    axes.plot(places, 100 * accuracy.mean(), color=COLOURS[1], marker="D", label="mean over actors")
+    axes.set_xticks(places, accuracy.columns, rotation=15, ha="right")
+    axes.set(ylabel="accuracy on the actor's test clips (%)", ylim=(0, 102))
+    axes.set_title(f"{len(accuracy)} actors, a line for each")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def class_balance(parts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> Figure:
+    """Clips of every emotion in every part.
+
+    Parameters
+    ----------
+    parts : mapping of str to (n_labels,) int
+        Part ("training", "test") -> clips of each emotion.
     labels : sequence of str
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.bar(labels, train, color=COLOURS[0], label=f"training ({sum(train)})")
-    axes.bar(labels, test, bottom=train, color=COLOURS[1], label=f"test ({sum(test)})")
-    axes.set(xlabel="emotion", ylabel="clips")
-    axes.set_title(f"Class balance · {sum(train) + sum(test)} clips")
+    bottom = np.zeros(len(labels), dtype=int)
+    for (name, counts), colour in zip(parts.items(), _colours(), strict=False):
+        axes.bar(labels, counts, bottom=bottom, color=colour, label=f"{name} ({sum(counts)})")
+        bottom += np.asarray(counts)
+    axes.set(xlabel="emotion", ylabel="clips", title=f"Class balance · {bottom.sum()} clips")
     axes.margins(y=0.15)  # room for the legend above the bars
-    axes.legend(loc="upper right", ncols=2)
+    axes.legend(loc="upper right", ncols=3)
     return figure
 
 

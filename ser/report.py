@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix as count_confusions
 
+from ser import evaluation as evaluate
 from ser import plots
+from ser.curves import Curve
 from ser.errors import SerError
-from ser.evaluation import per_class, roc
 from ser.pipeline import inner_classifier
 from ser.protocol import Evaluation
 from ser.splits import Split
@@ -44,19 +45,36 @@ def keep_readable(
     return clips[good].reset_index(drop=True), extraction.X[good], extraction.content[good]
 
 
-def log(run: Run, evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, title: str) -> None:
+def log(
+    run: Run,
+    evaluation: Evaluation,
+    clips: pd.DataFrame,
+    split: Split,
+    *,
+    title: str,
+    listeners: Mapping[str, float],
+) -> None:
     """Send an evaluation's numbers, tables and pictures to a run."""
     labels, test = evaluation.labels, evaluation.part("test")
-    curves, macro_auc = roc(test["true"].to_numpy(), _proba(test, labels), labels)
-    by_emotion = per_class(test["true"], test["predicted"], labels)
+    true, predicted, proba = test["true"].to_numpy(), test["predicted"].to_numpy(), _proba(test)
+    curves, macro_auc = evaluate.roc(true, proba, labels)
+    by_emotion = evaluate.per_class(true, predicted, labels)
+    by_factor = evaluate.breakdown(test)
+    bins, error = evaluate.reliability(true, predicted, proba)
+
     run.metrics(evaluation.metrics | {"test_auc_macro": macro_auc})
     run.metrics({f"test_recall_{row.emotion}": row.recall for row in by_emotion.itertuples()})
-    for name, values in evaluation.fold_scores.items():
+    for name, values in evaluation.cv_scores.items():
         run.steps(f"cv_{name}", values)
+    if len(split.folds) > 1:
+        for name, values in evaluation.fold_scores.items():
+            run.steps(f"fold_{name}", values)
     run.steps("train_loss", evaluation.loss, first=1)
 
     run.table(evaluation.predictions, "predictions")
     run.table(by_emotion, "per_class")
+    run.table(by_factor, "breakdown")
+    run.table(bins, "reliability")
     counts = {
         part: count_confusions(table["true"], table["predicted"], labels=labels)
         for part, table in evaluation.predictions.groupby("part")
@@ -65,46 +83,95 @@ def log(run: Run, evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, 
     for part, matrix in counts.items():
         figure = plots.confusion_matrix(matrix, labels, title=f"{title} · {part}")
         run.figure(figure, f"confusion_matrix_{part}")
-    run.figure(plots.roc_curves(curves, macro_auc=macro_auc, n_clips=len(test)), "roc")
-    emotion = clips["emotion"].astype("category").cat.set_categories(labels)
-    train_counts, test_counts = (
-        emotion.iloc[rows].value_counts(sort=False).tolist()
-        for rows in (split.fold.train, split.fold.test)
+    both = plots.roc_and_precision_recall(
+        curves,
+        evaluate.precision_recall(true, proba, labels),
+        macro_auc=macro_auc,
+        n_clips=len(test),
     )
-    run.figure(plots.class_balance(train_counts, test_counts, labels), "class_balance")
+    run.figure(both, "roc_and_precision_recall")
+    run.figure(plots.reliability(bins, error=error), "reliability")
+    run.figure(plots.breakdown(by_factor, listeners=listeners, title=title), "breakdown")
+    run.figure(plots.class_balance(_balance(clips, split, labels), labels), "class_balance")
+    _log_curves(run, evaluation, n_labels=len(labels))
+
+
+def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
     if evaluation.loss:
-        n_clips = len(split.fold.train)
+        n_clips = int(evaluation.metrics["n_development_clips"])
         run.figure(plots.loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
-    if evaluation.curve is not None:
-        curve = evaluation.curve
-        figure = plots.learning_curve(curve, n_labels=len(labels))
+    if evaluation.learning is not None:
+        curve = evaluation.learning
+        figure = plots.accuracy_curve(
+            curve, title="Learning curve", xlabel=f"{curve.name} trained on", n_labels=n_labels
+        )
         run.figure(figure, "learning_curve")
-        run.table(_curve_table(evaluation), "learning_curve")
+        run.table(_curve_table(curve), "learning_curve")
+    for curve in evaluation.validation:
+        figure = plots.accuracy_curve(
+            curve, title="Validation curve", xlabel=curve.name, n_labels=n_labels
+        )
+        run.figure(figure, f"validation_curve_{curve.name}")
+        run.table(_curve_table(curve), f"validation_curve_{curve.name}")
+    if len(evaluation.permuted):
+        figure = plots.permutations(
+            evaluation.permuted,
+            real=evaluation.metrics["test_uar"],
+            n_labels=n_labels,
+            p=evaluation.metrics["permuted_p"],
+        )
+        run.figure(figure, "permutations")
+        run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
 
 
-def summary(evaluation: Evaluation, clips: pd.DataFrame, split: Split, *, title: str) -> str:
+def summary(
+    evaluation: Evaluation,
+    clips: pd.DataFrame,
+    split: Split,
+    *,
+    title: str,
+    transductive: bool = False,
+) -> str:
     """What the terminal shows of an evaluation: where it stands, and its scores."""
-    numbers = evaluation.metrics
-    known = "test actors never heard" if split.grouped else "test actors known to the model"
-    n_folds = len(evaluation.fold_scores["accuracy"])
+    numbers, n_folds = evaluation.metrics, len(split.folds)
     lines = [
         "",
         f"{title} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
-        f"{len(evaluation.labels)} emotions · {known}",
-        "",
-        f"{'':28}{'accuracy %':>14}{'UAR %':>14}{'macro F1 %':>14}{'log loss':>16}",
+        f"{len(evaluation.labels)} emotions · {split}",
     ]
+    if transductive:
+        lines.append(
+            "TRANSDUCTIVE: each speaker's test clips, without labels, went into their scaling. "
+            "Not to be compared with numbers of inductive runs."
+        )
+    lines += ["", f"{'':28}{'accuracy %':>14}{'UAR %':>14}{'macro F1 %':>14}{'log loss':>16}"]
+    n_test = sum(len(fold.test) for fold in split.folds)
+    n_train = round(float(np.mean([len(fold.train) for fold in split.folds])))
+    about = "" if n_folds == 1 else "about "
+    test = f"{n_test} clips" if n_folds == 1 else f"{n_test} clips, {n_folds} folds"
     for head, row in (
-        (f"train ({len(split.fold.train)} clips)", "train_{}"),
-        (f"cross-validation ({n_folds} folds)", "cv_{}"),
-        (f"test ({len(split.fold.test)} clips)", "test_{}"),
+        (f"train ({about}{n_train} clips)", "train_{}"),
+        (f"cross-validation ({len(evaluation.cv_scores.get('uar', ()))} folds)", "cv_{}"),
+        (f"validation ({len(evaluation.part('validation'))} clips)", "validation_{}"),
+        (f"test ({test})", "test_{}"),
     ):
         cells = [_cell(numbers, row.format(m), 100) for m in ("accuracy", "uar", "f1_macro")]
         cells.append(_cell(numbers, row.format("log_loss"), 1))
-        lines.append(f"{head:28}" + "".join(f"{c:>14}" for c in cells[:3]) + f"{cells[3]:>16}")
+        if any(cells):
+            lines.append(f"{head:28}" + "".join(f"{c:>14}" for c in cells[:3]) + f"{cells[3]:>16}")
+    ends = [
+        f"{100 * numbers[f'test_{m}_low']:.1f} to {100 * numbers[f'test_{m}_high']:.1f}"
+        for m in ("accuracy", "uar")
+    ]
+    head = f"  95 % interval over {split.unit}s"
+    lines.append(f"{head:28}" + "".join(f"{end:>14}" for end in ends))
     if "oob_accuracy" in numbers:
         lines.append(f"{'out of bag':28}{100 * numbers['oob_accuracy']:>14.1f}")
-    lines.append(f"{'chance':28}{'':>14}{100 / len(evaluation.labels):>14.1f}")
+    if len(evaluation.permuted):
+        mean, deviation = 100 * numbers["permuted_uar_mean"], 100 * numbers["permuted_uar_std"]
+        head = f"emotions shuffled, {len(evaluation.permuted)} times"
+        lines.append(f"{head:42}{f'{mean:.1f} ± {deviation:.1f}':>14}")
+    lines.append(f"{'chance':42}{100 / len(evaluation.labels):>14.1f}")
     if evaluation.warnings:
         lines += ["", *(f"The fit warned: {message}" for message in evaluation.warnings)]
     kind = type(inner_classifier(evaluation.pipeline)).__name__
@@ -119,6 +186,30 @@ def where(run_id: str, experiment: str, uri: str) -> str:
         f"run     {run_id} in experiment {experiment!r}\n"
         f"browse  ser-ui     (or: mlflow ui --backend-store-uri {uri})"
     )
+
+
+def study_table(table: pd.DataFrame) -> str:
+    """Scores of several runs as text, the transductive ones apart."""
+    columns = ["accuracy %", "UAR %", "95 % interval", "10-fold %"]
+    width = max(20, *(len(name) + 2 for name in table["name"]))
+    published = "published" in table
+    head = f"{'':{width}}" + "".join(f"{column:>16}" for column in columns)
+    lines = [head + (f"{'published %':>16}" if published else "")]
+    for kind, rows in table.groupby("transductive"):
+        if kind:
+            lines.append("transductive: speakers' test clips went into their scaling")
+        for row in rows.to_dict("records"):
+            interval = f"{100 * row['test_uar_low']:.1f} to {100 * row['test_uar_high']:.1f}"
+            cells = [
+                f"{100 * row['test_accuracy']:.1f}",
+                f"{100 * row['test_uar']:.1f}",
+                interval,
+                _cell(row, "cv_accuracy", 100) if row.get("cv_accuracy_mean", 0) > 0 else "",
+            ]
+            if published:
+                cells.append("" if np.isnan(row["published"]) else f"{row['published']:.1f}")
+            lines.append(f"{row['name']:{width}}" + "".join(f"{cell:>16}" for cell in cells))
+    return "\n".join(lines)
 
 
 def description(choices: Mapping[str, str]) -> str:
@@ -154,15 +245,29 @@ def counts(clips: pd.DataFrame) -> str:
 
 
 def _cell(numbers: Mapping[str, float], key: str, scale: float) -> str:
+    """A score, or its mean and deviation over folds; empty where there is neither."""
     digits = 1 if scale == 100 else 3
     if key in numbers:
         return f"{scale * numbers[key]:.{digits}f}"
+    if f"{key}_mean" not in numbers:
+        return ""
     mean, deviation = numbers[f"{key}_mean"], numbers[f"{key}_std"]
     return f"{scale * mean:.{digits}f} ± {scale * deviation:.{digits}f}"
 
 
-def _proba(predictions: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
-    return predictions[[f"p_{emotion}" for emotion in labels]].to_numpy()
+def _proba(predictions: pd.DataFrame) -> np.ndarray:
+    return predictions.filter(regex="^p_").to_numpy()
+
+
+def _balance(clips: pd.DataFrame, split: Split, labels: tuple[str, ...]) -> dict[str, list[int]]:
+    """Clips of every emotion in the parts of a single fold, or in all."""
+    emotion = clips["emotion"].astype("category").cat.set_categories(labels)
+    rows = {"all": np.arange(len(clips))}
+    if len(split.folds) == 1:
+        fold = split.folds[0]
+        rows = {"training": fold.train, "validation": fold.validation, "test": fold.test}
+    counts = {k: emotion.iloc[r].value_counts(sort=False).tolist() for k, r in rows.items()}
+    return {k: v for k, v in counts.items() if sum(v)}
 
 
 def _confusion_table(counts: dict[str, np.ndarray], labels: tuple[str, ...]) -> pd.DataFrame:
@@ -175,13 +280,12 @@ def _confusion_table(counts: dict[str, np.ndarray], labels: tuple[str, ...]) -> 
     return pd.concat(tables, ignore_index=True)
 
 
-def _curve_table(evaluation: Evaluation) -> pd.DataFrame:
-    curve = evaluation.curve
-    n_sizes, n_folds = curve.validation.shape
+def _curve_table(curve: Curve) -> pd.DataFrame:
+    n_values, n_folds = curve.validation.shape
     return pd.DataFrame(
         {
-            curve.unit: np.repeat(curve.sizes, n_folds),
-            "fold": np.tile(np.arange(n_folds), n_sizes),
+            curve.name: [str(value) for value in curve.points for _ in range(n_folds)],
+            "fold": np.tile(np.arange(n_folds), n_values),
             "train_accuracy": curve.train.ravel(),
             "validation_accuracy": curve.validation.ravel(),
         }

@@ -15,6 +15,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.audio import read_audio
 from ser.persistence import load_features, load_pipeline
+from ser.scaling import SpeakerScaler
 
 
 class EmotionModel(PythonModel):
@@ -23,7 +24,8 @@ class EmotionModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Read the fitted pipeline and its features from the run's artifacts."""
         self.pipeline = load_pipeline(Path(context.artifacts["pipeline"]))
-        self.features = load_features(Path(context.artifacts["features"]))
+        self.features, by_speaker = load_features(Path(context.artifacts["features"]))
+        self.scaler = SpeakerScaler() if by_speaker else None
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
@@ -32,8 +34,9 @@ class EmotionModel(PythonModel):
 
         Parameters
         ----------
-        model_input : (n_clips, 1) DataFrame
-            With `path`: audio files that this process can read.
+        model_input : (n_clips, ...) DataFrame
+            With `path`: audio files that this process can read. A transductive model also needs
+            `speaker`, and several clips of each.
 
         Returns
         -------
@@ -44,8 +47,12 @@ class EmotionModel(PythonModel):
         ------
         AudioError
             For the first clip that cannot be used.
+        SerError
+            If a speaker of a transductive model has too few clips.
         """
         X = np.stack([self._vector(path) for path in model_input["path"]])
+        if self.scaler is not None:
+            X = self.scaler.transform(X, model_input["speaker"].to_numpy())
         table = pd.DataFrame({"emotion": self.pipeline.predict(X).astype(object)})
         proba = self.pipeline.predict_proba(X)
         for column, emotion in enumerate(self.pipeline.classes_):

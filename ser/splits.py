@@ -1,19 +1,22 @@
 """Which clips train and which test, and the folds that cross-validate the training part.
 
-A splitter is a function of the clip table. It returns a `Split`, which says whether actors are
-kept apart (`grouped`), and so decides how everything after it is cross-validated: where the test
-actors are unknown to the model, the actors of a validation fold are too.
+A splitter is a function of the clip table. It returns a `Split`: one or more folds, and what of a
+held-out clip no training clip of its fold shares. Where that is the actor, everything after it
+keeps actors apart too: inner folds, curves, calibration, and the intervals of the scores.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from ser.errors import SerError
+
+_NONE = np.empty(0, dtype=int)
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,13 @@ class Fold:
     ----------
     train, test : (n,) int
         Positions, disjoint.
+    validation : (n,) int
+        Positions held out besides, to look at while a model is chosen; often none.
     """
 
     train: np.ndarray
     test: np.ndarray
+    validation: np.ndarray = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,42 @@ class Split:
 
     Attributes
     ----------
-    fold : Fold
-        The training clips and the test clips.
-    grouped : bool
-        Whether no actor is in both, and none may be in two folds.
+    folds : tuple of Fold
+        One, or several whose test parts hold every clip once.
+    unheard : tuple of {"actor", "statement"}
+        What a test clip shares with no training clip of its fold.
     """
 
-    fold: Fold
-    grouped: bool
+    folds: tuple[Fold, ...]
+    unheard: tuple[str, ...] = ()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether no actor is both in training and in test, and none may be in two inner folds."""
+        return "actor" in self.unheard
+
+    @property
+    def development(self) -> np.ndarray:
+        """Rows that the final model may learn from: all but the test part of a single fold."""
+        if len(self.folds) == 1:
+            return self.folds[0].train
+        return np.unique(np.concatenate([fold.test for fold in self.folds]))
+
+    @property
+    def unit(self) -> str:
+        """What the test part is a sample of: "actor" where actors are held out, else "clip"."""
+        return "actor" if self.grouped else "clip"
+
+    def __str__(self) -> str:
+        if not self.unheard:
+            return "test actors known to the model"
+        known = "" if self.grouped else ", test actors known to the model"
+        return f"test {' and '.join(self.unheard)} never heard{known}"
 
 
-def random(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
+def random(
+    clips: pd.DataFrame, *, test_size: float, seed: int, validation_size: float = 0.0
+) -> Split:
     """Clips drawn at random: the test clips come from actors that the model has heard.
 
     With ``test_size=0.2, seed=69`` on clips sorted by path this is the tutorial's split.
@@ -57,20 +88,30 @@ def random(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
     test_size : float
         Part of the clips that is held out, in (0, 1).
     seed : int
+    validation_size : float
+        Part of all clips held out besides, in [0, 1); the test clips are the same without it.
 
     Raises
     ------
     SerError
-        If `test_size` is out of bounds or leaves one side empty.
+        If a size is out of bounds or leaves one side empty.
     """
-    _check_test_size(test_size)
+    _check_part("test_size", test_size)
     try:
         train, test = train_test_split(
             np.arange(len(clips)), test_size=test_size, random_state=seed
         )
+        if not validation_size:
+            return Split((Fold(train, test),))
+        _check_part("validation_size", validation_size)
+        part = validation_size / (1 - test_size)
+        train, validation = train_test_split(train, test_size=part, random_state=seed)
     except ValueError as error:
-        raise SerError(f"{len(clips)} clips cannot be split by test_size={test_size}.") from error
-    return Split(Fold(train, test), grouped=False)
+        raise SerError(
+            f"{len(clips)} clips cannot be split by split.test_size={test_size} and "
+            f"split.validation_size={validation_size}: a part would be empty."
+        ) from error
+    return Split((Fold(train, test, validation),))
 
 
 def speaker(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
@@ -89,21 +130,138 @@ def speaker(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
     SerError
         If `test_size` is out of bounds, or no actor of a gender would be left for training.
     """
-    _check_test_size(test_size)
-    actors = clips.drop_duplicates("actor")
-    genders = actors["gender"] if "gender" in actors else pd.Series("all", index=actors.index)
+    _check_part("test_size", test_size)
     draw = np.random.default_rng(seed)
     held_out: list[object] = []
-    for gender, members in actors["actor"].groupby(genders, dropna=False):
+    for gender, members in _actors_by_gender(clips):
         n_test = max(1, round(test_size * len(members)))
         if n_test >= len(members):
             raise SerError(
                 f"split=speaker would hold out {n_test} of {len(members)} actors ({gender}) and "
                 "leave none to train on: add speakers, lower split.test_size, or use split=random."
             )
-        held_out += list(draw.choice(members.to_numpy(), n_test, replace=False))
-    is_test = clips["actor"].isin(held_out).to_numpy()
-    return Split(Fold(np.flatnonzero(~is_test), np.flatnonzero(is_test)), grouped=True)
+        held_out += list(draw.choice(members, n_test, replace=False))
+    return Split((_without_actors(clips, held_out),), unheard=("actor",))
+
+
+def loso(clips: pd.DataFrame) -> Split:
+    """Leave one speaker out: one fold for every actor.
+
+    Raises
+    ------
+    SerError
+        If there is only one actor.
+    """
+    return actor_folds(clips, folds=[[actor] for actor in np.unique(clips["actor"])])
+
+
+def actor_folds(clips: pd.DataFrame, *, folds: Sequence[Sequence[object]]) -> Split:
+    """Folds of named actors, as a paper or a benchmark fixes them.
+
+    Parameters
+    ----------
+    clips : (n_clips, ...) DataFrame
+    folds : sequence of sequence
+        Test actors of each fold; every actor of the table in exactly one.
+
+    Raises
+    ------
+    SerError
+        If an actor is unknown, named twice or left out, or a fold holds all actors.
+    """
+    named = [actor for fold in folds for actor in fold]
+    present = list(np.unique(clips["actor"]))
+    for problem, actors in (
+        ("are not in the clip table", [a for a in named if a not in present]),
+        ("are in more than one fold", sorted({a for a in named if named.count(a) > 1}, key=str)),
+        ("are in no fold", [a for a in present if a not in named]),
+    ):
+        if actors:
+            raise SerError(
+                f"Actors {', '.join(map(str, actors))} {problem}, but split.folds must hold each "
+                f"of the table's {len(present)} actors once. Fixed folds belong to one corpus: "
+                "use split=loso or split=speaker on another, or on a part of it."
+            )
+    if len(folds) < 2:
+        raise SerError(f"{len(folds)} fold of {len(present)} actors leaves nobody to train on.")
+    return Split(tuple(_without_actors(clips, fold) for fold in folds), unheard=("actor",))
+
+
+def statement(clips: pd.DataFrame) -> Split:
+    """One fold for every sentence: tested on it, trained on the others, by the same actors.
+
+    Raises
+    ------
+    SerError
+        If the clip table does not say which sentence is spoken, or there is only one.
+    """
+    spoken = _statements(clips)
+    folds = [
+        Fold(np.flatnonzero(spoken != one), np.flatnonzero(spoken == one))
+        for one in np.unique(spoken)
+    ]
+    return Split(tuple(folds), unheard=("statement",))
+
+
+def speaker_statement(clips: pd.DataFrame, *, n_groups: int, seed: int) -> Split:
+    """Neither the actor nor the sentence was heard: a fold for every group of actors and sentence.
+
+    Parameters
+    ----------
+    clips : (n_clips, ...) DataFrame
+    n_groups : int
+        Groups that the actors are dealt into, of each gender the same number.
+    seed : int
+        Of the deal.
+
+    Raises
+    ------
+    SerError
+        If there are fewer actors than groups, or fewer than two of either.
+    """
+    spoken, actors = _statements(clips), clips["actor"].to_numpy()
+    draw = np.random.default_rng(seed)
+    dealt = np.concatenate([draw.permutation(members) for _, members in _actors_by_gender(clips)])
+    if not 2 <= n_groups <= len(dealt):
+        raise SerError(
+            f"split.n_groups={n_groups}: {len(dealt)} actors make 2 to {len(dealt)} groups."
+        )
+    folds = []
+    for group in (dealt[start::n_groups] for start in range(n_groups)):
+        inside = np.isin(actors, group)
+        for one in np.unique(spoken):
+            test = inside & (spoken == one)
+            train = ~inside & (spoken != one)
+            folds.append(Fold(np.flatnonzero(train), np.flatnonzero(test)))
+    return Split(tuple(folds), unheard=("actor", "statement"))
+
+
+def check(split: Split, emotions: np.ndarray) -> None:
+    """Refuse a split that no model can be fitted or scored on.
+
+    Parameters
+    ----------
+    split : Split
+    emotions : (n_clips,)
+
+    Raises
+    ------
+    SerError
+        If a part of a fold is empty, or an emotion is missing where a fold trains.
+    """
+    known = set(emotions)
+    for number, fold in enumerate(split.folds):
+        if not len(fold.train) or not len(fold.test):
+            raise SerError(
+                f"Fold {number} of the split has {len(fold.train)} training and {len(fold.test)} "
+                "test clips: each needs at least one. Use another split, or more clips."
+            )
+        missing = sorted(known - set(emotions[fold.train]))
+        if missing:
+            raise SerError(
+                f"Fold {number} of the split leaves no training clip of {', '.join(missing)} "
+                f"({len(fold.train)} training clips). Use another split, or more clips of it."
+            )
 
 
 def cross_validation_folds(
@@ -148,6 +306,27 @@ def cross_validation_folds(
     return [Fold(train, test) for train, test in positions]
 
 
-def _check_test_size(test_size: float) -> None:
-    if not (isinstance(test_size, int | float) and 0 < test_size < 1):
-        raise SerError(f"split.test_size={test_size} must lie between 0 and 1, both left out.")
+def _without_actors(clips: pd.DataFrame, actors: Sequence[object]) -> Fold:
+    is_test = clips["actor"].isin(list(actors)).to_numpy()
+    return Fold(np.flatnonzero(~is_test), np.flatnonzero(is_test))
+
+
+def _actors_by_gender(clips: pd.DataFrame) -> list[tuple[object, np.ndarray]]:
+    actors = clips.drop_duplicates("actor")
+    genders = actors["gender"] if "gender" in actors else pd.Series("all", index=actors.index)
+    by_gender = actors["actor"].groupby(genders, dropna=False)
+    return [(gender, members.to_numpy()) for gender, members in by_gender]
+
+
+def _statements(clips: pd.DataFrame) -> np.ndarray:
+    if "statement" not in clips:
+        raise SerError("The clip table has no column 'statement', which this split goes by.")
+    spoken = clips["statement"].to_numpy()
+    if len(np.unique(spoken)) < 2:
+        raise SerError("All clips have the same 'statement': there is no other to train on.")
+    return spoken
+
+
+def _check_part(name: str, part: float) -> None:
+    if not (isinstance(part, int | float) and 0 < part < 1):
+        raise SerError(f"split.{name}={part} must lie between 0 and 1, both left out.")

@@ -114,18 +114,22 @@ class Run:
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         self._client.log_inputs(self.id, inputs)
 
-    def model(self, pipeline: Pipeline, feature_set: FeatureSet) -> None:
-        """Log the whole way from an audio path to probabilities."""
+    def model(
+        self, pipeline: Pipeline, feature_set: FeatureSet, *, scale_by_speaker: bool = False
+    ) -> None:
+        """Log the whole way from an audio path (and a speaker) to probabilities."""
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an input example would be a recording of somebody
-            pipeline_file, features_file = save_model(pipeline, feature_set, Path(folder))
+            pipeline_file, features_file = save_model(
+                pipeline, feature_set, Path(folder), scale_by_speaker=scale_by_speaker
+            )
             package = Path(ser.__file__).parent
             mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "serving.py"),
                 artifacts={"pipeline": str(pipeline_file), "features": str(features_file)},
                 code_paths=[str(package)],
-                signature=_signature(pipeline.classes_),
+                signature=_signature(pipeline.classes_, scale_by_speaker=scale_by_speaker),
                 pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
             )
 
@@ -160,7 +164,13 @@ class Run:
 
 @contextmanager
 def start_run(
-    *, uri: str, experiment: str, name: str, tags: Mapping[str, object], description: str
+    *,
+    uri: str,
+    experiment: str,
+    name: str,
+    tags: Mapping[str, object],
+    description: str,
+    parent: Run | None = None,
 ) -> Iterator[Run]:
     """Start a run; the block's end finishes it, an exception in the block marks it FAILED.
 
@@ -173,6 +183,8 @@ def start_run(
     tags : mapping
     description : str
         Markdown, shown on top of the run's page.
+    parent : Run, optional
+        The UI folds this run under it.
 
     Raises
     ------
@@ -182,7 +194,11 @@ def start_run(
     client, experiment_id = _open(uri, experiment)
     all_tags = {**tags, "mlflow.note.content": description}
     active = mlflow.start_run(
-        experiment_id=experiment_id, run_name=name, tags={k: str(v) for k, v in all_tags.items()}
+        experiment_id=experiment_id,
+        run_name=name,
+        tags={k: str(v) for k, v in all_tags.items()},
+        parent_run_id=parent.id if parent else None,
+        nested=parent is not None,
     )
     run = Run(client, active.info.run_id, experiment)
     try:
@@ -231,6 +247,9 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _signature(emotions: Sequence[str]) -> ModelSignature:
+def _signature(emotions: Sequence[str], *, scale_by_speaker: bool) -> ModelSignature:
+    inputs = ["path", "speaker"] if scale_by_speaker else ["path"]
     outputs = [ColSpec("string", "emotion"), *(ColSpec("double", f"p_{e}") for e in emotions)]
-    return ModelSignature(inputs=Schema([ColSpec("string", "path")]), outputs=Schema(outputs))
+    return ModelSignature(
+        inputs=Schema([ColSpec("string", name) for name in inputs]), outputs=Schema(outputs)
+    )

@@ -1,0 +1,90 @@
+"""A study: several variants of one config, each a run under a parent that compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ser import cli, plots, provenance, report, tracking
+from ser.errors import SerError
+from ser.train import Outcome, tracked
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+    """Run every variant of ``cfg.study``, then log one table and one picture of them all.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        ``conf/train.yaml`` with an experiment whose `study` has `variants` (name -> overrides) or
+        a `grid` (group -> choices, all combinations), and perhaps `common` (overrides of all) and
+        `published` (name -> accuracy in percent).
+    choices : mapping of str to str
+        The choice made for each config group.
+
+    Raises
+    ------
+    SerError
+        If the study has no variants, or one of them fails; what is finished stays.
+    """
+    variants = _variants(cfg.study)
+    name = f"{choices['experiment']}-{cfg.data.name}"
+    with tracking.start_run(
+        uri=cfg.tracking.uri,
+        experiment=cfg.tracking.experiment,
+        name=name,
+        tags={
+            "study": choices["experiment"],
+            "corpus": cfg.data.name,
+            **provenance.git_state(cli.PROJECT),
+        },
+        description=f"{cfg.study.title}: `python -m ser.train experiment={choices['experiment']}`",
+    ) as parent:
+        outcomes = {}
+        for number, (variant, overrides) in enumerate(variants.items(), start=1):
+            print(f"{number}/{len(variants)}  {variant}", flush=True)
+            every = [*(cfg.study.get("common") or []), *overrides]
+            outcomes[variant] = tracked(*cli.compose_again(every), parent=parent)
+        table = _table(outcomes, cfg.study.get("published") or {})
+        parent.table(table, "study")
+        parent.metrics(
+            {
+                f"{row['name'].replace(' ', '_')}_test_uar": row["test_uar"]
+                for row in table.to_dict("records")
+            }
+        )
+        chance = 1 / next(iter(outcomes.values())).n_labels
+        title = f"{cfg.study.title} · {cfg.data.name}"
+        parent.figure(plots.intervals(table, chance=chance, title=title), "study")
+    print(f"\n{title}\n\n{report.study_table(table)}\n")
+    print(report.where(parent.id, parent.experiment, cfg.tracking.uri))
+
+
+def _variants(study: Mapping[str, object]) -> dict[str, list[str]]:
+    if study.get("grid"):
+        groups = list(study["grid"])
+        return {
+            " ".join(combination): [f"{g}={c}" for g, c in zip(groups, combination, strict=True)]
+            for combination in product(*study["grid"].values())
+        }
+    variants = {name: list(overrides) for name, overrides in (study.get("variants") or {}).items()}
+    if not variants:
+        raise SerError("The experiment's study has neither variants nor a grid.")
+    return variants
+
+
+def _table(outcomes: Mapping[str, Outcome], published: Mapping[str, float]) -> pd.DataFrame:
+    rows = []
+    for variant, outcome in outcomes.items():
+        row = {"name": variant, "transductive": outcome.transductive, **outcome.metrics}
+        if published:
+            row["published"] = published.get(variant, float("nan"))
+        rows.append(row | {"run_id": outcome.run_id})
+    # A number that saw the test speakers never stands among those that did not.
+    return pd.DataFrame(rows).sort_values("transductive", kind="stable", ignore_index=True)
