@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver(
         "project", lambda path: str(PROJECT / path), use_cache=False, replace=True
     )
+
+
+def tracking_uri() -> str:
+    """MLflow's tracking URI where no config says it: the environment's, or the project's own."""
+    own = f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", own)
 
 
 def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str) -> None:

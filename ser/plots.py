@@ -134,7 +134,7 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
             heard = [listeners.get(level, np.nan) for level in levels["level"]]
             axes.plot(places, heard, "D", color=COLOURS[1], label="human listeners")
             axes.legend(loc="upper right")
-    panels[0].set(ylabel="recall (%)")
+    panels[0].set(ylabel="accuracy (%)", xlabel="emotion (its accuracy is its recall)")
     axes.set(ylabel="accuracy (%)", xlabel="test actor")
     return figure
 

@@ -15,6 +15,8 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -160,6 +162,90 @@ class Run:
         self._client.log_batch(self.id, tags=self._tags)
         self._metrics, self._tags = [], []
         self._folder.cleanup()
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that is in the log, to read.
+
+    Attributes
+    ----------
+    id, name : str
+    tags : mapping of str to str
+    metrics : mapping of str to float
+    """
+
+    id: str
+    name: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    def test_predictions(self) -> pd.DataFrame:
+        """Test rows of its predictions table.
+
+        Raises
+        ------
+        SerError
+            If the run has none.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                file = mlflow.artifacts.download_artifacts(
+                    run_id=self.id, artifact_path="tables/predictions.csv", dst_path=folder
+                )
+            except (OSError, mlflow.MlflowException) as error:
+                raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
+            table = pd.read_csv(file)
+        return table[table["part"] == "test"]
+
+
+def finished_runs(
+    uri: str, experiment: str, run_ids: Sequence[str], query: str | None
+) -> list[FinishedRun]:
+    """Runs by id (or its first characters), in the order given; or by an MLflow query.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    experiment : str
+        Name of the experiment that is searched.
+    run_ids : sequence of str
+    query : str or None
+        MLflow's search string; its runs follow those named, the oldest first.
+
+    Raises
+    ------
+    SerError
+        If there is no such experiment or run, an id's start fits several, or the query is wrong.
+    """
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
+        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
+    search = partial(
+        client.search_runs, [known.experiment_id], max_results=1000, order_by=["start_time"]
+    )
+    everything = search("attributes.status = 'FINISHED'") if run_ids else []
+    found = []
+    for wanted in run_ids:
+        matches = [run for run in everything if run.info.run_id.startswith(wanted)]
+        if len(matches) != 1:
+            raise SerError(
+                f"{len(matches)} finished runs in {experiment!r} have an id that starts with "
+                f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
+            )
+        found += matches
+    if query:
+        try:
+            found += search(f"attributes.status = 'FINISHED' and {query}")
+        except mlflow.MlflowException as error:
+            raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
+    return [
+        FinishedRun(run.info.run_id, run.info.run_name, run.data.tags, run.data.metrics)
+        for run in found
+    ]
 
 
 @contextmanager

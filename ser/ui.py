@@ -8,10 +8,9 @@ import sys
 
 def main() -> None:
     """Start the UI on 127.0.0.1; arguments go to ``mlflow ui`` (``ser-ui --port 5001``)."""
-    from ser.cli import PROJECT
+    from ser.cli import tracking_uri
 
-    environment = dict(os.environ)
-    environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}")
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri()}
     # MLflow's job workers cost seven processes and do nothing for reading runs.
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
