@@ -90,6 +90,11 @@ def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]
     cfg = hydra.compose(
         hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True
     )
+    return without_hydra(cfg)
+
+
+def without_hydra(cfg: DictConfig) -> tuple[DictConfig, dict[str, str]]:
+    """The job's part of a config composed with ``return_hydra_config=True``, and its choices."""
     choices = _groups(cfg.hydra.runtime.choices)
     with open_dict(cfg):
         del cfg["hydra"]

@@ -33,7 +33,7 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     SerError
         If the study has no variants, or one of them fails; what is finished stays.
     """
-    variants = _variants(cfg.study)
+    planned = variants(cfg.study)
     name = f"{choices['experiment']}-{cfg.data.name}"
     with tracking.start_run(
         uri=cfg.tracking.uri,
@@ -47,8 +47,8 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
         description=f"{cfg.study.title}: `python -m ser.train experiment={choices['experiment']}`",
     ) as parent:
         outcomes = {}
-        for number, (variant, overrides) in enumerate(variants.items(), start=1):
-            print(f"{number}/{len(variants)}  {variant}", flush=True)
+        for number, (variant, overrides) in enumerate(planned.items(), start=1):
+            print(f"{number}/{len(planned)}  {variant}", flush=True)
             every = [*(cfg.study.get("common") or []), *overrides]
             outcomes[variant] = tracked(*cli.compose_again(every), parent=parent)
         table = _table(outcomes, cfg.study.get("published") or {})
@@ -66,17 +66,24 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     print(report.where(parent.id, parent.experiment, cfg.tracking.uri))
 
 
-def _variants(study: Mapping[str, object]) -> dict[str, list[str]]:
+def variants(study: Mapping[str, object]) -> dict[str, list[str]]:
+    """Name and overrides of every run of a study.
+
+    Raises
+    ------
+    SerError
+        If it has none.
+    """
     if study.get("grid"):
         groups = list(study["grid"])
         return {
             " ".join(combination): [f"{g}={c}" for g, c in zip(groups, combination, strict=True)]
             for combination in product(*study["grid"].values())
         }
-    variants = {name: list(overrides) for name, overrides in (study.get("variants") or {}).items()}
-    if not variants:
+    named = {name: list(overrides) for name, overrides in (study.get("variants") or {}).items()}
+    if not named:
         raise SerError("The experiment's study has neither variants nor a grid.")
-    return variants
+    return named
 
 
 def _table(outcomes: Mapping[str, Outcome], published: Mapping[str, float]) -> pd.DataFrame:

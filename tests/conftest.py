@@ -1,6 +1,7 @@
 """Fixtures: a few demo speakers, generated once; the real corpus, where it is."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,12 @@ def ravdess_root():
 def clips():
     """A clip table of RAVDESS's shape without audio: 24 actors x 60 clips."""
     rows = [
-        {"path": f"/corpus/Actor_{actor:02d}/{emotion}-{i}.wav", "emotion": emotion, "actor": actor}
+        {
+            "path": f"/corpus/Actor_{actor:02d}/{emotion}-{i}.wav",
+            "emotion": emotion,
+            "actor": actor,
+            "statement": 1 + i % 2,
+        }
         for actor in range(1, 25)
         for emotion, n in (("neutral", 4), *((e, 8) for e in ("calm", "happy", "sad", "angry")))
         for i in range(n)
@@ -82,13 +88,60 @@ def ser_environment(tmp_path, demo_store):
     }
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """MLflow store without a run; making one takes seconds."""
+    import mlflow
+
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def client(tmp_path, empty_database):
+    """MLflow's client on the store of `run_cli` and `run_here`, whose tables are there already."""
+    import mlflow
+
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    yield mlflow.MlflowClient()
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def run_here(tmp_path, demo_store):
+    """One tracked run of ``ser.train`` in this process, without the seconds of its imports."""
+    from hydra import compose, initialize_config_dir
+
+    from ser import cli
+    from ser.train import tracked
+
+    def run(*overrides):
+        uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+        cli.register_resolvers()
+        with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+            cfg = compose(
+                "train",
+                overrides=[*overrides, f"tracking.uri={uri}", f"store={demo_store}"],
+                return_hydra_config=True,
+            )
+        return tracked(*cli.without_hydra(cfg))
+
+    return run
+
+
 @pytest.fixture
 def run_cli(tmp_path, ser_environment):
     """Run ``python -m ser.MODULE ARGUMENTS`` as a user does."""
 
     def run(module, *arguments, check=True):
+        if module == "ser.train":
+            arguments = (*arguments, f"hydra.run.dir={tmp_path}/hydra")
         result = subprocess.run(
-            [sys.executable, "-m", module, *arguments, f"hydra.run.dir={tmp_path}/hydra"],
+            [sys.executable, "-m", module, *arguments],
             capture_output=True,
             text=True,
             env=ser_environment,

@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 
 from ser import cli
 from ser.pipeline import build_pipeline, fit
+from ser.study import variants
 
 CHOICES = {
     group.name: sorted(file.stem for file in group.glob("*.yaml"))
@@ -26,9 +27,16 @@ def composed(*overrides):
     [(group, choice) for group, choices in CHOICES.items() for choice in choices],
 )
 def test_config_composes(group, choice):
-    override = f"{'+' if group == 'experiment' else ''}{group}={choice}"
-    cfg = composed(override)
-    assert cfg[group] is None or cfg[group]
+    cfg = composed(f"{group}={choice}")
+    if group == "experiment":
+        assert cfg.study or cfg.permutations
+        # Every run of a study is made of choices that there are.
+        for overrides in variants(cfg.study).values() if cfg.study else ():
+            for override in (*(cfg.study.get("common") or ()), *overrides):
+                name, _, value = override.partition("=")
+                assert value in CHOICES[name]
+    else:
+        assert cfg[group] is None or cfg[group]
 
 
 @pytest.mark.parametrize("model", CHOICES["model"])
@@ -38,6 +46,7 @@ def test_model_fits_and_gives_probabilities(model):
     y = np.repeat(["angry", "calm", "sad"], 40)
     X = rng.normal(size=(120, 12)) + np.repeat(np.arange(3), 40)[:, None]
     steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model, _convert_="all")}
+    steps.pop("validation_curve", None)
     fitted = fit(build_pipeline(steps, seed=0), X, y)
     proba = fitted.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1)

@@ -1,6 +1,7 @@
 """Numbers by hand and against scikit-learn; probabilities that keep the predictions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics
 from sklearn.datasets import make_classification
@@ -11,7 +12,15 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ser.calibration import TemperatureScaling
 from ser.curves import learning_curve
-from ser.evaluation import evaluate_folds, per_class, roc, scores
+from ser.evaluation import (
+    breakdown,
+    evaluate_folds,
+    per_class,
+    precision_recall,
+    reliability,
+    roc,
+    scores,
+)
 from ser.pipeline import build_pipeline
 from ser.splits import Fold
 
@@ -150,9 +159,54 @@ def test_learning_curve_ends_where_cross_validation_is():
         (groups, "actors", (2, 9, 1000), 18),
     ):
         curve = learning_curve(pipeline, X, y, some, folds, sizes=sizes, seed=0, n_jobs=1)
-        assert curve.unit == unit
-        assert curve.sizes.tolist() == [*sizes[:2], all_of_the_smallest]
+        assert curve.name == unit
+        assert curve.points == (*sizes[:2], all_of_the_smallest)
         assert curve.train.shape == (3, len(folds))
         results, _ = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
         expected = [(r.predicted == y[r.test]).mean() for r in results]
         np.testing.assert_allclose(curve.validation[-1], expected)
+
+
+def test_scores_agree_with_audmetric():
+    audmetric = pytest.importorskip("audmetric")
+    rng = np.random.default_rng(0)
+    y_true, y_pred = rng.choice(LABELS, (2, 300), p=(0.6, 0.3, 0.1))
+    numbers = scores(y_true, y_pred, None, LABELS)
+    assert numbers["accuracy"] == pytest.approx(audmetric.accuracy(y_true, y_pred))
+    assert numbers["uar"] == pytest.approx(audmetric.unweighted_average_recall(y_true, y_pred))
+    assert numbers["f1_macro"] == pytest.approx(audmetric.unweighted_average_fscore(y_true, y_pred))
+
+
+def test_reliability_by_hand():
+    # Bins (0.5, 0.6]: sure 0.6, right 1 of 2. (0.8, 0.9]: sure 0.9, right 2 of 2.
+    proba = np.array([[0.6, 0.4], [0.4, 0.6], [0.9, 0.1], [0.1, 0.9]])
+    y_pred = np.array(["angry", "happy", "angry", "happy"])
+    y_true = np.array(["angry", "angry", "angry", "happy"])
+    bins, error = reliability(y_true, y_pred, proba)
+    assert bins["clips"].tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 2, 0]
+    assert error == pytest.approx((2 * 0.1 + 2 * 0.1) / 4)
+
+
+def test_precision_recall_of_a_perfect_and_an_absent_emotion():
+    y_true = np.array(["angry", "angry", "happy"])
+    proba = np.array([[0.8, 0.2, 0], [0.7, 0.3, 0], [0.2, 0.8, 0]])
+    curves = precision_recall(y_true, proba, LABELS)
+    assert set(curves) == {"angry", "happy"}
+    assert curves["angry"][2] == 1.0
+
+
+def test_breakdown_by_hand():
+    predictions = pd.DataFrame(
+        {
+            "true": ["angry", "angry", "happy", "happy"],
+            "predicted": ["angry", "happy", "happy", "happy"],
+            "actor": [1, 1, 1, 2],
+            "gender": ["male", "male", "male", "female"],
+        }
+    )
+    table = breakdown(predictions).set_index(["factor", "level"])
+    assert table.loc[("emotion", "angry"), "accuracy"] == 0.5
+    assert table.loc[("gender", "male"), "accuracy"] == pytest.approx(2 / 3)
+    assert table.loc[("actor", 1), "uar"] == 0.75
+    assert table.loc[("actor", 2), "clips"] == 1
+    assert set(table.index.get_level_values(0)) == {"emotion", "actor", "gender"}

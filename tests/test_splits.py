@@ -1,5 +1,7 @@
 """Who trains and who tests."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
@@ -9,7 +11,7 @@ from ser.errors import SerError
 
 
 def test_random_is_the_tutorials_split(clips):
-    fold = splits.random(clips, test_size=0.2, seed=69).fold
+    (fold,) = splits.random(clips, test_size=0.2, seed=69).folds
     # The tutorial split X and y; the positions are what its call leaves of a range.
     train, test = train_test_split(np.arange(len(clips)), test_size=0.2, random_state=69)
     np.testing.assert_array_equal(fold.train, train)
@@ -19,7 +21,8 @@ def test_random_is_the_tutorials_split(clips):
 @pytest.mark.parametrize("seed", range(5))
 def test_speaker_no_actor_on_both_sides_and_genders_balanced(clips, seed):
     split = splits.speaker(clips, test_size=0.25, seed=seed)
-    train, test = clips.iloc[split.fold.train], clips.iloc[split.fold.test]
+    (fold,) = split.folds
+    train, test = clips.iloc[fold.train], clips.iloc[fold.test]
     assert split.grouped
     assert not set(train["actor"]) & set(test["actor"])
     assert len(train) + len(test) == len(clips)
@@ -30,7 +33,7 @@ def test_speaker_no_actor_on_both_sides_and_genders_balanced(clips, seed):
 
 
 def test_speaker_without_gender_draws_from_all(clips):
-    fold = splits.speaker(clips.drop(columns="gender"), test_size=0.25, seed=1).fold
+    (fold,) = splits.speaker(clips.drop(columns="gender"), test_size=0.25, seed=1).folds
     assert clips.iloc[fold.test]["actor"].nunique() == 6
 
 
@@ -47,7 +50,7 @@ def test_cross_validation_every_clip_held_out_once(clips, grouped):
 
 def test_splits_same_seed_same_fold_other_seed_other(clips):
     for splitter in (splits.random, splits.speaker):
-        a, b, c = (splitter(clips, test_size=0.25, seed=seed).fold.test for seed in (1, 1, 2))
+        a, b, c = (splitter(clips, test_size=0.25, seed=seed).folds[0].test for seed in (1, 1, 2))
         np.testing.assert_array_equal(a, b)
         assert set(a) != set(c)
 
@@ -72,3 +75,86 @@ def test_cross_validation_folds_that_cannot_be(clips, n_splits, grouped, message
     y, groups = clips["emotion"].to_numpy(), clips["actor"].to_numpy()
     with pytest.raises(SerError, match=message):
         splits.cross_validation_folds(y, groups, n_splits=n_splits, grouped=grouped, seed=0)
+
+
+EMOBOX = [[1, 11, 20, 21], [4, 10, 12, 14], [8, 9, 19, 23], [3, 5, 7, 24], [2, 15, 16, 18]]
+EMOBOX += [[6, 13, 17, 22]]
+
+
+@pytest.mark.parametrize(
+    ("make", "n_folds"),
+    [
+        (splits.loso, 24),
+        (lambda clips: splits.actor_folds(clips, folds=EMOBOX), 6),
+        (splits.statement, 2),
+        (lambda clips: splits.speaker_statement(clips, n_groups=6, seed=3), 12),
+    ],
+    ids=["loso", "emobox6", "statement", "speaker_statement"],
+)
+def test_several_folds_hold_every_clip_once_and_what_they_claim_is_unheard(clips, make, n_folds):
+    split = make(clips)
+    assert len(split.folds) == n_folds
+    tested = np.concatenate([fold.test for fold in split.folds])
+    np.testing.assert_array_equal(np.sort(tested), range(len(clips)))
+    np.testing.assert_array_equal(split.development, range(len(clips)))
+    for fold in split.folds:
+        train, test = clips.iloc[fold.train], clips.iloc[fold.test]
+        for what in split.unheard:
+            assert not set(train[what]) & set(test[what])
+        assert set(train["emotion"]) == set(clips["emotion"])
+    splits.check(split, clips["emotion"].to_numpy())
+
+
+def test_speaker_statement_groups_are_gender_balanced_and_trained_on_the_other_sentence(clips):
+    split = splits.speaker_statement(clips, n_groups=6, seed=0)
+    for fold in split.folds:
+        test = clips.iloc[fold.test]
+        assert test.drop_duplicates("actor")["gender"].value_counts().tolist() == [2, 2]
+        assert test["statement"].nunique() == 1
+        # 20 actors are left, with one of two sentences.
+        assert len(fold.train) == 20 / 24 * len(clips) / 2
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([[1, 2], [3, 99]], "99 are not in the clip table"),
+        ([[1, 2], [2, 3]], "2 are in more than one fold"),
+        ([[1], [2, 3]], "are in no fold"),
+        ([list(range(1, 25))], "nobody to train on"),
+    ],
+)
+def test_actor_folds_that_do_not_fit_the_corpus(clips, folds, message):
+    with pytest.raises(SerError, match=message):
+        splits.actor_folds(clips, folds=folds)
+
+
+def test_random_with_validation_keeps_the_test_clips(clips):
+    (two,) = splits.random(clips, test_size=0.2, seed=69).folds
+    (three,) = splits.random(clips, test_size=0.2, validation_size=0.2, seed=69).folds
+    np.testing.assert_array_equal(two.test, three.test)
+    parts = [set(part) for part in (three.train, three.validation, three.test)]
+    assert not any(a & b for a, b in combinations(parts, 2))
+    assert set.union(*parts) == set(range(len(clips)))
+    assert len(three.validation) == len(three.test)
+
+
+def test_check_names_the_fold_and_what_it_lacks(clips):
+    emotions = clips["emotion"].to_numpy()
+    no_sad = np.flatnonzero(emotions != "sad")
+    sad = np.flatnonzero(emotions == "sad")
+    with pytest.raises(SerError, match=r"Fold 0 .* no training clip of sad"):
+        splits.check(splits.Split((splits.Fold(no_sad, sad),)), emotions)
+    with pytest.raises(SerError, match=r"Fold 0 .* 0 test clips"):
+        splits.check(splits.Split((splits.Fold(no_sad, sad[:0]),)), emotions)
+
+
+def test_splits_without_what_they_go_by(clips):
+    with pytest.raises(SerError, match="statement"):
+        splits.statement(clips.drop(columns="statement"))
+    with pytest.raises(SerError, match="no other to train on"):
+        splits.statement(clips[clips["statement"] == 1])
+    with pytest.raises(SerError, match="24 actors make 2 to 24 groups"):
+        splits.speaker_statement(clips, n_groups=25, seed=0)
+    with pytest.raises(SerError, match="nobody to train on"):
+        splits.loso(clips[clips["actor"] == 1])

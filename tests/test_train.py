@@ -10,24 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-
-@pytest.fixture
-def client(tmp_path, empty_database):
-    """MLflow's client on the run_cli fixture's store, whose tables are there already."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """MLflow store without a run; making one takes seconds."""
-    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
+from ser.errors import SerError
 
 
 def runs(client):
@@ -40,7 +23,8 @@ def table(client, run, name):
 
 
 def demo(root, *more):
-    return ["data=demo", f"data.root={root}", "data.speakers=4", "cv.n_splits=3", *more]
+    folds = () if any(key.startswith("cv.") for key in more) else ("cv.n_splits=3",)
+    return ["data=demo", f"data.root={root}", "data.speakers=4", *folds, *more]
 
 
 def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
@@ -84,23 +68,25 @@ def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
         for name in (
             "confusion_matrix_test",
             "confusion_matrix_cv",
-            "roc",
+            "roc_and_precision_recall",
+            "reliability",
+            "breakdown",
             "class_balance",
             "learning_curve",
         )
     } <= names
 
 
-def test_train_speaker_keeps_actors_apart(run_cli, demo_root, client):
-    run_cli("ser.train", *demo(demo_root), "model=naive_bayes", "split=speaker", "cv.n_splits=2")
+def test_train_speaker_keeps_actors_apart(run_here, demo_root, client):
+    run_here(*demo(demo_root), "model=naive_bayes", "split=speaker", "cv.n_splits=2")
     predictions = table(client, runs(client)[0], "predictions")
     actors = predictions.groupby("part")["actor"].unique()
     assert not set(actors["cv"]) & set(actors["test"])
     assert predictions[predictions["part"] == "cv"].groupby("actor")["fold"].nunique().max() == 1
 
 
-def test_train_mlp_logs_its_loss_by_epoch(run_cli, demo_root, client):
-    run_cli("ser.train", *demo(demo_root), "model=mlp_default", "curves=none")
+def test_train_mlp_logs_its_loss_by_epoch(run_here, demo_root, client):
+    run_here(*demo(demo_root), "model=mlp_default", "curves=none")
     (run,) = runs(client)
     loss = client.get_metric_history(run.info.run_id, "train_loss")
     assert [point.step for point in loss] == list(range(1, len(loss) + 1))
@@ -112,35 +98,39 @@ def test_train_mlp_logs_its_loss_by_epoch(run_cli, demo_root, client):
 
 LOAD = """
 import sys, mlflow, pandas as pd
-model = mlflow.pyfunc.load_model(sys.argv[1])
-model.predict(pd.DataFrame({"path": sys.argv[3:]})).to_csv(sys.argv[2], index=False)
+for folder in sys.argv[1:4]:
+    answers = mlflow.pyfunc.load_model(folder).predict(pd.DataFrame({"path": sys.argv[4:]}))
+    answers.to_csv(folder + ".csv", index=False)
 """
 
 
-@pytest.mark.parametrize("model", ["svm", "random_forest", "mlp_default"])
-def test_train_loaded_model_predicts_what_the_fitted_one_did(
-    run_cli, demo_root, client, tmp_path, model
+def test_train_loaded_models_predict_what_the_fitted_ones_did(
+    run_here, demo_root, client, tmp_path
 ):
-    fast = ["model.classifier.n_estimators=20"] if model == "random_forest" else []
-    run_cli("ser.train", *demo(demo_root), f"model={model}", "curves=none", *fast)
-    (run,) = runs(client)
-    predictions = table(client, run, "predictions")
-    test = predictions[predictions["part"] == "test"].head(5)
-    paths = [f"{demo_root}/Actor_{clip[-6:-4]}/{clip}" for clip in test["clip"]]
-    folder = client.download_artifacts(run.info.run_id, "model", str(tmp_path))
+    fitted = {}
+    for model in ("svm", "random_forest", "mlp_default"):
+        fast = ["model.classifier.n_estimators=20"] if model == "random_forest" else []
+        outcome = run_here(*demo(demo_root), f"model={model}", "curves=none", *fast)
+        (tmp_path / model).mkdir()
+        folder = client.download_artifacts(outcome.run_id, "model", str(tmp_path / model))
+        predictions = table(client, client.get_run(outcome.run_id), "predictions")
+        fitted[folder] = predictions[predictions["part"] == "test"].head(5)
+        assert not list((tmp_path / model).rglob("*.pkl"))
+    clips = next(iter(fitted.values()))["clip"]
+    paths = [f"{demo_root}/Actor_{clip[-6:-4]}/{clip}" for clip in clips]
     # Away from the checkout: only the run's own copy of ser can serve.
-    command = [sys.executable, "-c", LOAD, folder, str(tmp_path / "out.csv"), *paths]
+    command = [sys.executable, "-c", LOAD, *fitted, *paths]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
-    loaded = pd.read_csv(tmp_path / "out.csv")
-    assert loaded["emotion"].tolist() == test["predicted"].tolist()
-    columns = [c for c in loaded if c.startswith("p_")]
-    np.testing.assert_allclose(loaded[columns], test[columns], atol=1e-6)
-    assert not list((tmp_path / "model").rglob("*.pkl"))
+    for folder, expected in fitted.items():
+        loaded = pd.read_csv(f"{folder}.csv")
+        assert loaded["emotion"].tolist() == expected["predicted"].tolist()
+        columns = [c for c in loaded if c.startswith("p_")]
+        np.testing.assert_allclose(loaded[columns], expected[columns], atol=1e-6)
 
 
-def test_train_failed_run_says_failed_and_why(run_cli, demo_root, client):
-    failed = run_cli("ser.train", *demo(demo_root), "model.classifier.C=-1", check=False)
-    assert failed.returncode == 1
+def test_train_failed_run_says_failed_and_why(run_here, demo_root, client):
+    with pytest.raises(SerError, match="'C' parameter of SVC"):
+        run_here(*demo(demo_root), "model.classifier.C=-1")
     (run,) = runs(client)
     assert run.info.status == "FAILED"
     assert "'C'" in run.data.tags["error"]
@@ -148,7 +138,9 @@ def test_train_failed_run_says_failed_and_why(run_cli, demo_root, client):
     assert run.data.params["model.classifier.C"] == "-1"
 
 
-def test_train_bad_clip_raises_or_is_skipped_and_listed(run_cli, demo_root, client, tmp_path):
+def test_train_bad_clip_raises_or_is_skipped_and_listed(
+    run_cli, run_here, demo_root, client, tmp_path, capsys
+):
     root = tmp_path / "table"
     shutil.copytree(demo_root, root, ignore=lambda *_: ["Actor_03", "Actor_04"])
     clips = sorted(root.glob("Actor_*/*.wav"))
@@ -172,8 +164,8 @@ def test_train_bad_clip_raises_or_is_skipped_and_listed(run_cli, demo_root, clie
     assert failed.returncode == 1
     assert clips[7].name in failed.stderr
     assert "Traceback" not in failed.stderr
-    printed = run_cli("ser.train", *arguments, "data.on_error=skip").stdout
-    assert "1 of 120 clips skipped" in printed
+    run_here(*arguments, "data.on_error=skip")
+    assert "1 of 120 clips skipped" in capsys.readouterr().out
     run = runs(client)[0]
     assert run.data.metrics["n_skipped_clips"] == 1
     assert table(client, run, "skipped_clips")["path"].tolist() == [str(clips[7])]
@@ -203,6 +195,76 @@ def test_train_help_shows_groups_choices_and_examples(run_cli):
         assert word in text
 
 
+def test_train_every_curve_that_the_model_names(run_here, demo_root, client):
+    values = "model.validation_curve.classifier={n_neighbors:[1,5,100]}"
+    run_here(*demo(demo_root), "model=knn", "curves=all", values)
+    (run,) = runs(client)
+    curve = table(client, run, "validation_curve_classifier.n_neighbors")
+    assert curve.groupby("classifier.n_neighbors").size().to_dict() == {1: 3, 5: 3, 100: 3}
+    one_neighbour = curve[curve["classifier.n_neighbors"] == 1]
+    assert (one_neighbour["train_accuracy"] == 1).all()
+
+
+def test_train_transductive_says_so_and_its_model_asks_for_speakers(
+    run_here, demo_root, client, tmp_path
+):
+    outcome = run_here(*demo(demo_root), "model=svm", "split=loso", "scaler=speaker", "curves=none")
+    assert "TRANSDUCTIVE" in outcome.text
+    (run,) = runs(client)
+    assert run.data.tags["transductive"] == "true"
+    assert run.info.run_name.endswith("transductive")
+    folder = client.download_artifacts(run.info.run_id, "model", str(tmp_path))
+    model = mlflow.pyfunc.load_model(folder)
+    paths = sorted(map(str, (demo_root / "Actor_01").glob("*.wav")))[:20]
+    with pytest.raises(mlflow.MlflowException, match="speaker"):
+        model.predict(pd.DataFrame({"path": paths}))
+    answer = model.predict(pd.DataFrame({"path": paths, "speaker": "1"}))
+    np.testing.assert_allclose(answer.filter(regex="^p_").sum(axis=1), 1)
+
+
+def test_train_study_and_compare(run_cli, demo_root, client):
+    printed = run_cli(
+        "ser.train", "experiment=protocols", *demo(demo_root, "cv.n_splits=2"), "model=naive_bayes"
+    ).stdout
+    everything = {run.info.run_name: run for run in runs(client)}
+    parent = everything.pop("protocols-demo")
+    assert len(everything) == 5
+    assert {run.data.tags["mlflow.parentRunId"] for run in everything.values()} == {
+        parent.info.run_id
+    }
+    study = table(client, parent, "study")
+    assert study["transductive"].tolist() == [False] * 4 + [True]
+    for row in study.to_dict("records"):
+        run = client.get_run(row["run_id"])
+        assert row["test_uar"] == pytest.approx(run.data.metrics["test_uar"])
+        assert row["test_uar_low"] <= row["test_uar"] <= row["test_uar_high"]
+    assert "transductive: speakers' test clips" in printed
+
+    loso, statement = (
+        everything[f"naive_bayes-{split}-demo-notebook"].info.run_id
+        for split in ("loso", "statement")
+    )
+    printed = run_cli("ser.compare", loso, statement[:12], "--experiment", "demo").stdout
+    (comparison,) = (run for run in runs(client) if run.info.run_name == "compare-2-runs")
+    assert comparison.info.run_id in printed
+    tested = table(client, comparison, "comparison")
+    by_actor = table(client, comparison, "accuracy_by_actor")
+    assert len(by_actor) == 4
+    assert tested["difference"][0] == pytest.approx(
+        (by_actor.iloc[:, 2] - by_actor.iloc[:, 1]).mean()
+    )
+    for others, message in (
+        ("naive_bayes-random-demo-notebook", "48 clips"),
+        ("naive_bayes-loso-demo-notebook-transductive", "is transductive"),
+    ):
+        refused = run_cli(
+            "ser.compare", loso, everything[others].info.run_id, "--experiment=demo", check=False
+        )
+        assert refused.returncode == 1
+        assert message in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.ravdess
 @pytest.mark.parametrize(
     ("overrides", "bounds"),
@@ -210,6 +272,11 @@ def test_train_help_shows_groups_choices_and_examples(run_cli):
         (["model=svm"], {"test_accuracy": (0.64, 0.69), "cv_accuracy_mean": (0.61, 0.66)}),
         (["model=svm", "scaler=none"], {"test_accuracy": (0.507, 0.527)}),
         (["model=knn_weighted"], {"test_accuracy": (0.58, 0.62)}),
+        (["model=svm", "split=loso"], {"test_uar": (0.37, 0.42)}),
+        (["model=svm", "split=emobox6"], {"test_uar": (0.34, 0.42)}),
+        (["model=svm", "split=luna5"], {"test_uar": (0.34, 0.42)}),
+        (["model=svm", "split=loso", "scaler=speaker"], {"test_uar": (0.47, 0.53)}),
+        (["experiment=permutation"], {"permuted_uar_mean": (0.115, 0.135)}),
         (["model=mlp"], {"test_accuracy": (0.61, 0.67), "cv_accuracy_mean": (0.58, 0.64)}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
