@@ -285,14 +285,23 @@ def breakdown(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     factors = {"emotion": "true", **{name: name for name in KNOWN if name in predictions}}
     factors.pop("repetition", None)
-    rows = []
+    hit = (predictions["true"] == predictions["predicted"]).astype(float)
+    tables = []
     for factor, column in factors.items():
-        for level, part in predictions.groupby(column, sort=True):
-            true, predicted = part["true"].to_numpy(dtype=str), part["predicted"].to_numpy()
-            numbers = scores(true, predicted, None, ())
-            uar = np.nan if factor == "emotion" else numbers["uar"]
-            rows.append((factor, level, len(part), numbers["accuracy"], uar))
-    return pd.DataFrame(rows, columns=["factor", "level", "clips", "accuracy", "uar"])
+        level = predictions[column]
+        table = pd.DataFrame(
+            {
+                "clips": hit.groupby(level).size(),
+                "accuracy": hit.groupby(level).mean(),
+                "uar": hit.groupby([level, predictions["true"]]).mean().groupby(level=0).mean(),
+            }
+        )
+        if factor == "emotion":
+            table["uar"] = np.nan
+        table = table.rename_axis("level").reset_index()
+        table.insert(0, "factor", factor)
+        tables.append(table.astype({"level": object}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def predictions_table(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ser.compare import compare
 from ser.errors import SerError
 
 
@@ -257,12 +258,11 @@ def test_train_study_and_compare(run_cli, demo_root, client):
         ("naive_bayes-random-demo-notebook", "48 clips"),
         ("naive_bayes-loso-demo-notebook-transductive", "is transductive"),
     ):
-        refused = run_cli(
-            "ser.compare", loso, everything[others].info.run_id, "--experiment=demo", check=False
-        )
-        assert refused.returncode == 1
-        assert message in refused.stderr
-        assert "Traceback" not in refused.stderr
+        with pytest.raises(SerError, match=message):
+            compare([loso, everything[others].info.run_id], None, "demo", client.tracking_uri)
+    refused = run_cli("ser.compare", "zz", "--experiment=demo", check=False)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+    assert "starts with 'zz'" in refused.stderr
 
 
 @pytest.mark.ravdess
