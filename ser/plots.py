@@ -117,7 +117,7 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
     table : DataFrame
         See `evaluation.breakdown`.
     listeners : mapping of str to float
-        Emotion -> recall of human listeners, in percent; may be empty.
+        Emotion -> recall of human listeners, in percent, and `overall` of all; may be empty.
     title : str
     """
     by_factor = dict(list(table.groupby("factor", sort=False)))
@@ -132,13 +132,14 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
         places = np.arange(len(levels))
         axes.bar(places, 100 * levels["accuracy"], color=COLOURS[0])
         slanted = factor == "emotion"
-        names = levels["level"].astype(str)
+        names = levels["level"].astype(str) if len(levels) <= 60 else [""] * len(levels)
         axes.set_xticks(places, names, rotation=30 * slanted, ha="right" if slanted else "center")
         axes.set(xlabel=factor, ylim=(0, 105))
         axes.grid(axis="y", alpha=0.3)
         if factor == "emotion" and listeners:
             heard = [listeners.get(level, np.nan) for level in levels["level"]]
-            axes.plot(places, heard, "D", color=COLOURS[1], label="human listeners")
+            overall = f" ({listeners['overall']} % of all)" if "overall" in listeners else ""
+            axes.plot(places, heard, "D", color=COLOURS[1], label=f"human listeners{overall}")
             axes.legend(loc="upper right")
     panels[0].set(ylabel="accuracy (%)", xlabel="emotion (its accuracy is its recall)")
     axes.set(ylabel="accuracy (%)", xlabel="test actor")
@@ -231,7 +232,7 @@ def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     ]
     axes.set_yticks(places, names)
     axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
-    axes.margins(y=0.12)
+    axes.set_ylim(min(places) - 0.8, 0.8)
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower right")
     return figure

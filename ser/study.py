@@ -10,13 +10,13 @@ import pandas as pd
 
 from ser import cli, plots, provenance, report, tracking
 from ser.errors import SerError
-from ser.train import Outcome, tracked
+from ser.runs import Outcome, tracked
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
     """Run every variant of ``cfg.study``, then log one table and one picture of them all.
 
     Parameters
@@ -27,6 +27,11 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
         `published` (name -> accuracy in percent).
     choices : mapping of str to str
         The choice made for each config group.
+
+    Returns
+    -------
+    str
+        What the terminal shows.
 
     Raises
     ------
@@ -62,8 +67,8 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> None:
         chance = 1 / next(iter(outcomes.values())).n_labels
         title = f"{cfg.study.title} · {cfg.data.name}"
         parent.figure(plots.intervals(table, chance=chance, title=title), "study")
-    print(f"\n{title}\n\n{report.study_table(table)}\n")
-    print(report.where(parent.id, parent.experiment, cfg.tracking.uri))
+    where = report.where(parent.id, parent.experiment, cfg.tracking.uri)
+    return f"\n{title}\n\n{report.study_table(table)}\n\n{where}"
 
 
 def variants(study: Mapping[str, object]) -> dict[str, list[str]]:

@@ -117,7 +117,7 @@ def run_here(tmp_path, demo_store):
     from hydra import compose, initialize_config_dir
 
     from ser import cli
-    from ser.train import tracked
+    from ser.runs import tracked
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
