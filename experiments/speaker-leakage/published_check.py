@@ -1,4 +1,4 @@
-"""Leave-one-speaker-out of logistic regression on 113 librosa features, to set beside a published 50.5.
+"""Leave-one-speaker-out of logistic regression on 113 librosa features, beside a published 50.5.
 
     python experiments/speaker-leakage/published_check.py data/ravdess
 
