@@ -85,7 +85,7 @@ def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]
         As `run` hands them to a job.
     """
     hydra_config = HydraConfig.get()
-    keys = {override.split("=")[0] for override in [*overrides, "experiment"]}
+    keys = {o.lstrip("+").split("=")[0] for o in [*overrides, "experiment"]}
     given = [o for o in hydra_config.overrides.task if o.lstrip("+").split("=")[0] not in keys]
     cfg = hydra.compose(
         hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True

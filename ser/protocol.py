@@ -131,7 +131,10 @@ def evaluate(
     groups = clips["actor"].to_numpy() if split.grouped else None
     labels = tuple(np.unique(y))
     check(split, y)
-    inner = _inner_folds(clips, y, split, settings)
+    curves = settings.learning_clips or settings.learning_actors or settings.validation
+    inner = []
+    if len(split.folds) == 1 or curves:
+        inner = inner_folds(clips, split, settings)
     outer, cv, final, messages = _fit_all(pipeline, X, y, groups, split, inner, settings)
     learning, validation = _curves(pipeline, X, y, groups, inner, settings)
     permuted = _permuted(pipeline, X, y, groups, split, settings)
@@ -171,10 +174,14 @@ def evaluate(
     )
 
 
-def _inner_folds(
-    clips: pd.DataFrame, y: np.ndarray, split: Split, settings: Settings
-) -> list[Fold]:
-    """Cross-validation folds of the clips that may be learned from, if anything asks for them."""
+def inner_folds(clips: pd.DataFrame, split: Split, settings: Settings) -> list[Fold]:
+    """Cross-validation folds of the clips that may be learned from, as rows of the clip table.
+
+    Raises
+    ------
+    SerError
+        If there are too few clips or actors, or the folds share actors where the split does not.
+    """
     grouped = split.grouped if settings.grouped is None else settings.grouped
     if split.grouped and not grouped:
         raise SerError(
@@ -182,12 +189,9 @@ def _inner_folds(
             "folds that share actors is chosen for known voices, and tested on unknown ones. "
             "Leave cv.grouped out, or use split=random."
         )
-    curves = settings.learning_clips or settings.learning_actors or settings.validation
-    if len(split.folds) > 1 and not curves:
-        return []
     some = split.development
     folds = cross_validation_folds(
-        y[some],
+        clips["emotion"].to_numpy(dtype=str)[some],
         clips["actor"].to_numpy()[some],
         n_splits=settings.n_splits,
         grouped=grouped,

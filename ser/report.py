@@ -212,10 +212,10 @@ def study_table(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def description(choices: Mapping[str, str]) -> str:
+def description(choices: Mapping[str, str], *, module: str = "ser.train") -> str:
     """Markdown on top of the run's page: the command that makes the run again."""
     groups = " ".join(f"{group}={choice}" for group, choice in choices.items() if choice)
-    return f"`python -m ser.train {groups}` and the changes in *Parameters*."
+    return f"`python -m {module} {groups}` and the changes in *Parameters*."
 
 
 def flat(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:

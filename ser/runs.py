@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from sklearn.pipeline import Pipeline
 
 from ser import cli, provenance, report, tracking
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
-from ser.store import extract
+from ser.splits import Split
+from ser.store import Extraction, extract
 from ser.tracking import Run
 
 
@@ -56,56 +60,26 @@ def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None =
     SerError
         If the data, the config or the store is at fault; the run is then marked FAILED.
     """
-    clips = instantiate(cfg.data.corpus)
-    feature_set = instantiate(cfg.features)
-    scaler = instantiate(cfg.scaler)
-    transductive = isinstance(scaler, SpeakerScaler)
-    model = instantiate(cfg.model, _convert_="all")
-    settings = _settings(cfg, model.pop("validation_curve", None) or {})
-    steps = {"scaler": None if transductive else scaler, **model}
+    pipeline, scaler = model_of(cfg)
+    transductive = scaler is not None
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += "-transductive" if transductive else ""
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    del resolved["tracking"]  # where the log lies is not part of the experiment
-
     with tracking.start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=name,
-        tags={
-            **{group: choices[group] for group in ("model", "features", "split", "scaler")},
-            "corpus": cfg.data.name,
-            "transductive": str(transductive).lower(),
-            **provenance.git_state(cli.PROJECT),
-        },
+        tags={**tags(cfg, choices), "transductive": str(transductive).lower()},
         description=report.description(choices),
         parent=parent,
     ) as run:
-        run.params(report.flat(resolved))
-        run.text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
-        run.text(report.versions(provenance.package_versions()), "environment.txt")
-        extraction = extract(
-            clips["path"].tolist(),
-            feature_set,
-            store=cfg.store,
-            on_error=cfg.data.on_error,
-            n_jobs=cfg.compute.n_jobs,
-        )
-        clips, X, content = report.keep_readable(clips, extraction, run)
-        run.dataset(
-            name=choices["data"],
-            fingerprint=provenance.fingerprint(clips, content),
-            source=str(cfg.data.get("root") or cfg.data.get("table")),
-            profile=report.counts(clips),
-            context=choices["split"],
-        )
-        if transductive:
+        log_config(run, cfg)
+        clips, X, split = load(cfg, choices, run)
+        if scaler is not None:
             X = scaler.transform(X, clips["actor"].to_numpy())
-        split = instantiate(cfg.split, clips)
-        evaluation = evaluate(build_pipeline(steps, seed=cfg.seed), clips, X, split, settings)
+        evaluation = evaluate(pipeline, clips, X, split, settings_of(cfg))
         listeners = cfg.data.get("listeners") or {}
         report.log(run, evaluation, clips, split, title=name, listeners=listeners)
-        run.model(evaluation.pipeline, feature_set, scale_by_speaker=transductive)
+        run.model(evaluation.pipeline, instantiate(cfg.features), scale_by_speaker=transductive)
     return Outcome(
         run_id=run.id,
         name=name,
@@ -118,11 +92,78 @@ def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None =
     )
 
 
-def _settings(cfg: DictConfig, validation_curve: Mapping[str, Mapping[str, list]]) -> Settings:
+def tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
+    """What the UI filters runs by: the choices, the corpus and the code."""
+    return {
+        **{group: choices[group] for group in ("model", "features", "split", "scaler")},
+        "corpus": cfg.data.name,
+        **provenance.git_state(cli.PROJECT),
+    }
+
+
+def log_config(run: Run, cfg: DictConfig) -> None:
+    """Log the resolved config, as parameters and whole, and the packages' versions."""
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    del resolved["tracking"]  # where the log lies is not part of the experiment
+    run.text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
+    run.text(report.versions(provenance.package_versions()), "environment.txt")
+    # What is only drawn is not what a run is compared by.
+    resolved["model"].pop("validation_curve", None)
+    resolved["data"].pop("listeners", None)
+    run.params(report.flat(resolved))
+
+
+def load(
+    cfg: DictConfig, choices: Mapping[str, str], run: Run
+) -> tuple[pd.DataFrame, np.ndarray, Split]:
+    """Clip table, feature matrix and split of a config; the run says which clips went in.
+
+    Raises
+    ------
+    SerError
+        If the corpus, a clip or the store is at fault, or the split does not fit the clips.
+    """
+    clips = instantiate(cfg.data.corpus)
+    extraction = features_of(cfg, clips["path"].tolist())
+    clips, X, content = report.keep_readable(clips, extraction, run)
+    run.dataset(
+        name=choices["data"],
+        fingerprint=provenance.fingerprint(clips, content),
+        source=str(cfg.data.get("root") or cfg.data.get("table")),
+        profile=report.counts(clips),
+        context=choices["split"],
+    )
+    return clips, X, instantiate(cfg.split, clips)
+
+
+def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:
+    """Features of the clips, by the config's feature set."""
+    return extract(
+        paths,
+        instantiate(cfg.features),
+        store=cfg.store,
+        on_error=cfg.data.on_error,
+        n_jobs=cfg.compute.n_jobs,
+    )
+
+
+def model_of(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:
+    """The config's Pipeline, not fitted, and what scales by speaker before it."""
+    scaler = instantiate(cfg.scaler)
+    by_speaker = scaler if isinstance(scaler, SpeakerScaler) else None
+    model = instantiate(cfg.model, _convert_="all")
+    model.pop("validation_curve", None)
+    steps = {"scaler": None if by_speaker else scaler, **model}
+    return build_pipeline(steps, seed=cfg.seed), by_speaker
+
+
+def settings_of(cfg: DictConfig) -> Settings:
+    """How the config wants its protocol carried out."""
+    named = OmegaConf.to_container(cfg.model).get("validation_curve") or {}
     learning = cfg.curves.learning or {"clips": (), "actors": ()}
     validation = {
         f"{step}__{parameter}": values
-        for step, parameters in validation_curve.items()
+        for step, parameters in named.items()
         for parameter, values in parameters.items()
     }
     return Settings(

@@ -138,7 +138,7 @@ def run_cli(tmp_path, ser_environment):
     """Run ``python -m ser.MODULE ARGUMENTS`` as a user does."""
 
     def run(module, *arguments, check=True):
-        if module == "ser.train":
+        if module in ("ser.train", "ser.tune"):
             arguments = (*arguments, f"hydra.run.dir={tmp_path}/hydra")
         result = subprocess.run(
             [sys.executable, "-m", module, *arguments],

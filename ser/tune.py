@@ -1,0 +1,45 @@
+"""``python -m ser.tune``: search hyperparameters by cross-validation, then test the best once.
+
+Trials see the training clips alone, in folds that keep actors apart where the split does. The test
+clips are scored by one model: the best trial's, fitted on all training clips as `ser.train` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ser import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from omegaconf import DictConfig
+
+
+def main() -> None:
+    """Entry point of ``python -m ser.tune`` and of the console script ``ser-tune``."""
+    cli.run(tune, config_name="tune")
+
+
+def tune(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+    """Run trials of a study until the budget is spent, then evaluate the best as a tracked run.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        ``conf/tune.yaml``, composed.
+    choices : mapping of str to str
+        The choice made for each config group.
+
+    Raises
+    ------
+    SerError
+        If the data, the config or a storage is at fault, or there is no training part to tune on.
+    """
+    from ser.search import search  # here, so that --help and a misspelt choice answer at once
+
+    print(search(cfg, choices))
+
+
+if __name__ == "__main__":
+    main()
