@@ -16,10 +16,10 @@ CHOICES = {
 }
 
 
-def composed(*overrides):
+def composed(*overrides, config="train"):
     cli.register_resolvers()
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
+        return compose(config, overrides=list(overrides))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,8 @@ def composed(*overrides):
     [(group, choice) for group, choices in CHOICES.items() for choice in choices],
 )
 def test_config_composes(group, choice):
-    cfg = composed(f"{group}={choice}")
+    config = "tune" if group == "search_space" else "train"
+    cfg = composed(f"{group}={choice}", config=config)
     if group == "experiment":
         assert cfg.study or cfg.permutations
         # Every run of a study is made of choices that there are.

@@ -169,4 +169,3 @@ def test_tune_searches_tracks_continues_and_tests_once(run_cli, demo_root, clien
     assert not any("test" in key for run in trials.values() for key in run.data.metrics)
     figures = {a.path for a in client.list_artifacts(last.info.run_id, "figures")}
     assert {"figures/optimization_history.png", "figures/importance_fanova.png"} <= figures
-
