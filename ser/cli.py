@@ -6,7 +6,9 @@ import atexit
 import gc
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -39,35 +41,64 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", own)
 
 
-def run(job: Callable[[DictConfig, dict[str, str]], object], *, config_name: str) -> None:
+@dataclass(frozen=True)
+class Done:
+    """A job that went well.
+
+    Attributes
+    ----------
+    run_id : str
+        Of its run.
+    skipped : bool
+        Whether the run was there already.
+    """
+
+    run_id: str
+    skipped: bool = False
+
+
+def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name: str) -> None:
     """Compose the config of the command line and call the job, once or for every job of a sweep.
 
     Parameters
     ----------
     job : callable
         Takes the config and the choice made for each config group. A `SerError` that it raises is
-        printed without a traceback; the exit code is 1.
+        printed without a traceback; the exit code is 1. In a sweep the other jobs go on.
     config_name : str
         Primary config in ``conf/``.
     """
     register_resolvers()
     _collect_garbage_less()
 
-    def call(cfg: DictConfig) -> object:
+    def call(cfg: DictConfig) -> None:
+        from ser import sweep  # here, as it needs this module
+
         choices = HydraConfig.get().runtime.choices
         try:
-            return job(cfg, _groups(choices))
+            done = job(cfg, _groups(choices))
+            if sweep.under_way():
+                sweep.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
         except KeyboardInterrupt:
             print(
                 "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
             )
             sys.exit(130)  # 128 + SIGINT
         except Exception as error:
-            if (known := _ser_error(error)) is None:
+            known = _ser_error(error)
+            if sweep.under_way():  # the end of the sweep reports it, and sets the exit code
+                sweep.record(error=str(known or f"{type(error).__name__}: {error}"))
+                if known is None:
+                    traceback.print_exc()
+                return
+            if known is None:
                 raise
             raise CompactHydraException(str(known)) from error
 
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
+    except KeyboardInterrupt:  # between the jobs of a sweep
+        sys.exit(130)
 
 
 def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
@@ -76,7 +107,7 @@ def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]
     Parameters
     ----------
     overrides : sequence of str
-        As on a command line; they win over it. The experiment itself is left out.
+        As on a command line; they win over it.
 
     Returns
     -------
@@ -85,7 +116,7 @@ def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]
         As `run` hands them to a job.
     """
     hydra_config = HydraConfig.get()
-    keys = {o.lstrip("+").split("=")[0] for o in [*overrides, "experiment"]}
+    keys = {o.lstrip("+").split("=")[0] for o in overrides}
     given = [o for o in hydra_config.overrides.task if o.lstrip("+").split("=")[0] not in keys]
     cfg = hydra.compose(
         hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True

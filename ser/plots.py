@@ -238,6 +238,34 @@ def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     return figure
 
 
+def sweep(summary: pd.DataFrame, *, title: str) -> Figure:
+    """Test UAR of a sweep's configs, mean and deviation, the best on top.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        See `sweep_report.over_seeds`.
+    title : str
+    """
+    figure = Figure(figsize=(8, 1.4 + 0.35 * len(summary)), layout="constrained")
+    axes = figure.subplots()
+    places = -np.arange(len(summary))
+    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
+        some = summary[summary["transductive"] == kind]
+        mean, deviation = 100 * some["test_uar_mean"], 100 * some["test_uar_std"].fillna(0)
+        axes.barh(places[some.index], mean, xerr=deviation, color=colour, capsize=3, alpha=0.8)
+        for value, place in zip(mean, places[some.index], strict=True):
+            axes.annotate(f"{value:.1f}", (0.6, place), va="center", color="white", fontsize=9)
+    names = [
+        f"{name}{' (transductive)' if kind else ''}"
+        for name, kind in zip(summary["name"], summary["transductive"], strict=True)
+    ]
+    axes.set_yticks(places, names)
+    axes.set(xlabel="test UAR (%)", xlim=(0, 100), title=title)
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def by_actor(accuracy: pd.DataFrame) -> Figure:
     """Accuracy of each actor's clips in several runs.
 

@@ -147,10 +147,9 @@ def evaluate(
     metrics = {
         **_train_metrics(outer),
         **_spread("cv", cv_scores),
-        **_part_metrics(predictions, "validation", labels),
-        **_part_metrics(predictions, "test", labels),
+        **_part_metrics(predictions, "validation"),
+        **pooled_metrics(predictions, split, seed=settings.seed),
         **(_spread("test", fold_scores) if len(outer) > 1 else {}),
-        **_intervals(predictions, split, settings),
         **_model_metrics(final, outer),
         "n_development_clips": float(len(split.development)),
     }
@@ -172,6 +171,35 @@ def evaluate(
         permuted=permuted,
         warnings=messages,
     )
+
+
+def pooled_metrics(predictions: pd.DataFrame, split: Split, *, seed: int) -> dict[str, float]:
+    """Scores of all test clips, whichever fold predicted them, with their intervals.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Rows of `evaluation.predictions_table`; those of other parts are left out.
+    split : Split
+        Says what the intervals are over: actors, or clips.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to float
+        ``test_accuracy``, ``test_uar``, ``test_uar_low``, ``test_uar_high``, ``test_ece``, ...
+    """
+    test = predictions[predictions["part"] == "test"]
+    units = test["actor"].to_numpy() if split.grouped else None
+    true, predicted = test["true"].to_numpy(dtype=str), test["predicted"].to_numpy(dtype=str)
+    intervals = bootstrap_intervals(true, predicted, units, seed=seed)
+    ends = {
+        f"test_{name}_{end}": value
+        for name, interval in intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
+    return _part_metrics(test, "test") | ends
 
 
 def inner_folds(clips: pd.DataFrame, split: Split, settings: Settings) -> list[Fold]:
@@ -325,30 +353,18 @@ def _spread(part: str, by_metric: Mapping[str, list[float]]) -> dict[str, float]
     return numbers
 
 
-def _part_metrics(
-    predictions: pd.DataFrame, part: str, labels: tuple[str, ...]
-) -> dict[str, float]:
+def _part_metrics(predictions: pd.DataFrame, part: str) -> dict[str, float]:
     """Scores over all clips of a part, whichever fold predicted them."""
     table = predictions[predictions["part"] == part]
     if table.empty:
         return {}
     true, predicted = table["true"].to_numpy(), table["predicted"].to_numpy()
-    proba = table[[f"p_{emotion}" for emotion in labels]].to_numpy()
+    probabilities = table.filter(regex="^p_")
+    labels = [column.removeprefix("p_") for column in probabilities]
+    proba = probabilities.to_numpy()
     numbers = scores(true, predicted, proba, labels)
     numbers["ece"] = reliability(true, predicted, proba)[1]
     return {f"{part}_{name}": value for name, value in numbers.items()}
-
-
-def _intervals(predictions: pd.DataFrame, split: Split, settings: Settings) -> dict[str, float]:
-    test = predictions[predictions["part"] == "test"]
-    units = test["actor"].to_numpy() if split.grouped else None
-    true, predicted = test["true"].to_numpy(dtype=str), test["predicted"].to_numpy(dtype=str)
-    intervals = bootstrap_intervals(true, predicted, units, seed=settings.seed)
-    return {
-        f"test_{name}_{end}": value
-        for name, interval in intervals.items()
-        for end, value in zip(("low", "high"), interval, strict=True)
-    }
 
 
 def _model_metrics(final: Pipeline, outer: Sequence[FoldResult]) -> dict[str, float]:

@@ -56,6 +56,15 @@ def git_state(folder: Path) -> dict[str, str]:
     return {"mlflow.source.git.commit": commit, "git_dirty": str(dirty).lower()}
 
 
+def code_digest() -> str:
+    """Digest of this package's source, committed or not: 16 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=8)
+    folder = Path(__file__).parent
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
     versions = {"python": platform.python_version()}

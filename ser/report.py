@@ -96,6 +96,18 @@ def log(
     _log_curves(run, evaluation, n_labels=len(labels))
 
 
+def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> None:
+    """Send the confusion matrix of one part's predictions to a run, as a picture and a table."""
+    part = predictions["part"].iloc[0]
+    labels = tuple(c.removeprefix("p_") for c in predictions.filter(regex="^p_"))
+    matrix = count_confusions(predictions["true"], predictions["predicted"], labels=labels)
+    run.figure(
+        plots.confusion_matrix(matrix, labels, title=f"{title} · {part}"),
+        f"confusion_matrix_{part}",
+    )
+    run.table(_confusion_table({part: matrix}, labels), "confusion_matrix")
+
+
 def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
     if evaluation.loss:
         n_clips = int(evaluation.metrics["n_development_clips"])
@@ -177,6 +189,28 @@ def summary(
     kind = type(inner_classifier(evaluation.pipeline)).__name__
     lines += ["", f"{kind} fitted in {numbers['fit_seconds']:.2f} s"]
     return "\n".join(lines)
+
+
+def nested_summary(
+    metrics: Mapping[str, float],
+    chosen: pd.DataFrame,
+    *,
+    title: str,
+    unit: str,
+    metric: str,
+    where: str,
+) -> str:
+    """What the terminal shows of a nested search: its number, and what each fold chose."""
+    lines = ["", f"{title} · hyperparameters chosen inside each of {len(chosen)} outer folds", ""]
+    for name, head in (("accuracy", "test accuracy %"), ("uar", "test UAR %")):
+        low, high = (100 * metrics[f"test_{name}_{end}"] for end in ("low", "high"))
+        value = 100 * metrics[f"test_{name}"]
+        lines.append(f"{head:28}{value:6.1f}   95 % interval over {unit}s {low:.1f} to {high:.1f}")
+    mean = 100 * metrics["best_cv_mean"]
+    lines.append(f"{f'best trials, CV {metric} %':28}{mean:6.1f}   chosen for it: optimistic")
+    shown = chosen.assign(cv=(100 * chosen["cv"]).round(1))
+    shown.columns = [column.split(".")[-1] for column in shown]
+    return "\n".join([*lines, "", shown.to_string(index=False, na_rep=""), "", where])
 
 
 def where(run_id: str, experiment: str, uri: str) -> str:

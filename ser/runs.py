@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +19,7 @@ from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
 from ser.splits import Split
 from ser.store import Extraction, extract
-from ser.tracking import Run
+from ser.tracking import FinishedRun, Run
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Outcome:
         Whether test clips, without labels, went into the scaling.
     metrics : mapping of str to float
     n_labels : int
+    predictions : DataFrame
+        On test clips: see `evaluation.predictions_table`.
     text : str
         What the terminal shows.
     """
@@ -40,10 +44,17 @@ class Outcome:
     transductive: bool
     metrics: Mapping[str, float]
     n_labels: int
+    predictions: pd.DataFrame
     text: str
 
 
-def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None = None) -> Outcome:
+def tracked(
+    cfg: DictConfig,
+    choices: Mapping[str, str],
+    *,
+    parent: Run | None = None,
+    fold: int | None = None,
+) -> Outcome:
     """Extract, split, evaluate, log, and keep the model.
 
     Parameters
@@ -54,6 +65,8 @@ def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None =
         The choice made for each config group.
     parent : Run, optional
         The run that this one belongs to.
+    fold : int, optional
+        Only this fold of the split; all of them unless given.
 
     Raises
     ------
@@ -64,6 +77,7 @@ def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None =
     transductive = scaler is not None
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += "-transductive" if transductive else ""
+    name += "" if fold is None else f"-fold-{fold}"
     with tracking.start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
@@ -74,6 +88,8 @@ def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None =
     ) as run:
         log_config(run, cfg)
         clips, X, split = load(cfg, choices, run)
+        if fold is not None:
+            split = Split((split.folds[fold],), split.unheard)
         if scaler is not None:
             X = scaler.transform(X, clips["actor"].to_numpy())
         evaluation = evaluate(pipeline, clips, X, split, settings_of(cfg))
@@ -86,10 +102,41 @@ def tracked(cfg: DictConfig, choices: Mapping[str, str], *, parent: Run | None =
         transductive=transductive,
         metrics=evaluation.metrics,
         n_labels=len(evaluation.labels),
+        predictions=evaluation.part("test"),
         text=report.summary(evaluation, clips, split, title=name, transductive=transductive)
         + "\n"
         + report.where(run.id, run.experiment, cfg.tracking.uri),
     )
+
+
+def finished_before(cfg: DictConfig) -> FinishedRun | None:
+    """A FINISHED run of the same resolved config, code, packages and clips, if there is one.
+
+    Raises
+    ------
+    SerError
+        If the data or the store is at fault.
+    """
+    clips = instantiate(cfg.data.corpus)
+    extraction = features_of(cfg, clips["path"].tolist())
+    good = ~clips["path"].isin(extraction.errors).to_numpy()
+    data = provenance.fingerprint(clips[good], extraction.content[good])
+    return tracking.finished_before(
+        cfg.tracking.uri, cfg.tracking.experiment, _resume_key(cfg, data)
+    )
+
+
+def _resume_key(cfg: DictConfig, data: str) -> str:
+    """Digest of everything that a run's numbers depend on."""
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    # Where things lie and how many cores there are changes no number.
+    for key in ("tracking", "store", "compute", "sweep"):
+        resolved.pop(key)
+    for key in ("root", "corpus"):
+        resolved["data"].pop(key, None)
+    everything = [resolved, provenance.code_digest(), provenance.package_versions(), data]
+    text = json.dumps(everything, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
@@ -126,9 +173,11 @@ def load(
     clips = instantiate(cfg.data.corpus)
     extraction = features_of(cfg, clips["path"].tolist())
     clips, X, content = report.keep_readable(clips, extraction, run)
+    data = provenance.fingerprint(clips, content)
+    run.tags({"resume_key": _resume_key(cfg, data)})
     run.dataset(
         name=choices["data"],
-        fingerprint=provenance.fingerprint(clips, content),
+        fingerprint=data,
         source=str(cfg.data.get("root") or cfg.data.get("table")),
         profile=report.counts(clips),
         context=choices["split"],

@@ -298,7 +298,7 @@ def cross_validation_folds(
     if counts.min() < n_splits:
         raise SerError(
             f"cv.n_splits={n_splits}, but the training part has only {counts.min()} clips of "
-            f"{emotions[counts.argmin()]!r}: give fewer folds or more clips."
+            f"{emotions[counts.argmin()]}: give fewer folds or more clips."
         )
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
     folds = kind(n_splits=n_splits, shuffle=True, random_state=seed)

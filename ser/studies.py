@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import (
     BaseStorage,
     JournalStorage,
@@ -21,12 +25,30 @@ from optuna.trial import TrialState
 
 from ser.errors import SerError
 
-HEARTBEAT = 30  # seconds between signs of life of a worker, where the storage can take them
+HEARTBEAT = 30
 WORKER = "worker"  # user attribute of a trial: whose it is
 
 
+@dataclass(frozen=True)
+class Worker:
+    """A process on a study.
+
+    Attributes
+    ----------
+    id : str
+        Goes into the user attribute `WORKER` of every trial that it runs.
+    number : int
+        Workers that have been on the study before it.
+    """
+
+    id: str
+    number: int
+
+
 @contextmanager
-def open_study(storage: str, name: str) -> Iterator[tuple[Study, str]]:
+def open_study(
+    storage: str, name: str, *, heartbeat: int = HEARTBEAT
+) -> Iterator[tuple[Study, Worker]]:
     """Open a study, or make it; retry what workers that died have left running.
 
     A journal file has no heartbeat. Each worker holds a lock on a file of its own for as long as it
@@ -39,12 +61,14 @@ def open_study(storage: str, name: str) -> Iterator[tuple[Study, str]]:
         Path of a journal file, made where it is missing, or the URL of a database.
     name : str
         Of the study; its higher values are better.
+    heartbeat : int
+        Seconds between signs of life of a worker, where the storage takes them; a trial without
+        two of them is retried by the next worker that starts a trial.
 
     Yields
     ------
     study : optuna.Study
-    worker : str
-        Goes into the user attribute `WORKER` of every trial that this process runs.
+    worker : Worker
 
     Raises
     ------
@@ -53,7 +77,8 @@ def open_study(storage: str, name: str) -> Iterator[tuple[Study, str]]:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if "://" in storage:
-        yield _create(_database(storage), name, storage), "database"
+        study = _create(_database(storage, heartbeat), name, storage)
+        yield study, _sign_in(study, uuid.uuid4().hex)
         return
     journal = Path(storage)
     workers = journal.with_suffix(".workers")
@@ -64,11 +89,11 @@ def open_study(storage: str, name: str) -> Iterator[tuple[Study, str]]:
             alive = _living(workers)
             if not alive:
                 _trim(journal)
-            worker = uuid.uuid4().hex
-            own = (workers / worker).open("w")
+            own = (workers / uuid.uuid4().hex).open("w")
             fcntl.flock(own, fcntl.LOCK_EX)
             study = _create(JournalStorage(JournalFileBackend(str(journal))), name, storage)
             _retry_trials_of_the_dead(study, alive)
+            worker = _sign_in(study, Path(own.name).name)
     except OSError as error:
         raise SerError(
             f"The study's journal {journal} cannot be used: {error.strerror}. Give another place "
@@ -79,7 +104,15 @@ def open_study(storage: str, name: str) -> Iterator[tuple[Study, str]]:
     finally:
         own.close()
         with suppress(OSError):
-            (workers / worker).unlink()
+            Path(own.name).unlink()
+
+
+def _sign_in(study: Study, worker: str) -> Worker:
+    """Write the worker down in the study, and count those before it."""
+    study.set_user_attr(f"worker {worker}", time.time())
+    signed = {k: v for k, v in study.user_attrs.items() if k.startswith("worker ")}
+    order = sorted(signed, key=lambda key: (signed[key], key))
+    return Worker(worker, order.index(f"worker {worker}"))
 
 
 def _create(storage: BaseStorage, name: str, where: str) -> Study:
@@ -91,14 +124,16 @@ def _create(storage: BaseStorage, name: str, where: str) -> Study:
         raise SerError(f"The study {name!r} in {where} cannot be read: {error}.") from error
 
 
-def _database(url: str) -> RDBStorage:
+def _database(url: str, heartbeat: int) -> RDBStorage:
     try:
-        return RDBStorage(
-            url,
-            engine_kwargs={"pool_pre_ping": True},
-            heartbeat_interval=HEARTBEAT,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna, about itself
+            return RDBStorage(
+                url,
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=heartbeat,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
+            )
     except Exception as error:  # every driver has its own
         raise SerError(f"The study's database {url} cannot be used: {error}") from error
 

@@ -54,7 +54,7 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
         outcomes = {}
         for number, (variant, overrides) in enumerate(planned.items(), start=1):
             print(f"{number}/{len(planned)}  {variant}", flush=True)
-            every = [*(cfg.study.get("common") or []), *overrides]
+            every = ["experiment=null", *(cfg.study.get("common") or []), *overrides]
             outcomes[variant] = tracked(*cli.compose_again(every), parent=parent)
         table = _table(outcomes, cfg.study.get("published") or {})
         parent.table(table, "study")

@@ -242,10 +242,26 @@ def finished_runs(
             found += search(f"attributes.status = 'FINISHED' and {query}")
         except mlflow.MlflowException as error:
             raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
-    return [
-        FinishedRun(run.info.run_id, run.info.run_name, run.data.tags, run.data.metrics)
-        for run in found
-    ]
+    return [_read(run) for run in found]
+
+
+def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, FinishedRun]:
+    """Runs whose full ids are known, of whatever experiment."""
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    return {run_id: _read(client.get_run(run_id)) for run_id in run_ids}
+
+
+def finished_before(uri: str, experiment: str, key: str) -> FinishedRun | None:
+    """The newest FINISHED run with this ``resume_key`` tag, or None."""
+    client, experiment_id = _open(uri, experiment)
+    query = f"attributes.status = 'FINISHED' and tags.resume_key = '{key}'"
+    runs = client.search_runs([experiment_id], query, max_results=1)
+    return _read(runs[0]) if runs else None
+
+
+def _read(run: mlflow.entities.Run) -> FinishedRun:
+    return FinishedRun(run.info.run_id, run.info.run_name, run.data.tags, run.data.metrics)
 
 
 @contextmanager
@@ -270,7 +286,7 @@ def start_run(
     description : str
         Markdown, shown on top of the run's page.
     parent : Run, optional
-        The UI folds this run under it.
+        The UI folds this run under it; without one, the sweep that this process is part of.
 
     Raises
     ------
@@ -278,13 +294,15 @@ def start_run(
         If the store cannot be made or reached.
     """
     client, experiment_id = _open(uri, experiment)
+    # A job's first run belongs to the sweep's.
+    parent_id = parent.id if parent else os.environ.get("SER_PARENT_RUN")
     all_tags = {**tags, "mlflow.note.content": description}
     active = mlflow.start_run(
         experiment_id=experiment_id,
         run_name=name,
         tags={k: str(v) for k, v in all_tags.items()},
-        parent_run_id=parent.id if parent else None,
-        nested=parent is not None,
+        parent_run_id=parent_id,
+        nested=parent_id is not None,
     )
     run = Run(client, active.info.run_id, experiment)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ser import cli
+from ser.cli import Done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ def main() -> None:
     cli.run(train, config_name="train")
 
 
-def train(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+def train(cfg: DictConfig, choices: Mapping[str, str]) -> Done | None:
     """Evaluate the config in one tracked run, or in one for each of its study's variants.
 
     Parameters
@@ -30,6 +31,11 @@ def train(cfg: DictConfig, choices: Mapping[str, str]) -> None:
         ``conf/train.yaml``, composed.
     choices : mapping of str to str
         The choice made for each config group.
+
+    Returns
+    -------
+    Done or None
+        The run; None where it is not one, but a study's.
 
     Raises
     ------
@@ -41,10 +47,15 @@ def train(cfg: DictConfig, choices: Mapping[str, str]) -> None:
         from ser.study import run_study
 
         print(run_study(cfg, choices))
-    else:
-        from ser.runs import tracked
+        return None
+    from ser.runs import finished_before, tracked
 
-        print(tracked(cfg, choices).text)
+    if cfg.sweep.resume and (earlier := finished_before(cfg)):
+        print(f"{earlier.name}: finished before as run {earlier.id}")
+        return Done(earlier.id, skipped=True)
+    outcome = tracked(cfg, choices)
+    print(outcome.text)
+    return Done(outcome.run_id)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ser import cli
+from ser.cli import Done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ def main() -> None:
     cli.run(tune, config_name="tune")
 
 
-def tune(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+def tune(cfg: DictConfig, choices: Mapping[str, str]) -> Done:
     """Run trials of a study until the budget is spent, then evaluate the best as a tracked run.
 
     Parameters
@@ -31,6 +32,11 @@ def tune(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     choices : mapping of str to str
         The choice made for each config group.
 
+    Returns
+    -------
+    Done
+        The run of the best, or of the nested search.
+
     Raises
     ------
     SerError
@@ -38,7 +44,9 @@ def tune(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     """
     from ser.search import search  # here, so that --help and a misspelt choice answer at once
 
-    print(search(cfg, choices))
+    run_id, text = search(cfg, choices)
+    print(text)
+    return Done(run_id)
 
 
 if __name__ == "__main__":

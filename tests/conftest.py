@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +141,8 @@ def run_cli(tmp_path, ser_environment):
 
     def run(module, *arguments, check=True):
         if module in ("ser.train", "ser.tune"):
-            arguments = (*arguments, f"hydra.run.dir={tmp_path}/hydra")
+            place = "hydra.sweep.dir" if "-m" in arguments else "hydra.run.dir"
+            arguments = (*arguments, f"{place}={tmp_path}/hydra")
         result = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             capture_output=True,
@@ -152,3 +155,31 @@ def run_cli(tmp_path, ser_environment):
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory):
+    """URL of a database on a PostgreSQL server of the session's own."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg")
+    folder = Path(tempfile.mkdtemp(prefix="ser-postgresql-", dir="/tmp"))  # short: it has a socket
+    as_other = []
+    if os.getuid() == 0:  # the server refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_other = ["runuser", "-u", "postgres", "--"]
+    programs = programs[-1].parent
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    make = [programs / "initdb", "-D", folder / "data", "-U", "ser", "-A", "trust", "-N"]
+    subprocess.run([*as_other, *make], check=True, capture_output=True)
+    control = [*as_other, programs / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
+    options = f"-p {port} -k {folder} -h 127.0.0.1 -F"
+    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True)
+    try:
+        yield f"postgresql://ser@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)
+        shutil.rmtree(folder)

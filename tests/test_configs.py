@@ -27,15 +27,17 @@ def composed(*overrides, config="train"):
     [(group, choice) for group, choices in CHOICES.items() for choice in choices],
 )
 def test_config_composes(group, choice):
-    config = "tune" if group == "search_space" else "train"
-    cfg = composed(f"{group}={choice}", config=config)
+    of_tune = ("search_space", "sampler", "pruner", "tuner")
+    cfg = composed(f"{group}={choice}", config="tune" if group in of_tune else "train")
     if group == "experiment":
-        assert cfg.study or cfg.permutations
+        assert cfg.get("study") or cfg.permutations or cfg.get("tuner")
         # Every run of a study is made of choices that there are.
         for overrides in variants(cfg.study).values() if cfg.study else ():
             for override in (*(cfg.study.get("common") or ()), *overrides):
                 name, _, value = override.partition("=")
                 assert value in CHOICES[name]
+    elif group in ("sampler", "pruner"):
+        assert cfg.tuner[group]["_target_"].startswith(f"optuna.{group}s.")
     else:
         assert cfg[group] is None or cfg[group]
 

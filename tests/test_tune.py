@@ -1,16 +1,25 @@
 """Search spaces, studies that outlive their workers, and a tuned model from the command line."""
 
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from optuna.trial import TrialState
+from sklearn.base import clone
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from ser import cli
+from ser.epochs import EpochFit
 from ser.errors import SerError
 from ser.pipeline import build_pipeline
 from ser.search_space import search_space
@@ -19,17 +28,17 @@ from ser.studies import WORKER, open_study
 SPACES = sorted(file.stem for file in (cli.CONF / "search_space").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("model", SPACES)
-def test_every_draw_of_a_space_is_a_model(model):
+@pytest.mark.parametrize("name", SPACES)
+def test_every_draw_of_a_space_is_a_model(name):
+    model = name.removesuffix("_grid")
+    overrides = [f"model={model}", f"search_space={name}"]
     cli.register_resolvers()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        space = instantiate(
-            compose("tune", overrides=[f"model={model}"]).search_space, _convert_="all"
-        )
+        space = instantiate(compose("tune", overrides=overrides).search_space, _convert_="all")
         for _ in range(3):
             values = space.draw(study.ask())
-            cfg = compose("tune", overrides=[f"model={model}", *space.overrides(values)])
+            cfg = compose("tune", overrides=[*overrides, *space.overrides(values)])
             steps = instantiate(cfg.model, _convert_="all")
             steps.pop("validation_curve", None)
             classifier = build_pipeline(steps, seed=0)[-1]
@@ -81,7 +90,7 @@ with open_study(sys.argv[1], "s") as (study, worker):
     done = study.ask()
     study.tell(done, done.suggest_float("x", 0, 1))
     trial = study.ask()
-    trial.set_user_attr(WORKER, worker)
+    trial.set_user_attr(WORKER, worker.id)
     print(trial.suggest_float("x", 0, 1), flush=True)
     time.sleep(60)
 """
@@ -111,6 +120,14 @@ def test_open_study_retries_the_trial_of_a_killed_worker_and_no_other(tmp_path):
     assert len(list((tmp_path / "studies.workers").iterdir())) == 1  # the lock for starting
 
 
+def test_open_study_numbers_workers_so_that_none_draws_what_another_drew(tmp_path):
+    numbers = []
+    for _ in range(3):
+        with open_study(str(tmp_path / "studies.journal"), "s") as (_, worker):
+            numbers.append(worker.number)
+    assert numbers == [0, 1, 2]
+
+
 def test_open_study_reads_a_journal_whose_last_line_was_cut(tmp_path):
     journal = tmp_path / "studies.journal"
     with open_study(str(journal), "s") as (study, _):
@@ -131,19 +148,21 @@ def test_open_study_that_cannot_be(tmp_path):
         pass
 
 
-def test_tune_searches_tracks_continues_and_tests_once(run_cli, demo_root, client, tmp_path):
-    storage = f"tuner.storage={tmp_path}/studies.journal"
-    arguments = [
+def tune_demo(demo_root, tmp_path, *overrides):
+    return [
         "ser.tune",
         "data=demo",
         f"data.root={demo_root}",
         "data.speakers=4",
         "cv.n_splits=3",
         "curves=none",
-        "model=naive_bayes",
-        storage,
-        "tuner.n_trials=4",
+        f"tuner.storage={tmp_path}/studies.journal",
+        *overrides,
     ]
+
+
+def test_tune_searches_tracks_continues_and_tests_once(run_cli, demo_root, client, tmp_path):
+    arguments = tune_demo(demo_root, tmp_path, "model=naive_bayes", "tuner.n_trials=4")
     printed = run_cli(*arguments).stdout
     assert "The best of 4 trials (4 of this command)" in printed
     printed = run_cli(*arguments).stdout
@@ -169,3 +188,198 @@ def test_tune_searches_tracks_continues_and_tests_once(run_cli, demo_root, clien
     assert not any("test" in key for run in trials.values() for key in run.data.metrics)
     figures = {a.path for a in client.list_artifacts(last.info.run_id, "figures")}
     assert {"figures/optimization_history.png", "figures/importance_fanova.png"} <= figures
+
+
+def study_of(tmp_path, name):
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(f"{tmp_path}/studies.journal")
+    )
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+@pytest.mark.slow
+def test_tune_shares_a_study_and_survives_kill_9(demo_root, client, ser_environment, tmp_path):
+    """Three workers on one study, one of them killed in a trial; the next command retries it."""
+    command = [
+        sys.executable,
+        "-m",
+        *tune_demo(demo_root, tmp_path, "model=mlp_default", "tuner.study=shared"),
+        f"hydra.run.dir={tmp_path}/hydra",
+        "compute.n_jobs=1",
+    ]
+
+    def start(n_trials):
+        return subprocess.Popen([*command, f"tuner.n_trials={n_trials}"], env=ser_environment)
+
+    doomed = start(1000)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with suppress(KeyError, FileNotFoundError):
+            trials = study_of(tmp_path, "shared").trials
+            if len(trials) > 2 and trials[-1].state == TrialState.RUNNING and trials[-1].params:
+                break
+        time.sleep(0.05)
+    doomed.kill()
+    doomed.wait()
+    left = study_of(tmp_path, "shared").trials
+    running = [trial for trial in left if trial.state == TrialState.RUNNING]
+    assert len(running) <= 1
+    n_before = len(left) - len(running)
+
+    workers = [start(3), start(3)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    trials = study_of(tmp_path, "shared").trials
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    assert len(complete) == n_before + 6
+    for trial in running:
+        if trial.params:
+            assert trials[trial.number].state == TrialState.FAIL
+            (again,) = (t for t in complete if t.user_attrs.get("retry_of") == trial.number)
+            assert again.params == trial.params
+    drawn = [tuple(sorted(trial.params.items())) for trial in complete]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_tune_nested_tests_every_clip_once_and_goes_on(run_cli, demo_root, client, tmp_path):
+    arguments = tune_demo(
+        demo_root, tmp_path, "model=naive_bayes", "split=loso", "tuner.n_trials=2"
+    )
+    refused = run_cli(*arguments, check=False)
+    assert refused.returncode == 1
+    assert "tuner.nested=true" in refused.stderr
+
+    printed = run_cli(*arguments, "tuner.nested=true").stdout
+    assert "chosen inside each of 4 outer folds" in printed
+    (experiment,) = client.search_experiments(filter_string="name = 'demo'")
+    (nested,) = client.search_runs(
+        [experiment.experiment_id], "attributes.run_name LIKE 'nested-tune-%'"
+    )
+    tables = client.download_artifacts(nested.info.run_id, "tables")
+    predictions = pd.read_csv(f"{tables}/predictions.csv")
+    assert len(predictions) == predictions["clip"].nunique() == 240
+    # Every outer fold holds out one actor, whom its own trials never saw.
+    assert predictions.groupby("fold")["actor"].nunique().tolist() == [1] * 4
+    hits = predictions["true"] == predictions["predicted"]
+    recalls = hits.groupby(predictions["true"]).mean()
+    assert nested.data.metrics["test_uar"] == pytest.approx(recalls.mean())
+    chosen = pd.read_csv(f"{tables}/chosen.csv")
+    for fold in range(4):
+        study = study_of(tmp_path, f"naive_bayes-loso-demo-notebook-naive_bayes-fold-{fold}-of-4")
+        assert len(study.trials) == 2
+        assert chosen["cv"][fold] == pytest.approx(study.best_value)
+
+
+def test_tune_interrupted_keeps_the_best(demo_root, client, ser_environment, tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            *tune_demo(demo_root, tmp_path, "model=mlp_default", "tuner.study=stopped"),
+            f"hydra.run.dir={tmp_path}/hydra",
+            "tuner.n_trials=1000",
+            "compute.n_jobs=1",
+        ],
+        env=ser_environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with suppress(KeyError, FileNotFoundError):
+            if any(t.state == TrialState.COMPLETE for t in study_of(tmp_path, "stopped").trials):
+                break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Interrupted: the best of" in printed
+    assert "test (48 clips)" in printed
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_epoch_fit_in_stages_is_the_whole_fit(solver):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 5)), rng.integers(3, size=120).astype(str)
+    X[np.arange(120), y.astype(int)] += 2
+    # Without shuffling the two see the same batches: the same numbers, and the same end.
+    classifier = MLPClassifier(
+        [8], solver=solver, max_iter=900, learning_rate_init=0.02, shuffle=False, random_state=0
+    )
+    pipeline = Pipeline([("scaler", StandardScaler()), ("classifier", classifier)])
+    one = EpochFit.start(pipeline, X, y)
+    for epochs in range(10, 910, 10):
+        one.advance(epochs)
+        assert one.ended or one.epochs == epochs
+    whole = clone(pipeline).fit(X, y)
+    assert 20 < whole[-1].n_iter_ < 900
+    assert one.epochs == whole[-1].n_iter_
+    np.testing.assert_allclose(one.pipeline[-1].loss_curve_, whole[-1].loss_curve_)
+    np.testing.assert_allclose(one.pipeline.predict_proba(X), whole.predict_proba(X))
+
+
+def test_tune_prunes_by_epochs_or_says_why_not(run_cli, demo_root, client, tmp_path):
+    arguments = [
+        *tune_demo(demo_root, tmp_path, "tuner.study=epochs", "tuner.n_trials=6"),
+        "pruner=median",
+        "tuner.pruner.n_startup_trials=1",
+        "tuner.pruner.n_warmup_steps=0",
+    ]
+    refused = run_cli(*arguments, "model=svm", check=False)
+    assert "SVC has no epochs to prune by" in refused.stderr
+    n_failed = len(study_of(tmp_path, "epochs").trials)
+
+    run_cli(*arguments, "model=mlp_default", "model.classifier.max_iter=60")
+    trials = study_of(tmp_path, "epochs").trials[n_failed:]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert pruned
+    for trial in pruned:
+        assert set(trial.intermediate_values) <= {10, 20, 30, 40, 50, 60}
+    (experiment,) = client.search_experiments(filter_string="name = 'demo'")
+    runs = client.search_runs([experiment.experiment_id], "tags.pruned = 'true'")
+    assert {run.data.tags["trial"] for run in runs} == {str(trial.number) for trial in pruned}
+
+
+ON_POSTGRESQL = """
+import sys, time
+from ser.studies import open_study
+
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if sys.argv[2] == "hang" and trial.number == 1:
+        print(x, flush=True)
+        time.sleep(60)
+    return x
+
+with open_study(sys.argv[1], "s", heartbeat=1) as (study, worker):
+    study.optimize(objective, n_trials=3)
+"""
+
+
+def test_open_study_on_postgresql_retries_the_trial_of_a_killed_worker(postgresql):
+    def start(how):
+        return subprocess.Popen(
+            [sys.executable, "-c", ON_POSTGRESQL, postgresql, how],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    process = start("hang")
+    x = float(process.stdout.readline())
+    process.kill()  # SIGKILL
+    process.wait()
+    time.sleep(4)  # two missed heartbeats
+    both = [start("work"), start("work")]
+    assert [process.wait() for process in both] == [0, 0]
+    with open_study(postgresql, "s") as (study, worker):
+        assert worker.number == 3
+        states = [trial.state for trial in study.trials]
+        assert states.count(TrialState.FAIL) == 1
+        assert states.count(TrialState.COMPLETE) == 1 + 6
+        again = [t for t in study.trials if t.params["x"] == x and t.state == TrialState.COMPLETE]
+        assert len(again) == 1
+
+
+def test_open_study_says_which_database_cannot_be_used():
+    url = "postgresql://nobody:nothing@127.0.0.1:1/none"
+    with pytest.raises(SerError, match=r"127\.0\.0\.1:1"), open_study(url, "s"):
+        pass

@@ -1,0 +1,115 @@
+"""Sweeps: every job a run under one, the failed ones said, the finished ones skipped if asked."""
+
+import pandas as pd
+import pytest
+
+from ser.sweep import outcomes
+from ser.sweep_report import over_seeds
+
+
+def sweep_demo(demo_root, *overrides):
+    return [
+        "ser.train",
+        "-m",
+        "data=demo",
+        f"data.root={demo_root}",
+        "data.speakers=4",
+        "curves=none",
+        *overrides,
+    ]
+
+
+def sweep_runs(client):
+    """The newest sweep's run, and the runs under it."""
+    (experiment,) = client.search_experiments(filter_string="name = 'demo'")
+    runs = client.search_runs([experiment.experiment_id])
+    sweep = max(
+        (run for run in runs if run.info.run_name == "sweep-demo"),
+        key=lambda run: run.info.start_time,
+    )
+    under = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == sweep.info.run_id]
+    return sweep, under
+
+
+def test_sweep_compares_over_seeds_reports_failures_and_resumes(run_cli, demo_root, client):
+    arguments = sweep_demo(demo_root, "model=naive_bayes,dummy", "seed=1,2", "split=random")
+    # Every other job fails; the others go on.
+    done = run_cli(*arguments, "cv.n_splits=3,5000", check=False)
+    assert done.returncode == 1
+    assert "Sweep of 8 jobs" in done.stdout
+    assert done.stdout.count("FAILED  model=") == 4
+    assert "clips of neutral: give fewer folds" in done.stdout
+    sweep, under = sweep_runs(client)
+    assert sweep.data.metrics["n_failed"] == 4
+    assert sorted(run.info.status for run in under) == ["FAILED"] * 4 + ["FINISHED"] * 4
+    tables = client.download_artifacts(sweep.info.run_id, "tables")
+    table = pd.read_csv(f"{tables}/sweep.csv")
+    assert table["name"].tolist() == ["naive_bayes n_splits=3", "dummy n_splits=3"]
+    finished = [run for run in under if run.info.status == "FINISHED"]
+    for row in table.itertuples():
+        model = row.name.split()[0]
+        uars = pd.Series(
+            [r.data.metrics["test_uar"] for r in finished if r.data.tags["model"] == model]
+        )
+        assert row.n == 2
+        assert row.test_uar_mean == pytest.approx(uars.mean())
+        assert row.test_uar_std == pytest.approx(uars.std())
+    assert [a.path for a in client.list_artifacts(sweep.info.run_id, "figures")] == [
+        "figures/sweep.png"
+    ]
+
+    # The same jobs and one seed more: only that one is computed.
+    arguments[arguments.index("seed=1,2")] = "seed=1,2,3"
+    again = run_cli(*arguments, "cv.n_splits=3", "sweep.resume=true")
+    assert "Sweep of 6 jobs, 4 there already" in again.stdout
+    _, under = sweep_runs(client)
+    assert len(under) == 2
+    # Another value is another run.
+    other = run_cli(*arguments, "sweep.resume=true", "cv.n_splits=4")
+    assert "Sweep of 6 jobs, 0 there already" in other.stdout
+
+
+@pytest.mark.slow
+def test_sweep_of_four_at_once_loses_no_run(run_cli, demo_root, client):
+    seeds = ",".join(map(str, range(30)))
+    arguments = sweep_demo(demo_root, "model=naive_bayes,dummy", f"seed={seeds}", "cv.n_splits=3")
+    done = run_cli(*arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=4")
+    assert "Sweep of 60 jobs, 0 there already" in done.stdout
+    sweep, under = sweep_runs(client)
+    assert len(under) == 60
+    assert {run.info.status for run in under} == {"FINISHED"}
+    assert sweep.info.status == "FINISHED"
+    assert len({(run.data.tags["model"], run.data.params["seed"]) for run in under}) == 60
+
+
+def test_outcomes_knows_of_a_job_that_died(tmp_path, run_cli, demo_root, client):
+    run_cli(*sweep_demo(demo_root, "model=dummy,naive_bayes"))
+    folders = [f for f in (tmp_path / "hydra").iterdir() if (f / "outcome.json").exists()]
+    (folders[0] / "outcome.json").unlink()
+    jobs = outcomes(tmp_path / "hydra")
+    assert [job.number for job in jobs] == [0, 1]
+    (dead,) = (job for job in jobs if job.error)
+    assert dead.error == "its process ended without a word"
+    assert dead.overrides[-1] in ("model=dummy", "model=naive_bayes")
+
+
+def test_over_seeds_keeps_transductive_runs_apart():
+    table = pd.DataFrame(
+        {
+            "job": range(4),
+            "model": ["svm", "svm", "knn", "svm"],
+            "seed": ["1", "2", "1", "1"],
+            "state": "finished",
+            "run_id": ["a", "b", "c", "d"],
+            "transductive": [False, False, False, True],
+            "test_accuracy": [0.4, 0.6, 0.7, 0.9],
+            "test_uar": [0.4, 0.6, 0.7, 0.9],
+            "test_f1_macro": [0.4, 0.6, 0.7, 0.9],
+        }
+    )
+    summary = over_seeds(table)
+    assert summary["name"].tolist() == ["knn", "svm", "svm"]
+    assert summary["transductive"].tolist() == [False, False, True]
+    assert summary["test_uar_mean"].tolist() == pytest.approx([0.7, 0.5, 0.9])
+    assert summary["test_uar_std"][1] == pytest.approx(0.1 * 2**0.5)
+    assert summary["n"].tolist() == [1, 2, 1]
