@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 OUTCOME = "outcome.json"
+STARTED = "sweep.started"  # empty file: job folders older than it are another sweep's
 PARENT = "SER_PARENT_RUN"  # environment variable: run that the runs of this process belong to
 
 # A launcher's worker unpickles the callbacks first: now it can resolve the config's ${project:...}.
@@ -92,6 +93,9 @@ class SweepCallback(Callback):
         )
         self._started, self._run = started, started.__enter__()
         os.environ[PARENT] = self._run.id
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / STARTED).touch()
         atexit.register(self._interrupted)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
@@ -122,12 +126,14 @@ class SweepCallback(Callback):
 
 def outcomes(folder: Path) -> list[Job]:
     """What became of every job of a sweep, from its output folder, by number."""
+    started = (folder / STARTED).stat().st_mtime_ns
     jobs = []
     for job_folder in folder.iterdir():
-        if not (job_folder / ".hydra").is_dir():
+        overrides = job_folder / ".hydra" / "overrides.yaml"
+        if not overrides.exists() or overrides.stat().st_mtime_ns < started:
             continue
         file = job_folder / OUTCOME
-        if file.exists():
+        if file.exists() and file.stat().st_mtime_ns >= started:
             said = json.loads(file.read_text(encoding="utf-8"))
             jobs.append(Job(**said | {"overrides": tuple(said["overrides"])}))
         else:
