@@ -75,7 +75,8 @@ def search(cfg: DictConfig, choices: Mapping[str, str]) -> tuple[str, str]:
     lines = [
         "",
         f"{'Interrupted: the' if found.interrupted else 'The'} best of {len(found.table)} trials "
-        f"({found.done} of this command), trial {found.best.number}: "
+        f"({found.done} of this command; {found.count('PRUNED')} pruned, {found.count('FAIL')} "
+        f"failed), trial {found.best.number}: "
         f"cross-validated {cfg.tuner.metric} {100 * found.best.value:.1f} %",
         *(f"  {override}" for override in space.overrides(found.best.params)),
         outcome.text,
@@ -155,6 +156,10 @@ class _Found:
     table: pd.DataFrame
     done: int
     interrupted: bool
+
+    def count(self, state: str) -> int:
+        """Trials in a state."""
+        return int((self.table["state"] == state).sum())
 
 
 def _objective(

@@ -75,7 +75,7 @@ def open_study(
     SerError
         If the storage cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log as such
     if "://" in storage:
         study = _create(_database(storage, heartbeat), name, storage)
         yield study, _sign_in(study, uuid.uuid4().hex)

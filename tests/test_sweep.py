@@ -1,9 +1,13 @@
 """Sweeps: every job a run under one, the failed ones said, the finished ones skipped if asked."""
 
+import json
+import os
+from dataclasses import asdict
+
 import pandas as pd
 import pytest
 
-from ser.sweep import outcomes
+from ser.sweep import Job, outcomes
 from ser.sweep_report import over_seeds
 
 
@@ -82,15 +86,25 @@ def test_sweep_of_four_at_once_loses_no_run(run_cli, demo_root, client):
     assert len({(run.data.tags["model"], run.data.params["seed"]) for run in under}) == 60
 
 
-def test_outcomes_knows_of_a_job_that_died(tmp_path, run_cli, demo_root, client):
-    run_cli(*sweep_demo(demo_root, "model=dummy,naive_bayes"))
-    folders = [f for f in (tmp_path / "hydra").iterdir() if (f / "outcome.json").exists()]
-    (folders[0] / "outcome.json").unlink()
-    jobs = outcomes(tmp_path / "hydra")
-    assert [job.number for job in jobs] == [0, 1]
-    (dead,) = (job for job in jobs if job.error)
-    assert dead.error == "its process ended without a word"
-    assert dead.overrides[-1] in ("model=dummy", "model=naive_bayes")
+def test_outcomes_knows_of_jobs_that_died_and_of_older_sweeps(tmp_path):
+    def job(number, *, said):
+        folder = tmp_path / str(number) / ".hydra"
+        folder.mkdir(parents=True)
+        (folder / "overrides.yaml").write_text(f"- model=svm\n- seed={number}\n")
+        (folder / "hydra.yaml").write_text(f"hydra: {{job: {{num: {number}}}}}\n")
+        if said:
+            job = asdict(Job(number, ("model=svm", f"seed={number}"), run_id="a"))
+            (tmp_path / str(number) / "outcome.json").write_text(json.dumps(job))
+
+    job(7, said=True)  # of a sweep before this one, in the same folder
+    (tmp_path / "sweep.started").touch()
+    os.utime(tmp_path / "7" / ".hydra" / "overrides.yaml", (1, 1))
+    job(1, said=False)
+    job(0, said=True)
+    finished, died = outcomes(tmp_path)
+    assert (finished.number, finished.run_id, finished.error) == (0, "a", None)
+    assert (died.number, died.overrides) == (1, ("model=svm", "seed=1"))
+    assert died.error == "its process ended without a word"
 
 
 def test_over_seeds_keeps_transductive_runs_apart():

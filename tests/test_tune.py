@@ -30,7 +30,7 @@ SPACES = sorted(file.stem for file in (cli.CONF / "search_space").glob("*.yaml")
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_draw_of_a_space_is_a_model(name):
-    model = name.removesuffix("_grid")
+    model = name.removesuffix("_grid").removesuffix("_features")
     overrides = [f"model={model}", f"search_space={name}"]
     cli.register_resolvers()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -162,18 +162,21 @@ def tune_demo(demo_root, tmp_path, *overrides):
 
 
 def test_tune_searches_tracks_continues_and_tests_once(run_cli, demo_root, client, tmp_path):
-    arguments = tune_demo(demo_root, tmp_path, "model=naive_bayes", "tuner.n_trials=4")
+    arguments = tune_demo(demo_root, tmp_path, "model=svm", "tuner.n_trials=4")
+    arguments.append("search_space=svm_features")
     printed = run_cli(*arguments).stdout
-    assert "The best of 4 trials (4 of this command)" in printed
+    assert "The best of 4 trials (4 of this command; " in printed
     printed = run_cli(*arguments).stdout
-    assert "The best of 8 trials (4 of this command)" in printed
+    assert "The best of 8 trials (4 of this command; " in printed
 
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    name = "naive_bayes-random-demo-notebook"
+    name = "svm-random-demo-notebook"
     studies = [run for run in runs if run.info.run_name.startswith("tune-")]
     trials = {run.info.run_name: run for run in runs if run.info.run_name.startswith("trial-")}
     assert set(trials) == {f"trial-{i}" for i in range(8)}
-    assert len({run.data.params["model.classifier.var_smoothing"] for run in trials.values()}) == 8
+    # Every trial is another one, and the features are among what is drawn.
+    assert len({run.data.params["model.classifier.C"] for run in trials.values()}) == 8
+    assert len({run.data.params["features.n_mels"] for run in trials.values()}) > 1
     last = max(studies, key=lambda run: run.info.start_time)
     table = pd.read_csv(client.download_artifacts(last.info.run_id, "tables/trials.csv"))
     best = table[table["state"] == "COMPLETE"]["value"].max()
@@ -269,6 +272,7 @@ def test_tune_nested_tests_every_clip_once_and_goes_on(run_cli, demo_root, clien
         assert chosen["cv"][fold] == pytest.approx(study.best_value)
 
 
+@pytest.mark.slow
 def test_tune_interrupted_keeps_the_best(demo_root, client, ser_environment, tmp_path):
     process = subprocess.Popen(
         [
@@ -317,6 +321,7 @@ def test_epoch_fit_in_stages_is_the_whole_fit(solver):
     np.testing.assert_allclose(one.pipeline.predict_proba(X), whole.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_tune_prunes_by_epochs_or_says_why_not(run_cli, demo_root, client, tmp_path):
     arguments = [
         *tune_demo(demo_root, tmp_path, "tuner.study=epochs", "tuner.n_trials=6"),

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import studies
 
 SEEDS = (1, 2, 3, 4, 5)
-OF_THE_GRID = {"tpe": 0.5, "random": 0.25}  # budget, as a part of what the grid costs
+OF_THE_GRID = {"tpe": 0.5, "random": 0.1}  # budget, as a part of what the grid costs
 
 
 def search(study: str, *overrides: str) -> None:
