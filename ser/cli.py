@@ -80,6 +80,8 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
             if sweep.under_way():
                 sweep.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
         except KeyboardInterrupt:
+            if sweep.under_way():
+                sweep.record(error=sweep.INTERRUPTED)
             print(
                 "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
             )
@@ -97,7 +99,8 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
-    except KeyboardInterrupt:  # between the jobs of a sweep
+    except KeyboardInterrupt:  # before or between the jobs of a sweep
+        print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -22,12 +22,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
 from ser import cli
+from ser.errors import SerError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 OUTCOME = "outcome.json"
 STARTED = "sweep.started"  # empty file: job folders older than it are another sweep's
+INTERRUPTED = "interrupted by the user"
 PARENT = "SER_PARENT_RUN"  # environment variable: run that the runs of this process belong to
 
 # A launcher's worker unpickles the callbacks first: now it can resolve the config's ${project:...}.
@@ -76,48 +78,52 @@ class SweepCallback(Callback):
     """Start the sweep's run, and end it with a table, a picture and the failed jobs' errors."""
 
     def __init__(self) -> None:
-        self._stack = None
-        self._run = None
+        self._started = self._run = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Start the run that the jobs' runs belong to."""
         from ser import provenance, tracking
 
         command = " ".join(config.hydra.overrides.task)
-        started = tracking.start_run(
+        self._started = tracking.start_run(
             uri=config.tracking.uri,
             experiment=config.tracking.experiment,
             name=f"sweep-{config.data.name}",
             tags={"study": "sweep", "corpus": config.data.name} | provenance.git_state(cli.PROJECT),
             description=f"`python -m ser.{config.hydra.job.config_name} -m {command}`",
         )
-        self._started, self._run = started, started.__enter__()
+        self._run = self._started.__enter__()
         os.environ[PARENT] = self._run.id
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / STARTED).touch()
-        atexit.register(self._interrupted)
+        atexit.register(self._end_early, folder, config.tracking.uri)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Compare the jobs; exit with 1 if any failed."""
+        jobs = self._report(Path(config.hydra.sweep.dir), config.tracking.uri)
+        self._started.__exit__(None, None, None)
+        self._run = None
+        if any(job.error for job in jobs):
+            sys.exit(1)
+
+    def _end_early(self, folder: Path, uri: str) -> None:
+        """Hydra ends no sweep that the user stops, or of which it cannot compose a job."""
+        if self._run is None:
+            return
+        jobs = self._report(folder, uri)
+        stopped = any(job.error == INTERRUPTED for job in jobs)
+        error = KeyboardInterrupt() if stopped else SerError("The sweep ended before its last job.")
+        self._started.__exit__(type(error), error, None)
+
+    def _report(self, folder: Path, uri: str) -> list[Job]:
         from ser import sweep_report
 
         del os.environ[PARENT]
-        run, self._run = self._run, None
-        jobs = outcomes(Path(config.hydra.sweep.dir))
-        print(sweep_report.log(run, jobs, uri=config.tracking.uri))
-        failed = [job for job in jobs if job.error]
-        if failed:
-            run.tags({"failed_jobs": len(failed)})
-        self._started.__exit__(None, None, None)
-        if failed:
-            sys.exit(1)
-
-    def _interrupted(self) -> None:
-        """Hydra does not end a sweep that the user stops."""
-        if self._run is not None:
-            run, self._run = self._run, None
-            run.fail(KeyboardInterrupt("the sweep was stopped"))
+        jobs = outcomes(folder)
+        if jobs:
+            print(sweep_report.log(self._run, jobs, uri=uri))
+        return jobs
 
     def __getstate__(self) -> dict:
         """Workers get a callback without the run, which is not theirs."""

@@ -33,6 +33,7 @@ def log(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     run.table(table, "jobs")
     failed, differing = [job for job in jobs if job.error], varied(jobs)
     run.metrics({"n_jobs": len(jobs), "n_failed": len(failed)})
+    run.tags({"failed_jobs": len(failed)})
     lines = ["", f"Sweep of {len(jobs)} jobs, {sum(job.skipped for job in jobs)} there already"]
     if "test_uar" in table:
         summary = over_seeds(table)

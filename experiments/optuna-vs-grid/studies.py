@@ -51,10 +51,17 @@ class Search:
         return float(self.best[ended[-1]]) if len(ended) else float("nan")
 
 
+def exists(study: str) -> bool:
+    return JOURNAL.exists() and study in optuna.get_all_study_names(_storage())
+
+
+def _storage() -> JournalStorage:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return JournalStorage(JournalFileBackend(str(JOURNAL)))
+
+
 def _trials(study: str) -> list[optuna.trial.FrozenTrial]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(JOURNAL)))
-    trials = optuna.load_study(study_name=study, storage=storage).trials
+    trials = optuna.load_study(study_name=study, storage=_storage()).trials
     return [trial for trial in trials if trial.state.is_finished() and trial.value is not None]
 
 
