@@ -1,44 +1,21 @@
-"""What the entry points share: where the configs are, and how an error reaches the user."""
+"""What the entry points share: how a config is composed, and how an error reaches the user."""
 
 from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-import ser
+from ser import jobs, project
 from ser.errors import SerError
-
-_PACKAGE = Path(ser.__file__).resolve().parent
-_IN_CHECKOUT = (_PACKAGE.parent / "conf").is_dir()
-
-# A wheel carries conf/ inside the package; a checkout has it beside the package.
-CONF = _PACKAGE.parent / "conf" if _IN_CHECKOUT else _PACKAGE / "conf"
-# Where data/ and mlruns/ lie unless told otherwise: in the checkout, or in the working folder.
-PROJECT = _PACKAGE.parent if _IN_CHECKOUT else Path.cwd()
-
-
-def register_resolvers() -> None:
-    """Let configs write ``${project:data}`` for a path in the project's folder."""
-    OmegaConf.register_new_resolver(
-        "project", lambda path: str(PROJECT / path), use_cache=False, replace=True
-    )
-
-
-def tracking_uri() -> str:
-    """MLflow's tracking URI where no config says it: the environment's, or the project's own."""
-    own = f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI", own)
 
 
 @dataclass(frozen=True)
@@ -68,28 +45,26 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
     config_name : str
         Primary config in ``conf/``.
     """
-    register_resolvers()
+    project.register_resolvers()
     _collect_garbage_less()
 
     def call(cfg: DictConfig) -> None:
-        from ser import sweep  # here, as it needs this module
-
         choices = HydraConfig.get().runtime.choices
         try:
             done = job(cfg, _groups(choices))
-            if sweep.under_way():
-                sweep.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
+            if jobs.under_way():
+                jobs.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
         except KeyboardInterrupt:
-            if sweep.under_way():
-                sweep.record(error=sweep.INTERRUPTED)
+            if jobs.under_way():
+                jobs.record(error=jobs.INTERRUPTED)
             print(
                 "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
             )
             sys.exit(130)  # 128 + SIGINT
         except Exception as error:
             known = _ser_error(error)
-            if sweep.under_way():  # the end of the sweep reports it, and sets the exit code
-                sweep.record(error=str(known or f"{type(error).__name__}: {error}"))
+            if jobs.under_way():  # the end of the sweep reports it, and sets the exit code
+                jobs.record(error=str(known or f"{type(error).__name__}: {error}"))
                 if known is None:
                     traceback.print_exc()
                 return
@@ -98,19 +73,25 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
             raise CompactHydraException(str(known)) from error
 
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(call)()
+        hydra.main(version_base="1.3", config_path=str(project.CONF), config_name=config_name)(
+            call
+        )()
     except KeyboardInterrupt:  # before or between the jobs of a sweep
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
-def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+def compose_again(
+    overrides: Sequence[str], *, leave_out: Sequence[str] = ()
+) -> tuple[DictConfig, dict[str, str]]:
     """The job's config with other overrides on top of its command line's.
 
     Parameters
     ----------
     overrides : sequence of str
         As on a command line; they win over it.
+    leave_out : sequence of str
+        Keys and groups that the command line may name and this config shall not have.
 
     Returns
     -------
@@ -119,7 +100,7 @@ def compose_again(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]
         As `run` hands them to a job.
     """
     hydra_config = HydraConfig.get()
-    keys = {o.lstrip("+").split("=")[0] for o in overrides}
+    keys = {*leave_out, *(o.lstrip("+").split("=")[0] for o in overrides)}
     given = [o for o in hydra_config.overrides.task if o.lstrip("+").split("=")[0] not in keys]
     cfg = hydra.compose(
         hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True

@@ -65,9 +65,9 @@ def compare(
         If there are fewer than two runs, or they cannot be set side by side: other clips, or
         transductive and inductive ones together.
     """
-    from ser import cli, plots, report, tracking
+    from ser import plots, project, report, tracking
 
-    uri = uri or cli.tracking_uri()
+    uri = uri or project.tracking_uri()
     runs = tracking.finished_runs(uri, experiment, run_ids, query)
     if len(runs) < 2:
         raise SerError(

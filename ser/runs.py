@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.pipeline import Pipeline
 
-from ser import cli, provenance, report, tracking
+from ser import project, provenance, report, tracking
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
@@ -144,7 +144,7 @@ def tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
     return {
         **{group: choices[group] for group in ("model", "features", "split", "scaler")},
         "corpus": cfg.data.name,
-        **provenance.git_state(cli.PROJECT),
+        **provenance.git_state(project.PROJECT),
     }
 
 

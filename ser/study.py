@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ser import cli, plots, provenance, report, tracking
+from ser import cli, plots, project, provenance, report, tracking
 from ser.errors import SerError
 from ser.runs import Outcome, tracked
 
@@ -47,15 +47,16 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
         tags={
             "study": choices["experiment"],
             "corpus": cfg.data.name,
-            **provenance.git_state(cli.PROJECT),
+            **provenance.git_state(project.PROJECT),
         },
         description=f"{cfg.study.title}: `python -m ser.train experiment={choices['experiment']}`",
     ) as parent:
         outcomes = {}
         for number, (variant, overrides) in enumerate(planned.items(), start=1):
             print(f"{number}/{len(planned)}  {variant}", flush=True)
-            every = ["experiment=null", *(cfg.study.get("common") or []), *overrides]
-            outcomes[variant] = tracked(*cli.compose_again(every), parent=parent)
+            every = [*(cfg.study.get("common") or []), *overrides]
+            composed = cli.compose_again(every, leave_out=["experiment"])
+            outcomes[variant] = tracked(*composed, parent=parent)
         table = _table(outcomes, cfg.study.get("published") or {})
         parent.table(table, "study")
         parent.metrics(

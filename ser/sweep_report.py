@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ser import plots, report, tracking
-from ser.sweep import Job, varied
+from ser.jobs import Job, varied
 from ser.tracking import Run
 
 SCORES = ("test_accuracy", "test_uar", "test_f1_macro")

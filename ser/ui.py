@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Start the UI on 127.0.0.1; arguments go to ``mlflow ui`` (``ser-ui --port 5001``)."""
-    from ser.cli import tracking_uri
+    from ser.project import tracking_uri
 
     environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri()}
     # MLflow's job workers cost seven processes and do nothing for reading runs.

@@ -118,13 +118,13 @@ def run_here(tmp_path, demo_store):
     """One tracked run of ``ser.train`` in this process, without the seconds of its imports."""
     from hydra import compose, initialize_config_dir
 
-    from ser import cli
+    from ser import cli, project
     from ser.runs import tracked
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        cli.register_resolvers()
-        with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        project.register_resolvers()
+        with initialize_config_dir(str(project.CONF), version_base="1.3"):
             cfg = compose(
                 "train",
                 overrides=[*overrides, f"tracking.uri={uri}", f"store={demo_store}"],

@@ -5,20 +5,20 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from ser import cli
+from ser import project
 from ser.pipeline import build_pipeline, fit
 from ser.study import variants
 
 CHOICES = {
     group.name: sorted(file.stem for file in group.glob("*.yaml"))
-    for group in cli.CONF.iterdir()
+    for group in project.CONF.iterdir()
     if group.is_dir()
 }
 
 
 def composed(*overrides, config="train"):
-    cli.register_resolvers()
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+    project.register_resolvers()
+    with initialize_config_dir(str(project.CONF), version_base="1.3"):
         return compose(config, overrides=list(overrides))
 
 

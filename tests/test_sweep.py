@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from ser.sweep import Job, outcomes
+from ser.jobs import Job, outcomes
 from ser.sweep_report import over_seeds
 
 

@@ -18,23 +18,23 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser import cli
+from ser import project
 from ser.epochs import EpochFit
 from ser.errors import SerError
 from ser.pipeline import build_pipeline
 from ser.search_space import search_space
 from ser.studies import WORKER, open_study
 
-SPACES = sorted(file.stem for file in (cli.CONF / "search_space").glob("*.yaml"))
+SPACES = sorted(file.stem for file in (project.CONF / "search_space").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_draw_of_a_space_is_a_model(name):
     model = name.removesuffix("_grid").removesuffix("_features")
     overrides = [f"model={model}", f"search_space={name}"]
-    cli.register_resolvers()
+    project.register_resolvers()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+    with initialize_config_dir(str(project.CONF), version_base="1.3"):
         space = instantiate(compose("tune", overrides=overrides).search_space, _convert_="all")
         for _ in range(3):
             values = space.draw(study.ask())

@@ -7,7 +7,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from ser.cli import PROJECT
+from ser.project import PROJECT
 
 JOURNAL = PROJECT / "mlruns" / "optuna_vs_grid.journal"
 
