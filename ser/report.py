@@ -35,8 +35,8 @@ def keep_readable(
         If no clip is left.
     """
     good = ~clips["path"].isin(extraction.errors).to_numpy()
-    run.metrics({"n_skipped_clips": float((~good).sum())})
     if not good.all():
+        run.metrics({"n_skipped_clips": float((~good).sum())})
         skipped = pd.DataFrame(extraction.errors.items(), columns=["path", "cause"])
         run.table(skipped, "skipped_clips")
         print(f"{len(skipped)} of {len(clips)} clips skipped; causes in tables/skipped_clips.csv.")

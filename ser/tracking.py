@@ -87,7 +87,9 @@ class Run:
         """Log a series under one key, one step for each value: folds, or epochs."""
         now = int(time.time() * 1000)
         self._metrics += [
-            Metric(key, float(value), now, step) for step, value in enumerate(values, start=first)
+            # A millisecond apart: the UI first draws over time, where one moment is one line.
+            Metric(key, float(value), now + step, step)
+            for step, value in enumerate(values, start=first)
         ]
 
     def tags(self, values: Mapping[str, object]) -> None:

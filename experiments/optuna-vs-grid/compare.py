@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import studies
-from run import OF_THE_GRID, SEEDS
 
 HERE = Path(__file__).parent
 COLOURS = {"tpe": "#0072b2", "random": "#d55e00"}
@@ -21,29 +20,34 @@ NAMES = {
 def main() -> None:
     grid = studies.grid()
     searches = {
-        sampler: {seed: studies.search(f"{sampler}-{seed}") for seed in SEEDS}
-        for sampler in OF_THE_GRID
+        sampler: {
+            seed: studies.search(f"{sampler}-{seed}")
+            for seed in range(1, 6)
+            if studies.exists(f"{sampler}-{seed}")
+        }
+        for sampler in NAMES
     }
     print(
         f"grid: {len(grid.accuracy)} combinations, {grid.cost:.0f} CPU s, "
         f"best {100 * grid.best:.2f} %\n"
     )
     print("search     trials pruned   % of the grid's CPU s until   best at % of the grid's CPU s")
-    print("                             its best   3 points more          10 %        50 %")
+    print("                             its best   3 points more          10 %    20 %    50 %")
     for sampler, by_seed in searches.items():
         rows = []
         for seed, search in by_seed.items():
-            row = (
-                100 * search.reaches(grid.best) / grid.cost,
-                100 * search.reaches(grid.best + 0.03) / grid.cost,
-                100 * search.at(0.1 * grid.cost),
-                100 * search.at(0.5 * grid.cost),
+            rows.append(
+                (
+                    100 * search.reaches(grid.best) / grid.cost,
+                    100 * search.reaches(grid.best + 0.03) / grid.cost,
+                    *(100 * search.at(part * grid.cost) for part in (0.1, 0.2, 0.5)),
+                )
             )
-            if OF_THE_GRID[sampler] < 0.5:
-                row = (*row[:3], np.nan)
-            rows.append(row)
-            print(f"{sampler}-{seed:<6} {len(search.best):6d} {search.n_pruned:6d}" + line(row))
-        print(f"{sampler} median{'':10}" + line(np.median(rows, axis=0)))
+            print(
+                f"{sampler}-{seed:<6} {len(search.best):6d} {search.n_pruned:6d}" + line(rows[-1])
+            )
+        if rows:
+            print(f"{f'{sampler}, median':<22}" + line(np.median(rows, axis=0)))
     print(
         "\nThe grid's own combinations in random order, 1000 times: median "
         f"{100 * np.median(in_random_order(grid)) / grid.cost:.0f} % until its best"
@@ -53,7 +57,9 @@ def main() -> None:
 
 def line(row: tuple) -> str:
     cells = ["never" if np.isinf(v) else "" if np.isnan(v) else f"{v:.1f}" for v in row]
-    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, (10, 14, 17, 12), strict=True))
+    return "".join(
+        f"{cell:>{width}}" for cell, width in zip(cells, (13, 14, 17, 8, 8), strict=True)
+    )
 
 
 def in_random_order(grid: studies.Grid) -> np.ndarray:
@@ -67,7 +73,7 @@ def in_random_order(grid: studies.Grid) -> np.ndarray:
 
 def draw(grid: studies.Grid, searches: dict) -> plt.Figure:
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    orders = [np.random.default_rng(seed).permutation(len(grid.accuracy)) for seed in SEEDS]
+    orders = [np.random.default_rng(seed).permutation(len(grid.accuracy)) for seed in range(1, 6)]
     for number, order in enumerate(orders):
         best = np.maximum.accumulate(grid.accuracy[order])
         axes.step(
@@ -87,7 +93,7 @@ def draw(grid: studies.Grid, searches: dict) -> plt.Figure:
                 where="post",
                 color=COLOURS[sampler],
                 alpha=0.8,
-                label=f"{NAMES[sampler]}, {len(SEEDS)} seeds" if number == 0 else None,
+                label=f"{NAMES[sampler]}, {len(by_seed)} seeds" if number == 0 else None,
             )
     axes.axhline(100 * grid.best, color="black", linestyle="--", linewidth=1)
     axes.annotate(
@@ -101,7 +107,7 @@ def draw(grid: studies.Grid, searches: dict) -> plt.Figure:
     for part in (0.1, 0.5):
         axes.axvline(part * grid.cost, color="black", linestyle=":", linewidth=1)
         axes.annotate(
-            f" {100 * part:.0f} % of the grid", (part * grid.cost, 41), rotation=90, va="bottom"
+            f" {100 * part:.0f} % of the grid", (part * grid.cost, 73.5), rotation=90, va="top"
         )
     axes.set(
         xlabel="CPU seconds (one core)",

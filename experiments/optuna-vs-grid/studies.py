@@ -46,7 +46,9 @@ class Search:
         return float(self.cpu_seconds[there[0]]) if len(there) else float("inf")
 
     def at(self, cpu_seconds: float) -> float:
-        """Best of the trials that had ended by then; nan if there was none."""
+        """Best of the trials that had ended by then; nan if it had none, or was stopped before."""
+        if self.cpu_seconds[-1] < 0.99 * cpu_seconds:
+            return float("nan")
         ended = np.flatnonzero(self.cpu_seconds <= cpu_seconds)
         return float(self.best[ended[-1]]) if len(ended) else float("nan")
 
