@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 
 import matplotlib
+import optuna
 
 matplotlib.use("Agg")
 
@@ -37,6 +38,7 @@ def figures(study: Study) -> dict[str, Figure]:
         most important parameters), and two importances: by variance (fANOVA) and by what the best
         tenth has in common (PED-ANOVA), as the two disagree where parameters are conditional.
     """
+    study = _with_short_names(study)
     drawn = {"optimization_history": _drawn(lambda: views.plot_optimization_history(study))}
     drawn["intermediate_values"] = _drawn(lambda: views.plot_intermediate_values(study))
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -56,12 +58,41 @@ def figures(study: Study) -> dict[str, Figure]:
     return drawn
 
 
+def _with_short_names(study: Study) -> Study:
+    """A copy in memory whose parameters are called by the last part of their name."""
+    trials = study.get_trials()
+    names = {name for trial in trials for name in trial.params}
+    short = {name: name.rsplit(".", 1)[-1] for name in names}
+    if len(set(short.values())) < len(short):
+        return study
+    copy = optuna.create_study(direction="maximize")
+    copy.add_trials(
+        optuna.trial.create_trial(
+            state=trial.state,
+            value=trial.value,
+            params={short[name]: value for name, value in trial.params.items()},
+            distributions={short[name]: kind for name, kind in trial.distributions.items()},
+            intermediate_values=trial.intermediate_values,
+        )
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
+    return copy
+
+
 def _drawn(draw: Callable[[], object]) -> Figure:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls its matplotlib pictures experimental
         draw()
     figure = plt.gcf()
     plt.close(figure)
-    figure.set_size_inches(max(8, figure.get_size_inches()[0]), 6)
-    figure.subplots_adjust(left=0.3, bottom=0.15)  # room for the names of parameters
+    figure.set_size_inches(min(max(9, 1.7 * (len(figure.axes) - 1)), 24), 5.5)
+    if len(figure.axes) <= 2:  # one picture, perhaps with a colour bar
+        figure.subplots_adjust(left=0.18, bottom=0.2, right=0.8)
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend is not None and len(legend.get_texts()) > 10:
+            legend.remove()  # a line for each of hundreds of trials
+        if len(figure.axes) > 2:
+            axes.tick_params("x", labelrotation=30)
     return figure
