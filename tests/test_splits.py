@@ -69,7 +69,7 @@ def test_speaker_too_few_actors(clips):
 
 @pytest.mark.parametrize(
     ("n_splits", "grouped", "message"),
-    [(1, False, "at least 2"), (25, True, "24 actors"), (97, False, "only 96 clips of 'neutral'")],
+    [(1, False, "at least 2"), (25, True, "24 actors"), (97, False, "only 96 clips of neutral")],
 )
 def test_cross_validation_folds_that_cannot_be(clips, n_splits, grouped, message):
     y, groups = clips["emotion"].to_numpy(), clips["actor"].to_numpy()
