@@ -98,16 +98,16 @@ def draw(grid: studies.Grid, searches: dict) -> plt.Figure:
     axes.axhline(100 * grid.best, color="black", linestyle="--", linewidth=1)
     axes.annotate(
         f"best of all {len(grid.accuracy)} combinations: {100 * grid.best:.1f} %",
-        (grid.cost, 100 * grid.best),
-        (0, -5),
+        (10.5, 100 * grid.best),
+        (0, 5),
         textcoords="offset points",
-        ha="right",
-        va="top",
+        ha="left",
+        va="bottom",
     )
     for part in (0.1, 0.5):
         axes.axvline(part * grid.cost, color="black", linestyle=":", linewidth=1)
         axes.annotate(
-            f" {100 * part:.0f} % of the grid", (part * grid.cost, 73.5), rotation=90, va="top"
+            f" {100 * part:.0f} % of the grid", (part * grid.cost, 51), rotation=90, va="bottom"
         )
     axes.set(
         xlabel="CPU seconds (one core)",
