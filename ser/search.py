@@ -262,7 +262,9 @@ class _Loop:
         ) as run:
             try:
                 score = self._objective(trial)
-            except (SerError, ValueError) as error:
+            except Exception as error:
+                if _interrupted(error):
+                    raise KeyboardInterrupt from error
                 self._failed.append(str(error))
                 raise
             finally:
@@ -310,6 +312,13 @@ class _Loop:
     def _spent(self) -> bool:
         limit = self._cfg.tuner.cpu_seconds
         return limit is not None and _cpu_seconds(self._study) >= limit
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: OmegaConf's clean-up can fail in its stead."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _evaluate_best(

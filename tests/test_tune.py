@@ -243,6 +243,7 @@ def test_tune_shares_a_study_and_survives_kill_9(demo_root, client, ser_environm
     assert len(set(drawn)) == len(drawn)
 
 
+@pytest.mark.slow
 def test_tune_nested_tests_every_clip_once_and_goes_on(run_cli, demo_root, client, tmp_path):
     arguments = tune_demo(
         demo_root, tmp_path, "model=naive_bayes", "split=loso", "tuner.n_trials=2"
@@ -286,6 +287,8 @@ def test_tune_interrupted_keeps_the_best(demo_root, client, ser_environment, tmp
         env=ser_environment,
         stdout=subprocess.PIPE,
         text=True,
+        # A shell's background job would inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
