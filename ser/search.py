@@ -72,6 +72,7 @@ def search(cfg: DictConfig, choices: Mapping[str, str]) -> tuple[str, str]:
         found = _run_study(cfg, name, objective, parent, n_trials=cfg.tuner.n_trials)
         outcome = _evaluate_best(cfg, found, space, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
+        parent.tags({"transductive": str(outcome.transductive).lower()})
     lines = [
         "",
         f"{'Interrupted: the' if found.interrupted else 'The'} best of {len(found.table)} trials "
@@ -123,7 +124,9 @@ def _nested(
     )
     metrics = pooled_metrics(predictions, split, seed=cfg.seed)
     metrics["best_cv_mean"] = float(np.mean([row["cv"] for row in chosen]))
+    transductive = any(one.transductive for one in outcomes)
     parent.metrics(metrics)
+    parent.tags({"transductive": str(transductive).lower()})
     parent.table(predictions, "predictions")
     parent.table(pd.DataFrame(chosen), "chosen")
     title = f"{name} · every fold tuned on its own training clips"
@@ -131,7 +134,7 @@ def _nested(
     return report.nested_summary(
         metrics,
         pd.DataFrame(chosen),
-        title=f"{name} · {split}",
+        title=f"{name} · {split}{' · TRANSDUCTIVE' if transductive else ''}",
         unit=split.unit,
         metric=cfg.tuner.metric,
         where=report.where(parent.id, parent.experiment, cfg.tracking.uri),
