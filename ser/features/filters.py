@@ -12,11 +12,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import scipy.sparse
 
 A440 = 440.0  # Hz
 CHROMA_CENTRE = 5.0  # octaves above 27.5 Hz: where the pitch classes weigh most
 CHROMA_WIDTH = 2.0  # octaves: deviation of that weight
+BANDS_AT_ONCE = 8  # mel bands in one product
 
 # Slaney's mel scale: linear up to 1 kHz, then 27 steps for every factor of 6.4.
 _HZ_PER_MEL = 200 / 3
@@ -46,8 +46,7 @@ def fft_frequencies(sr: int, n_fft: int) -> np.ndarray:
     return np.fft.rfftfreq(n_fft, 1 / sr)
 
 
-@lru_cache(maxsize=8)
-def mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> scipy.sparse.csr_array:
+def mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> np.ndarray:
     """Slaney's triangular mel filters from 0 Hz to `fmax`, each of the same area.
 
     Parameters
@@ -62,8 +61,8 @@ def mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> scipy.sparse.csr_
 
     Returns
     -------
-    (n_mels, 1 + n_fft // 2) float32, sparse
-        ``librosa.filters.mel``: a band covers few bins, 1 % of the matrix is not zero.
+    (n_mels, 1 + n_fft // 2) float32
+        ``librosa.filters.mel``.
     """
     edges = _mel_to_hz(np.linspace(0, _hz_to_mel(fmax), n_mels + 2))
     bins = fft_frequencies(sr, n_fft)
@@ -71,7 +70,31 @@ def mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> scipy.sparse.csr_
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
     bank = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     bank *= (2 / (edges[2:] - edges[:-2]))[:, None]
-    return scipy.sparse.csr_array(bank)
+    return bank
+
+
+@lru_cache(maxsize=8)
+def mel_blocks(
+    sr: int, n_fft: int, n_mels: int, fmax: float
+) -> tuple[tuple[slice, slice, np.ndarray], ...]:
+    """The filters of `mel_bank`, eight at a time, with the few bins that they cover.
+
+    Of the whole matrix 1 % is not zero. Blocks along its diagonal are small dense products: a
+    quarter of a sparse product's time, an eighth of that of the whole.
+
+    Returns
+    -------
+    tuple of (bands, bins, weights)
+        Slices of the bands and of the bins, and the (n_bins, n_bands) float32 between them.
+    """
+    bank = mel_bank(sr, n_fft, n_mels, fmax)
+    blocks = []
+    for first in range(0, n_mels, BANDS_AT_ONCE):
+        bands = slice(first, min(first + BANDS_AT_ONCE, n_mels))
+        covered = np.flatnonzero(bank[bands].any(axis=0))
+        bins = slice(covered[0], covered[-1] + 1) if covered.size else slice(0, 0)
+        blocks.append((bands, bins, np.ascontiguousarray(bank[bands, bins].T)))
+    return tuple(blocks)
 
 
 @lru_cache(maxsize=256)  # tuning comes in steps of 0.01: 101 banks serve every clip of one rate
@@ -94,7 +117,7 @@ def chroma_bank(sr: int, n_fft: int, tuning: float) -> np.ndarray:
         `CHROMA_CENTRE`.
     """
     frequencies = np.arange(1, n_fft) * (sr / n_fft)
-    semitones = 12 * _octaves(frequencies, tuning)
+    semitones = 12 * octaves(frequencies, tuning)
     # 0 Hz has no pitch: it is put 1.5 octaves below the first bin, and as wide.
     semitones = np.concatenate(([semitones[0] - 18], semitones))
     width = np.concatenate((np.maximum(np.diff(semitones), 1), [1]))
@@ -106,29 +129,8 @@ def chroma_bank(sr: int, n_fft: int, tuning: float) -> np.ndarray:
     return np.ascontiguousarray(from_c[:, : 1 + n_fft // 2], dtype=np.float32)
 
 
-def pitch_tuning(pitch: np.ndarray, *, resolution: float) -> float:
-    """Most frequent deviation of pitches from the semitones of A440.
-
-    Parameters
-    ----------
-    pitch : (n,)
-        In Hz, positive.
-    resolution : float
-        Width of the histogram's bins, in semitones.
-
-    Returns
-    -------
-    float
-        In [-0.5, 0.5), in semitones: ``librosa.pitch_tuning``.
-    """
-    residual = np.mod(12 * _octaves(pitch, 0.0), 1.0)
-    residual[residual >= 0.5] -= 1.0
-    counts, edges = np.histogram(residual, np.linspace(-0.5, 0.5, int(np.ceil(1 / resolution)) + 1))
-    return float(edges[np.argmax(counts)])
-
-
-def _octaves(frequencies: np.ndarray, tuning: float) -> np.ndarray:
-    """Octaves above 27.5 Hz, tuned."""
+def octaves(frequencies: np.ndarray, tuning: float = 0.0) -> np.ndarray:
+    """Octaves above 27.5 Hz, for a tuning in semitones away from A440."""
     return np.log2(frequencies / (A440 * 2 ** (tuning / 12) / 16))
 
 

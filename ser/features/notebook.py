@@ -55,7 +55,7 @@ class NotebookFeatures:
     n_fft: int = 2048
     hop_length: int = 512
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         bounds = {"n_mels": (0, 1024), "n_mfcc": (0, 128), "n_fft": (16, 1 << 20)}
@@ -96,15 +96,15 @@ class NotebookFeatures:
         -------
         (len(names),) float32
         """
-        magnitude = spectrum.magnitude_spectrum(y, n_fft=self.n_fft, hop_length=self.hop_length)
-        power = magnitude**2
+        frames = spectrum.frame(y, n_fft=self.n_fft, hop_length=self.hop_length)
+        magnitude = spectrum.magnitude_spectrum(frames)
         groups = []
         if self.chroma:
-            groups.append(spectrum.chroma_mean(magnitude, sr=sr))
+            groups.append(spectrum.chroma_mean(magnitude, frames, sr=sr))
         if self.n_mels:
             # The bands are linear in power: those of the mean are the mean of the bands.
-            mean = power.mean(axis=0)
-            groups.append(spectrum.mel_power(mean, sr=sr, n_mels=self.n_mels, fmax=self.fmax))
+            power = spectrum.mean_power(magnitude)
+            groups.append(spectrum.mel_power(power, sr=sr, n_mels=self.n_mels, fmax=self.fmax))
         if self.n_mfcc:
-            groups.append(spectrum.mfcc_mean(power, sr=sr, n_mfcc=self.n_mfcc))
+            groups.append(spectrum.mfcc_mean(magnitude, sr=sr, n_mfcc=self.n_mfcc))
         return np.concatenate(groups).astype(np.float32, copy=False)

@@ -1,30 +1,33 @@
-"""The short-time spectrum of a clip, and what is read off it: mel bands, MFCCs, chroma, tuning.
+"""The short-time spectrum of a clip, and what is read off it: mel bands, MFCCs, chroma.
 
 Definitions and defaults are librosa's (McFee et al. 2015, doi 10.25080/Majora-7b98e3ed-003). What
-differs is the work: one STFT serves all, frames are rows so that every FFT reads contiguous memory,
-sparse filters are applied as sparse ones, and means over frames are taken before a linear step
-instead of after it.
+differs is the work: one STFT serves all and is in single precision, frames are rows so that every
+FFT reads contiguous memory, filters are applied to the bins that they cover, means over frames are
+taken before a linear step instead of after it, and no array of a whole clip is made but the
+magnitude: what is under way stays in the cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.fft
 
-from ser.features.filters import chroma_bank, fft_frequencies, hann, mel_bank, pitch_tuning
+from ser.features.filters import chroma_bank, hann, mel_blocks
+from ser.features.tuning import estimate_tuning
 
-# piptrack's and power_to_db's defaults in librosa 0.11.
-TUNING_RANGE = (150.0, 4000.0)  # Hz
-PEAK_THRESHOLD = 0.1  # of a frame's largest magnitude
-TUNING_RESOLUTION = 0.01  # of a semitone
+# power_to_db's defaults in librosa 0.11, as melspectrogram and mfcc use them.
 MIN_POWER = 1e-10
 DYNAMIC_RANGE = 80.0  # dB
 
-BLOCK_FRAMES = 64  # frames transformed at once: what is under way stays in the cache
+# Frames worked on at once, few enough for the cache: 256 KiB of samples, 512 KiB of power.
+FFT_FRAMES = 32
+POWER_FRAMES = 128
 
 
-def magnitude_spectrum(y: np.ndarray, *, n_fft: int, hop_length: int) -> np.ndarray:
-    """Magnitude of the Hann-windowed STFT of zero-padded, centred frames.
+def frame(y: np.ndarray, *, n_fft: int, hop_length: int) -> np.ndarray:
+    """Centred frames of a clip that is padded with zeros.
 
     Parameters
     ----------
@@ -36,20 +39,52 @@ def magnitude_spectrum(y: np.ndarray, *, n_fft: int, hop_length: int) -> np.ndar
 
     Returns
     -------
-    (1 + n_samples // hop_length, 1 + n_fft // 2) float32
-        ``numpy.abs(librosa.stft(y)).T``, bit for bit.
+    (1 + n_samples // hop_length, n_fft) float32
+        A view: frames overlap.
     """
-    padded = np.pad(y, n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    # The window is float64, so the FFT is in double precision, as librosa's is. Single precision
-    # halves its time but moves the tuning estimate, and so the chroma, of 20 RAVDESS clips: the
-    # mode of a histogram jumps where two of its bins are level.
-    magnitude = np.empty((len(frames), 1 + n_fft // 2), dtype=np.float32)
-    for i in range(0, len(frames), BLOCK_FRAMES):
-        windowed = frames[i : i + BLOCK_FRAMES] * hann(n_fft)
-        spectrum = scipy.fft.rfft(windowed, axis=1, overwrite_x=True).astype(np.complex64)
-        np.abs(spectrum, out=magnitude[i : i + BLOCK_FRAMES])
+    padded = np.zeros(len(y) + 2 * (n_fft // 2), dtype=np.float32)
+    padded[n_fft // 2 : n_fft // 2 + len(y)] = y
+    return np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+
+
+def magnitude_spectrum(frames: np.ndarray) -> np.ndarray:
+    """Magnitude of the Hann-windowed frames' FFT, in single precision.
+
+    Parameters
+    ----------
+    frames : (n_frames, n_fft) float32
+
+    Returns
+    -------
+    (n_frames, 1 + n_fft // 2) float32
+        ``numpy.abs(librosa.stft(y)).T``, but for 1e-6 of each frame's largest.
+    """
+    n_frames, n_fft = frames.shape
+    window = hann(n_fft).astype(np.float32)
+    windowed = np.empty((min(FFT_FRAMES, n_frames), n_fft), dtype=np.float32)
+    magnitude = np.empty((n_frames, 1 + n_fft // 2), dtype=np.float32)
+    for i in range(0, n_frames, FFT_FRAMES):
+        out = magnitude[i : i + FFT_FRAMES]
+        block = np.multiply(frames[i : i + FFT_FRAMES], window, out=windowed[: len(out)])
+        np.abs(scipy.fft.rfft(block, axis=1, overwrite_x=True), out=out)
     return magnitude
+
+
+def mean_power(magnitude: np.ndarray) -> np.ndarray:
+    """Power spectrum, averaged over frames.
+
+    Parameters
+    ----------
+    magnitude : (n_frames, n_bins) float32
+
+    Returns
+    -------
+    (n_bins,) float32
+    """
+    total = np.zeros(magnitude.shape[1], dtype=np.float32)
+    for power in _power_blocks(magnitude):
+        total += power.sum(axis=0)
+    return total / len(magnitude)
 
 
 def mel_power(power: np.ndarray, *, sr: int, n_mels: int, fmax: float) -> np.ndarray:
@@ -57,93 +92,68 @@ def mel_power(power: np.ndarray, *, sr: int, n_mels: int, fmax: float) -> np.nda
 
     Parameters
     ----------
-    power : (..., n_bins)
+    power : (..., n_bins) float32
         Power spectrum, or its mean over frames (the bands are linear in it).
 
     Returns
     -------
-    (..., n_mels)
+    (..., n_mels) float32
     """
-    bank = mel_bank(sr, 2 * (power.shape[-1] - 1), n_mels, fmax)
-    return (bank @ power.T).T
+    mel = np.empty((*power.shape[:-1], n_mels), dtype=np.float32)
+    for bands, bins, weights in mel_blocks(sr, 2 * (power.shape[-1] - 1), n_mels, fmax):
+        np.matmul(power[..., bins], weights, out=mel[..., bands])
+    return mel
 
 
-def mfcc_mean(power: np.ndarray, *, sr: int, n_mfcc: int, n_mels: int = 128) -> np.ndarray:
+def mfcc_mean(magnitude: np.ndarray, *, sr: int, n_mfcc: int, n_mels: int = 128) -> np.ndarray:
     """Mean over frames of the MFCCs: DCT-II of the mel bands (0 Hz to sr/2) in dB.
 
     The DCT is linear, so it is taken once, of the mean.
 
     Parameters
     ----------
-    power : (n_frames, n_bins)
+    magnitude : (n_frames, n_bins) float32
 
     Returns
     -------
     (n_mfcc,)
     """
-    bands = mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2)
+    bands = np.concatenate(
+        [
+            mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2)
+            for power in _power_blocks(magnitude)
+        ]
+    )
     decibels = 10.0 * np.log10(np.maximum(bands, MIN_POWER))
     np.maximum(decibels, decibels.max() - DYNAMIC_RANGE, out=decibels)
     return scipy.fft.dct(decibels.mean(axis=0), type=2, norm="ortho")[:n_mfcc]
 
 
-def chroma_mean(magnitude: np.ndarray, *, sr: int) -> np.ndarray:
+def chroma_mean(magnitude: np.ndarray, frames: np.ndarray, *, sr: int) -> np.ndarray:
     """Mean over frames of the 12-bin chromagram, each frame scaled to a maximum of 1.
 
     Parameters
     ----------
-    magnitude : (n_frames, n_bins)
+    magnitude : (n_frames, n_bins) float32
         Magnitude, not power: the way the tutorial calls ``chroma_stft(S=numpy.abs(stft))``.
+    frames : (n_frames, n_fft) float32
+        What it is the spectrum of; the tuning estimate looks at some of them again.
 
     Returns
     -------
     (12,)
     """
-    n_fft = 2 * (magnitude.shape[1] - 1)
-    chroma = magnitude @ chroma_bank(sr, n_fft, estimate_tuning(magnitude, sr=sr)).T
+    tuning = estimate_tuning(magnitude, frames, sr=sr)
+    chroma = magnitude @ chroma_bank(sr, frames.shape[1], tuning).T
     peak = chroma.max(axis=1, keepdims=True)
     # A silent frame has no largest bin: librosa leaves it as it is.
     peak[peak < np.finfo(chroma.dtype).tiny] = 1.0
     return (chroma / peak).mean(axis=0)
 
 
-def estimate_tuning(magnitude: np.ndarray, *, sr: int) -> float:
-    """Deviation of the clip's spectral peaks from A440 tuning.
-
-    librosa's ``estimate_tuning`` with 12 bins an octave: the mode of the residuals of the stronger
-    half of all peaks between 150 and 4000 Hz. Only those bins are interpolated here (they are a
-    sixth of the spectrum at 48 kHz), and only at the peaks.
-
-    Parameters
-    ----------
-    magnitude : (n_frames, n_bins)
-
-    Returns
-    -------
-    float
-        In [-0.5, 0.5), in semitones.
-    """
-    frequencies = fft_frequencies(sr, 2 * (magnitude.shape[1] - 1))
-    in_range = (frequencies >= TUNING_RANGE[0]) & (frequencies < min(TUNING_RANGE[1], sr / 2))
-    bins = np.flatnonzero(in_range)
-    if bins.size == 0:
-        return 0.0
-    # The first and the last bin of the spectrum have one neighbour and cannot be interpolated.
-    first, last = max(bins[0], 1), min(bins[-1], magnitude.shape[1] - 2)
-    left = magnitude[:, first - 1 : last]
-    here = magnitude[:, first : last + 1]
-    right = magnitude[:, first + 1 : last + 2]
-    floor = PEAK_THRESHOLD * magnitude.max(axis=1, keepdims=True)
-    peaks = np.nonzero((here > floor) & (here > left) & (here >= right))
-    if peaks[0].size == 0:
-        return 0.0
-    below, top, above = left[peaks], here[peaks], right[peaks]
-    slope = (above - below) / 2
-    curvature = above + below - 2 * top
-    inside = np.abs(slope) < np.abs(curvature)
-    shift = np.where(inside, -slope / np.where(inside, curvature, 1), np.float32(0))
-    pitch = ((peaks[1] + first + shift) * float(sr) / (2 * (magnitude.shape[1] - 1))).astype(
-        magnitude.dtype
-    )
-    height = top + 0.5 * slope * shift
-    return pitch_tuning(pitch[height >= np.median(height)], resolution=TUNING_RESOLUTION)
+def _power_blocks(magnitude: np.ndarray) -> Iterator[np.ndarray]:
+    """Power of some frames after the other, each time in the same memory."""
+    memory = np.empty((min(POWER_FRAMES, len(magnitude)), magnitude.shape[1]), dtype=np.float32)
+    for i in range(0, len(magnitude), POWER_FRAMES):
+        block = magnitude[i : i + POWER_FRAMES]
+        yield np.square(block, out=memory[: len(block)])
