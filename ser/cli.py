@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from ser import jobs, project
@@ -51,7 +52,8 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
     def call(cfg: DictConfig) -> None:
         choices = HydraConfig.get().runtime.choices
         try:
-            done = job(cfg, _groups(choices))
+            with instantiate(cfg.compute):
+                done = job(cfg, _groups(choices))
             if jobs.under_way():
                 jobs.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
         except KeyboardInterrupt:

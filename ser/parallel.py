@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+import os
 import warnings
 from collections.abc import Callable, Sequence
 
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from ser import compute
 from ser.pipeline import inner_classifier
 
 Job = tuple[Callable[..., object], tuple]
@@ -30,7 +31,7 @@ def run_fits(
     pipeline : Pipeline
         What the jobs fit: it decides between threads and processes.
     n_jobs : int
-        joblib workers; -1 for one per core.
+        Workers on this machine; -1 for one per core.
     advance : callable
         Called once for every finished job.
 
@@ -43,10 +44,12 @@ def run_fits(
     """
     prefer = "threads" if _leaves_the_gil(pipeline) else "processes"
     results, messages = [], []
+    # The arguments stay in a tuple: Dask then sends them with each job. Alone, it would put an
+    # array on one worker and pass it around, and the array would be lost with that worker.
+    calls = (delayed(_call)(function, arguments, os.getpid()) for function, arguments in jobs)
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        calls = (delayed(_call)(function, arguments) for function, arguments in jobs)
-        for result, said in Parallel(n_jobs, prefer=prefer, return_as="generator")(calls):
+        for result, said in compute.results(calls, n_jobs=n_jobs, prefer=prefer):
             results.append(result)
             messages += said
             advance()
@@ -63,9 +66,11 @@ def _leaves_the_gil(pipeline: Pipeline) -> bool:
     return not type(inner_classifier(pipeline)).__module__.startswith("sklearn.neural_network")
 
 
-def _call(function: Callable[..., object], arguments: tuple) -> tuple[object, list[str]]:
+def _call(
+    function: Callable[..., object], arguments: tuple, caller: int
+) -> tuple[object, list[str]]:
     """In a worker. Warnings of a thread are caught by `run_fits`: the filters are the process's."""
-    if threading.current_thread() is not threading.main_thread():
+    if os.getpid() == caller:
         return function(*arguments), []
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,9 +1,11 @@
 """Feature matrices on disk: a clip's vector is computed once and kept, whatever happens meanwhile.
 
-A store is one SQLite file. A vector's key is what the clip holds (BLAKE2b of its bytes) and what
+A store is one SQLite file. A vector's key is what the clip holds (SHA-256 of its bytes) and what
 computed it (the feature set's class, version and settings), so a moved or copied clip is not
-extracted again and a changed one always is. A second table remembers which content each file had,
-by path, size, times and inode, so that an unchanged file is not even opened.
+extracted again and a changed one always is. A further table remembers which content each file had,
+by path, size, times and inode, so that an unchanged file is not even opened. Contents are numbered
+as they come, and vectors lie in that order: a million of them are written and read one after the
+other, however the digests scatter.
 
 Every batch is one transaction in a write-ahead log: a kill at any moment leaves a readable store
 that lacks at most the batch under way, the next start continues, and several processes may fill
@@ -16,13 +18,14 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ser import compute
 from ser.audio import AudioError, read_audio, read_file
 from ser.errors import SerError
 from ser.features import FeatureSet, settings
@@ -30,15 +33,22 @@ from ser.features import FeatureSet, settings
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS extractors (
-    id INTEGER PRIMARY KEY, settings TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS vectors (
-    extractor INTEGER NOT NULL REFERENCES extractors, content BLOB NOT NULL, vector BLOB NOT NULL,
-    PRIMARY KEY (extractor, content)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, stamp TEXT NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;
-"""
+LAYOUT = 2  # of the tables; SQLite's user_version
+DIGEST_BYTES = 16
+PORTION = 10_000  # keys asked for at once, under SQLite's limit of variables
+
+_SCHEMA = (
+    "CREATE TABLE extractors (id INTEGER PRIMARY KEY, settings TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE contents (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE)",
+    """CREATE TABLE vectors (
+        extractor INTEGER NOT NULL REFERENCES extractors,
+        content INTEGER NOT NULL REFERENCES contents,
+        vector BLOB NOT NULL,
+        PRIMARY KEY (extractor, content)) WITHOUT ROWID""",
+    """CREATE TABLE files (
+        path TEXT PRIMARY KEY, stamp TEXT NOT NULL,
+        content INTEGER NOT NULL REFERENCES contents) WITHOUT ROWID""",
+)
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,11 @@ class Extraction:
     names : tuple of str
         Column names.
     content : (n_clips,) str
-        Hexadecimal BLAKE2b digest of each clip's bytes; empty where it could not be read.
+        Hexadecimal digest of each clip's bytes; empty where it could not be read.
     errors : dict of str to str
         Path -> why the clip could not be used.
     n_extracted : int
-        Clips computed now; the others were there.
+        Contents computed now; the others were there.
     """
 
     X: np.ndarray
@@ -89,7 +99,7 @@ def extract(
         What a clip that cannot be read does: end the extraction (what is done is kept), or leave
         a row of NaN and an entry in `errors`.
     n_jobs : int
-        joblib workers; -1 for one per core.
+        Workers on this machine; -1 for one per core.
     progress : bool
         Whether to draw a bar while clips are extracted.
 
@@ -102,35 +112,30 @@ def extract(
     """
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
-    key = json.dumps(settings(feature_set), sort_keys=True)
+    n_clips, names = len(paths), feature_set.names
+    X = np.full((n_clips, len(names)), np.nan, dtype=np.float32)
+    content = np.zeros(n_clips, dtype=f"U{2 * DIGEST_BYTES}")
+    errors: dict[str, str] = {}
     with _open(store) as connection:
-        extractor = _extractor_id(connection, key)
-        known = _known_content(connection, paths)
-        done = _vectors(connection, extractor, known.values())
-        missing = [path for path in paths if known.get(path) not in done]
-        errors: dict[str, str] = {}
+        extractor = _extractor_id(connection, feature_set)
+        number = _known_contents(connection, paths, content)
+        missing = np.flatnonzero(~_read_vectors(connection, extractor, number, X))
+        wanted = list(dict.fromkeys(paths[row] for row in missing))
+        found: dict[str, tuple[int, bytes]] = {}
         n_extracted = 0
-        for batch in _run(missing, feature_set, Path(store), extractor, n_jobs, progress):
-            _save(connection, extractor, batch)
+        for batch in _run(wanted, feature_set, Path(store), extractor, n_jobs, progress):
+            good = [clip for clip in batch if clip.error is None]
+            n_extracted += _save(connection, extractor, good)
+            found |= _numbers(connection, good)
             for clip in batch:
                 if clip.error is not None:
                     if on_error == "raise":
                         raise clip.error
                     errors[clip.path] = clip.error.cause
-                    continue
-                known[clip.path] = clip.content
-                if clip.vector is not None:
-                    done[clip.content] = clip.vector
-                    n_extracted += 1
-        done |= _vectors(
-            connection, extractor, {known[p] for p in missing if p in known} - set(done)
-        )
-    names = feature_set.names
-    X = np.full((len(paths), len(names)), np.nan, dtype=np.float32)
-    for row, path in enumerate(paths):
-        if path not in errors:
-            X[row] = np.frombuffer(done[known[path]], dtype="<f4")
-    content = np.array([known[p].hex() if p not in errors else "" for p in paths], dtype=str)
+        for row in missing:
+            number[row], digest = found.get(paths[row], (0, b""))
+            content[row] = digest.hex()
+        _read_vectors(connection, extractor, number, X, rows=missing)
     return Extraction(X, names, content, errors, n_extracted)
 
 
@@ -140,7 +145,7 @@ class _Clip:
 
     path: str
     stamp: str
-    content: bytes
+    digest: bytes
     vector: bytes | None
     error: AudioError | None = None
 
@@ -156,46 +161,54 @@ def _run(
     """Extract batches in parallel; yield each as soon as it is there."""
     if not paths:
         return
-    from joblib import Parallel, delayed
+    from joblib import delayed
     from tqdm import tqdm
 
-    batches = [paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS)]
-    results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-        delayed(_extract_batch)(batch, feature_set, store, extractor) for batch in batches
-    )
+    # SQLite's log does not work over a network: a cluster's workers leave the store alone.
+    seen = (store, extractor) if compute.is_local() else None
+    batches = (paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS))
+    calls = (delayed(_extract_batch)(batch, feature_set, seen) for batch in batches)
     with tqdm(
         total=len(paths), desc="Extracting", unit="clip", disable=None if progress else True
     ) as bar:
-        for batch in results:
+        for batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
             yield batch
             bar.update(len(batch))
 
 
 def _extract_batch(
-    paths: list[str], feature_set: FeatureSet, store: Path, extractor: int
+    paths: list[str], feature_set: FeatureSet, seen: tuple[Path, int] | None
 ) -> list[_Clip]:
-    """In a worker: read each file once, for its hash and for its samples."""
+    """In a worker: read each file once, for its hash and for its samples.
+
+    `seen` is a store and the extractor's number in it: what it has already is only hashed.
+    """
     from threadpoolctl import threadpool_limits
 
     # One process per core is already all there is; BLAS threads would fight it.
-    with threadpool_limits(1), closing(_connect(store)) as connection:
-        return [_extract_clip(path, feature_set, connection, extractor) for path in paths]
+    with threadpool_limits(1), ExitStack() as stack:
+        connection = stack.enter_context(closing(_connect(seen[0]))) if seen else None
+
+        def is_there(digest: bytes) -> bool:
+            query = """SELECT 1 FROM contents JOIN vectors ON content = id
+                WHERE digest = ? AND extractor = ?"""
+            return bool(connection and connection.execute(query, (digest, seen[1])).fetchone())
+
+        return [_extract_clip(path, feature_set, is_there) for path in paths]
 
 
-def _extract_clip(
-    path: str, feature_set: FeatureSet, connection: sqlite3.Connection, extractor: int
-) -> _Clip:
+def _extract_clip(path: str, feature_set: FeatureSet, is_there: Callable[[bytes], bool]) -> _Clip:
     try:
         stamp = _stamp(path)
         data = read_file(path)
         if _stamp(path) != stamp:
             raise AudioError(path, "the file changed while it was read; start again")
-        content = hashlib.blake2b(data, digest_size=16).digest()
-        query = "SELECT 1 FROM vectors WHERE extractor = ? AND content = ?"
-        if connection.execute(query, (extractor, content)).fetchone():
-            return _Clip(path, stamp, content, None)
+        # Twice as fast as BLAKE2b where the processor has instructions for it, as most have.
+        digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
+        if is_there(digest):
+            return _Clip(path, stamp, digest, None)
         y, sr = read_audio(data, name=path, min_samples=feature_set.min_samples)
-        return _Clip(path, stamp, content, feature_set(y, sr).astype("<f4").tobytes())
+        return _Clip(path, stamp, digest, feature_set(y, sr).astype("<f4").tobytes())
     except AudioError as error:
         return _Clip(path, "", b"", None, error)
     except OSError as error:
@@ -222,7 +235,7 @@ def _open(store: str | Path) -> Iterator[sqlite3.Connection]:
         with closing(_connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            _lay_out(connection, path)
             yield connection
     except OSError as error:
         raise SerError(
@@ -236,55 +249,126 @@ def _open(store: str | Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
-def _extractor_id(connection: sqlite3.Connection, key: str) -> int:
-    connection.execute("INSERT OR IGNORE INTO extractors (settings) VALUES (?)", (key,))
-    query = "SELECT id FROM extractors WHERE settings = ?"
-    return connection.execute(query, (key,)).fetchone()[0]
-
-
-def _known_content(connection: sqlite3.Connection, paths: Sequence[str]) -> dict[str, bytes]:
-    """Content of the files that are as they were when the store last read them."""
-    remembered = {
-        path: (stamp, content)
-        for path, stamp, content in _select(
-            connection, "SELECT path, stamp, content FROM files WHERE path IN", paths
+def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables where there are none, or an older layout's: all of it can be made again."""
+    query = "PRAGMA user_version"
+    if connection.execute(query).fetchone()[0] == LAYOUT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    layout = connection.execute(query).fetchone()[0]  # another process may have been faster
+    if layout > LAYOUT:
+        connection.execute("ROLLBACK")
+        raise SerError(
+            f"The feature store {path} was made by a newer ser. Give another place with store=FILE."
         )
-    }
-    known = {}
-    for path in remembered:
-        stamp, content = remembered[path]
-        try:
-            if _stamp(path) == stamp:
-                known[path] = content
-        except OSError:
-            continue  # gone or unreadable: the extraction says so
-    return known
+    if layout < LAYOUT:
+        for table in ("files", "vectors", "contents", "extractors"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+    connection.execute("COMMIT")
 
 
-def _vectors(
-    connection: sqlite3.Connection, extractor: int, contents: Iterator[bytes] | set[bytes]
-) -> dict[bytes, bytes]:
+def _extractor_id(connection: sqlite3.Connection, feature_set: FeatureSet) -> int:
+    key = json.dumps(settings(feature_set), sort_keys=True)
+    query = "SELECT id FROM extractors WHERE settings = ?"
+    known = connection.execute(query, (key,)).fetchone()
+    if known is None:
+        connection.execute("INSERT OR IGNORE INTO extractors (settings) VALUES (?)", (key,))
+        known = connection.execute(query, (key,)).fetchone()
+    return known[0]
+
+
+def _known_contents(
+    connection: sqlite3.Connection, paths: Sequence[str], content: np.ndarray
+) -> np.ndarray:
+    """Numbers of the contents of files that are as they were when the store last read them.
+
+    Returns
+    -------
+    (n_clips,) int
+        0 where the store does not know; elsewhere `content` gets the digest.
+    """
+    number = np.zeros(len(paths), dtype=np.int64)
+    query = "SELECT path, stamp, id, digest FROM files JOIN contents ON content = id WHERE path IN"
+    for start in range(0, len(paths), PORTION):
+        some = paths[start : start + PORTION]
+        remembered = {path: rest for path, *rest in _select(connection, query, some)}
+        for row, path in enumerate(some, start):
+            if path not in remembered:
+                continue
+            stamp, known, digest = remembered[path]
+            try:
+                if _stamp(path) == stamp:
+                    number[row], content[row] = known, digest.hex()
+            except OSError:
+                continue  # gone or unreadable: the extraction says so
+    return number
+
+
+def _read_vectors(
+    connection: sqlite3.Connection,
+    extractor: int,
+    number: np.ndarray,
+    X: np.ndarray,
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
+    """Fill rows of X with their contents' vectors.
+
+    Returns
+    -------
+    (n_rows,) bool
+        Whether the store has the vector of each row.
+    """
+    rows = np.arange(len(number)) if rows is None else rows
+    there = np.zeros(len(rows), dtype=bool)
     query = f"SELECT content, vector FROM vectors WHERE extractor = {extractor:d} AND content IN"
-    return dict(_select(connection, query, list(contents)))
+    for start in range(0, len(rows), PORTION):
+        some = rows[start : start + PORTION]
+        wanted = np.unique(number[some])
+        found = list(_select(connection, query, wanted.tolist()))
+        if not found:
+            continue
+        numbers, vectors = zip(*found, strict=True)
+        numbers = np.array(numbers)
+        order = np.argsort(numbers)
+        position = np.minimum(np.searchsorted(numbers[order], number[some]), len(numbers) - 1)
+        has = numbers[order][position] == number[some]
+        values = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(len(numbers), -1)
+        X[some[has]] = values[order[position[has]]]
+        there[start : start + PORTION] = has
+    return there
 
 
-def _select(connection: sqlite3.Connection, query: str, keys: Sequence[object]) -> Iterator[tuple]:
-    """Rows of ``query (keys)``, asked in portions that stay under SQLite's limit of variables."""
-    portion = 10_000
-    for i in range(0, len(keys), portion):
-        some = keys[i : i + portion]
-        yield from connection.execute(f"{query} ({','.join('?' * len(some))})", some)
+def _select(connection: sqlite3.Connection, query: str, keys: Sequence[object]) -> sqlite3.Cursor:
+    return connection.execute(f"{query} ({','.join('?' * len(keys))})", keys)
 
 
-def _save(connection: sqlite3.Connection, extractor: int, batch: list[_Clip]) -> None:
-    good = [clip for clip in batch if clip.error is None]
+def _save(connection: sqlite3.Connection, extractor: int, clips: Sequence[_Clip]) -> int:
+    """Keep what a batch found, in one transaction; return how many vectors are new."""
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(
-        "INSERT OR IGNORE INTO vectors (extractor, content, vector) VALUES (?, ?, ?)",
-        [(extractor, c.content, c.vector) for c in good if c.vector is not None],
+        "INSERT OR IGNORE INTO contents (digest) VALUES (?)", [(clip.digest,) for clip in clips]
+    )
+    added = connection.executemany(
+        """INSERT OR IGNORE INTO vectors (extractor, content, vector)
+            SELECT ?, id, ? FROM contents WHERE digest = ?""",
+        [(extractor, clip.vector, clip.digest) for clip in clips if clip.vector is not None],
     )
     connection.executemany(
-        "INSERT OR REPLACE INTO files (path, stamp, content) VALUES (?, ?, ?)",
-        [(c.path, c.stamp, c.content) for c in good],
+        """INSERT OR REPLACE INTO files (path, stamp, content)
+            SELECT ?, ?, id FROM contents WHERE digest = ?""",
+        [(clip.path, clip.stamp, clip.digest) for clip in clips],
     )
     connection.execute("COMMIT")
+    return max(added.rowcount, 0)
+
+
+def _numbers(
+    connection: sqlite3.Connection, clips: Sequence[_Clip]
+) -> dict[str, tuple[int, bytes]]:
+    """Path -> number and digest of its content."""
+    query = "SELECT digest, id FROM contents WHERE digest IN"
+    number = dict(_select(connection, query, [clip.digest for clip in clips]))
+    return {clip.path: (number[clip.digest], clip.digest) for clip in clips}

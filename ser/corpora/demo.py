@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from ser import compute
 from ser.corpora import EMOTIONS, ravdess
 from ser.corpora.voice import SR, Manner, Syllable, speak
 from ser.errors import SerError
@@ -222,12 +223,10 @@ def _check_version(root: Path) -> None:
 def _synthesise(paths: list[Path], *, progress: bool) -> None:
     if not paths:
         return
-    from joblib import Parallel, delayed
+    from joblib import delayed
     from tqdm import tqdm
 
-    jobs = Parallel(n_jobs=-1, return_as="generator_unordered")(
-        delayed(_write)(path) for path in paths
-    )
+    jobs = compute.results((delayed(_write)(path) for path in paths), n_jobs=-1, ordered=False)
     bar = {"desc": "Synthesising demo voices", "unit": "clip"}
     for _ in tqdm(jobs, total=len(paths), disable=None if progress else True, **bar):
         pass

@@ -119,10 +119,7 @@ def mfcc_mean(magnitude: np.ndarray, *, sr: int, n_mfcc: int, n_mels: int = 128)
     (n_mfcc,)
     """
     bands = np.concatenate(
-        [
-            mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2)
-            for power in _power_blocks(magnitude)
-        ]
+        [mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2) for power in _power_blocks(magnitude)]
     )
     decibels = 10.0 * np.log10(np.maximum(bands, MIN_POWER))
     np.maximum(decibels, decibels.max() - DYNAMIC_RANGE, out=decibels)

@@ -1,4 +1,4 @@
-"""How far a clip's pitches lie from the semitones of A440: librosa's estimate, at a part of its cost.
+"""How far a clip's pitches lie from the semitones of A440: librosa's estimate, at less cost.
 
 The estimate is the fullest of 100 histogram bins, and two of them are often level: a pitch that
 moves by a millionth of a semitone can move the estimate by half of one, and the chromagram with it.
