@@ -7,6 +7,7 @@ keeps actors apart too: inner folds, curves, calibration, and the intervals of t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -169,11 +170,11 @@ def actor_folds(clips: pd.DataFrame, *, folds: Sequence[Sequence[object]]) -> Sp
     SerError
         If an actor is unknown, named twice or left out, or a fold holds all actors.
     """
-    named = [actor for fold in folds for actor in fold]
-    present = list(np.unique(clips["actor"]))
+    named = Counter(actor for fold in folds for actor in fold)
+    present = dict.fromkeys(np.unique(clips["actor"]))  # ordered, and asked often
     for problem, actors in (
         ("are not in the clip table", [a for a in named if a not in present]),
-        ("are in more than one fold", sorted({a for a in named if named.count(a) > 1}, key=str)),
+        ("are in more than one fold", sorted((a for a, n in named.items() if n > 1), key=str)),
         ("are in no fold", [a for a in present if a not in named]),
     ):
         if actors:

@@ -43,7 +43,8 @@ def load(
     -------
     DataFrame
         path (absolute), emotion, actor, duration (s), sr (Hz) and the table's other columns; sorted
-        by path as the table gives it. `duration` and `sr` of the table itself are overwritten.
+        by path as the table gives it. A table that has both `duration` and `sr` spares the reading
+        of every file's header.
 
     Raises
     ------
@@ -62,7 +63,8 @@ def load(
     clips["path"] = [os.path.normpath(table.parent / path) for path in clips["path"]]
     _check_paths(clips["path"], table)
     _check_labels(clips["emotion"], table, min_clips)
-    return with_durations(clips.reset_index(drop=True))
+    clips = clips.reset_index(drop=True)
+    return clips if {"duration", "sr"} <= set(clips.columns) else with_durations(clips)
 
 
 def _read(table: Path) -> pd.DataFrame:
