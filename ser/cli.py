@@ -52,6 +52,10 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
     def call(cfg: DictConfig) -> None:
         choices = HydraConfig.get().runtime.choices
         try:
+            # Here, so that --help and a misspelt choice answer at once.
+            from ser.persistence import import_skops
+
+            import_skops()
             with instantiate(cfg.compute):
                 done = job(cfg, _groups(choices))
             if jobs.under_way():

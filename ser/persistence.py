@@ -6,7 +6,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-import skops.io
+import sklearn.utils
 from sklearn.pipeline import Pipeline
 
 from ser.errors import SerError
@@ -20,10 +20,26 @@ FEATURES_FILE = "features.json"
 TRUSTED_PREFIXES = ("sklearn.", "ser.calibration.", "numpy.", "scipy.sparse.")
 
 
+def import_skops() -> None:
+    """Import skops without its list of scikit-learn's estimators, for which it loads them all.
+
+    `TRUSTED_PREFIXES` covers them here, and it takes a second. Others who use skops in the same
+    process would miss the list, so only entry points may call this, whose process is their own.
+    """
+    everything = sklearn.utils.all_estimators
+    sklearn.utils.all_estimators = list
+    try:
+        import skops.io  # noqa: F401
+    finally:
+        sklearn.utils.all_estimators = everything
+
+
 def save_model(
     pipeline: Pipeline, feature_set: FeatureSet, folder: Path, *, scale_by_speaker: bool = False
 ) -> tuple[Path, Path]:
     """Write the pipeline and the settings of its features into a folder; return the two files."""
+    import skops.io
+
     folder.mkdir(parents=True, exist_ok=True)
     pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
     skops.io.dump(pipeline, pipeline_file)
@@ -40,6 +56,8 @@ def load_pipeline(file: Path) -> Pipeline:
     SerError
         If the file holds a type that is not trusted.
     """
+    import skops.io
+
     unknown = skops.io.get_untrusted_types(file=file)
     refused = [name for name in unknown if not name.startswith(TRUSTED_PREFIXES)]
     if refused:

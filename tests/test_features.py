@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ser.errors import SerError
-from ser.features import filters
+from ser.features import filters, spectrum
 from ser.features.notebook import NotebookFeatures
+from ser.features.tuning import estimate_tuning
 
 
 def tutorial_features(y, sr):
@@ -50,6 +51,20 @@ def test_notebook_features_low_rate_equal_librosa():
     with pytest.warns(UserWarning, match="Empty filters"):
         expected = tutorial_features(y, 4000)
     np.testing.assert_allclose(NotebookFeatures()(y, 4000), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", sounds())
+def test_tuning_equals_librosa_though_the_spectrum_is_single_precision(name):
+    rng = np.random.default_rng(1)
+    noisy = sounds()[name] + rng.integers(-1, 2, len(sounds()[name])) / 2**15  # level bins abound
+    y = np.concatenate([noisy, np.zeros(3000), np.eye(1, 3000).ravel()]).astype(np.float32)
+    frames = spectrum.frame(y, n_fft=2048, hop_length=512)
+    magnitude = spectrum.magnitude_spectrum(frames)
+    exact = np.abs(librosa.stft(y))
+    assert np.abs(magnitude.T - exact).max() < 1e-6 * exact.max()
+    assert not np.array_equal(magnitude.T, exact)
+    tuning = estimate_tuning(magnitude, frames, sr=48_000)
+    assert tuning == librosa.estimate_tuning(S=exact, sr=48_000)
 
 
 @pytest.mark.parametrize(

@@ -154,3 +154,37 @@ def test_extract_store_not_usable_is_said(write_tone, tmp_path):
 def test_extract_unknown_on_error_is_said(write_tone, store):
     with pytest.raises(SerError, match="on_error"):
         matrix([write_tone()], store, on_error="ignore")
+
+
+def test_store_of_an_older_layout_is_made_anew(write_tone, store):
+    path = write_tone()
+    store.parent.mkdir()
+    with sqlite3.connect(store) as connection:
+        connection.execute("CREATE TABLE vectors (extractor, content, vector)")
+        connection.execute("INSERT INTO vectors VALUES (1, x'00', x'00')")
+    assert matrix([path], store).n_extracted == 1
+    assert matrix([path], store).n_extracted == 0
+
+
+def test_store_of_a_newer_layout_is_left_alone(write_tone, store):
+    path = write_tone()
+    matrix([path], store)
+    with sqlite3.connect(store) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(SerError, match="newer ser"):
+        matrix([path], store)
+    with sqlite3.connect(store) as connection:
+        assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (1,)
+
+
+def test_extract_rows_follow_the_paths_over_many_portions(write_tone, store, monkeypatch):
+    monkeypatch.setattr("ser.store.PORTION", 3)
+    paths = [write_tone(f"{i}.wav", frequency=100 + 10 * i) for i in range(8)]
+    first = matrix(paths[:5], store)
+    order = [7, 2, 2, 0, 6, 4, 1, 3, 5, 7]
+    mixed = matrix([paths[i] for i in order], store)
+    assert (first.n_extracted, mixed.n_extracted) == (5, 3)
+    whole = matrix(paths, store)
+    np.testing.assert_array_equal(mixed.X, whole.X[order])
+    np.testing.assert_array_equal(mixed.content, whole.content[order])
+    assert len(set(whole.content)) == 8

@@ -133,3 +133,11 @@ def test_load_says_why_a_table_cannot_be_read(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(SerError, match=message):
         load(name and tmp_path / name)
+
+
+def test_load_takes_durations_of_the_table_for_those_of_a_million_headers(folder):
+    table = rows().assign(duration=2.5, sr=16_000)
+    clips = load(written(folder, table), min_clips=4)
+    assert set(clips["duration"]) == {2.5} and set(clips["sr"]) == {16_000}
+    clips = load(written(folder, table.drop(columns="sr")), min_clips=4)
+    assert set(clips["duration"]) == {0.5} and set(clips["sr"]) == {8000}

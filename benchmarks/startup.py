@@ -1,0 +1,131 @@
+"""What a command costs besides its work: --help, a misspelt choice, and a warm `model=svm`.
+
+    python benchmarks/startup.py data/ravdess [--rounds 5]
+
+Whole processes, in rounds that alternate, so that a drift of the machine's speed meets all; the
+medians of their ratios to the bare imports are printed. Then one run tells where its time goes, and
+which part of it MLflow has: its engine's start, and every call into it. The features are in the
+store; `curves=none`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import import_module
+
+IMPORTS = "import mlflow, sklearn, hydra, librosa"
+RUN = ["-m", "ser.train", "model=svm", "curves=none"]
+
+
+def seconds(arguments, environment, expected=0):
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment)
+    assert result.returncode == expected, result.stderr.decode()
+    return time.perf_counter() - start
+
+
+def tell_phases():
+    """In a process of its own: the run, with clocks around its phases and MLflow's calls."""
+    phases, mlflow_calls = {}, {}
+    start = time.perf_counter()
+
+    def clock(owner, name, spent, label=None):
+        function = getattr(owner, name)
+
+        def clocked(*arguments, **options):
+            begin = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                key = label or name
+                spent[key] = spent.get(key, 0) + time.perf_counter() - begin
+
+        setattr(owner, name, clocked)
+
+    def phase(name, begin):
+        phases[name] = time.perf_counter() - begin
+        return time.perf_counter()
+
+    from ser import cli, train
+
+    at = phase("hydra", start)
+
+    def job(cfg, choices):
+        at_job = phase("compose, import sklearn, skops", at)
+        for module in ("pandas", "ser.protocol", "ser.plots", "mlflow"):
+            import_module(module)
+            at_job = phase(f"import {module}", at_job)
+        import_module("mlflow.store.tracking.sqlalchemy_store")
+        mlflow_calls["its engine"] = time.perf_counter() - at_job
+        from ser import runs, tracking
+
+        clock(runs, "load", phases, "clip table, features, split")
+        clock(runs, "evaluate", phases, "fits and scores")
+        clock(tracking.Run, "figure", phases, "drawing")
+        clock(tracking, "save_model", phases, "writing the model")
+        clock(tracking, "_open", mlflow_calls)
+        for name in ("start_run", "end_run"):
+            clock(tracking.mlflow, name, mlflow_calls)
+        for name in ("params", "dataset", "model", "_send"):
+            clock(tracking.Run, name, mlflow_calls)
+        runs.tracked(cfg, choices)
+
+    train.train = job
+    sys.argv = ["ser.train", *RUN[2:]]
+    cli.run(job, config_name="train")
+    mlflow_calls["model"] -= phases["writing the model"]
+    whole = time.perf_counter() - start
+    print(json.dumps({"whole": whole, "phases": phases, "mlflow": mlflow_calls}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", help="folder with RAVDESS")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--phases", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.phases:
+        tell_phases()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {
+            "SER_RAVDESS_ROOT": os.path.abspath(arguments.root),  # noqa: PTH100
+            "SER_STORE": f"{folder}/store.sqlite",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        }
+        seconds(RUN, environment)  # extracts, and makes the database
+        rows = []
+        for _ in range(arguments.rounds):
+            row = {
+                "imports": seconds(["-c", IMPORTS], environment),
+                "model=svm": seconds(RUN, environment),
+                "--help": seconds(["-m", "ser.train", "--help"], environment),
+                "model=nope": seconds(["-m", "ser.train", "model=nope"], environment, expected=1),
+            }
+            rows.append(row)
+            print("   ".join(f"{name} {value:.2f} s" for name, value in row.items()), flush=True)
+        for name in rows[0]:
+            ratio = statistics.median(row[name] / row["imports"] for row in rows)
+            value = statistics.median(row[name] for row in rows)
+            print(f"{name:12} {value:6.2f} s   {ratio:5.2f} x the bare imports")
+        told = []
+        for _ in range(3):
+            command = [sys.executable, __file__, arguments.root, "--phases"]
+            result = subprocess.run(command, capture_output=True, env=environment, check=True)
+            told.append(json.loads(result.stdout.splitlines()[-1]))
+    run = sorted(told, key=lambda one: one["whole"])[1]
+    print(f"\nOf a run of {run['whole']:.2f} s:")
+    for name, value in run["phases"].items():
+        print(f"  {name:32}{value:6.2f} s")
+    calls = sum(run["mlflow"].values())
+    print(f"  MLflow's calls and engine       {calls:6.2f} s = {100 * calls / run['whole']:.0f} %:")
+    print("    " + ", ".join(f"{name} {value:.2f}" for name, value in run["mlflow"].items()))
+
+
+if __name__ == "__main__":
+    main()
