@@ -87,17 +87,16 @@ def read(root):
     seconds["list"], listed = timed(audio_files, root)
     seconds["table"], clips = timed(table.load, root / "clips.parquet", speaker="speaker")
     seconds["split"], _ = timed(splits.speaker, clips, test_size=0.25, seed=0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     paths = clips["path"].tolist()
     seconds["read"], extraction = timed(
         store.extract, paths, NoFeatures(), store=root / "store.sqlite", progress=False
     )
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     seconds["fingerprint"], _ = timed(fingerprint, clips, extraction.content)
     assert extraction.n_extracted == 0 and len(listed) == len(clips) == len(extraction.X)
     expected = (1 + np.arange(len(clips), dtype="<i8")).view("<i2").reshape(-1, 4) / 2**15
     assert np.array_equal(extraction.X[:, ::45], expected.astype(np.float32))
-    memory = {"matrix_mib": extraction.X.nbytes / 2**20, "added_mib": (after - before) / 2**10}
+    memory = {"matrix_mib": extraction.X.nbytes / 2**20, "peak_mib": peak}
     print(json.dumps({"seconds": seconds, **memory}))
 
 
@@ -111,7 +110,7 @@ def main():
         read(arguments.folder)
         return
     columns = ("extract", "list", "table", "split", "read", "fingerprint")
-    print("us a clip:" + "".join(f"{c:>13}" for c in columns) + f"{'MiB added':>13}{'matrix':>9}")
+    print("us a clip:" + "".join(f"{c:>13}" for c in columns) + f"{'MiB peak':>13}{'matrix':>9}")
     for n_clips in arguments.clips:
         root = arguments.folder / f"scale-{n_clips}"
         make_corpus(root, n_clips)
@@ -133,7 +132,7 @@ def main():
             print(
                 f"{n_clips:>10}"
                 + "".join(f"{1e6 * row[c] / n_clips:13.1f}" for c in columns)
-                + f"{np.median([run['added_mib'] for run in runs]):13.0f}"
+                + f"{np.median([run['peak_mib'] for run in runs]):13.0f}"
                 + f"{runs[0]['matrix_mib']:9.0f}   store {size:.0f} bytes a clip",
                 flush=True,
             )
