@@ -65,7 +65,7 @@ def compare(
         If there are fewer than two runs, or they cannot be set side by side: other clips, or
         transductive and inductive ones together.
     """
-    from ser import plots, project, report, tracking
+    from ser import plots, project, summary, tracking
 
     uri = uri or project.tracking_uri()
     runs = tracking.finished_runs(uri, experiment, run_ids, query)
@@ -88,7 +88,7 @@ def compare(
         parent.table(accuracy.reset_index(), "accuracy_by_actor")
         parent.figure(plots.by_actor(accuracy), "accuracy_by_actor")
         parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
-    return f"{_text(accuracy, table)}\n\n{report.where(parent.id, experiment, uri)}"
+    return f"{_text(accuracy, table)}\n\n{summary.where(parent.id, experiment, uri)}"
 
 
 def accuracy_by_actor(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.pipeline import Pipeline
 
-from ser import project, provenance, report, tracking
+from ser import project, provenance, record, summary, tracking
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
@@ -83,7 +83,7 @@ def tracked(
         experiment=cfg.tracking.experiment,
         name=name,
         tags={**tags(cfg, choices), "transductive": str(transductive).lower()},
-        description=report.description(choices),
+        description=record.description(choices),
         parent=parent,
     ) as run:
         log_config(run, cfg)
@@ -94,7 +94,7 @@ def tracked(
             X = scaler.transform(X, clips["actor"].to_numpy())
         evaluation = evaluate(pipeline, clips, X, split, settings_of(cfg))
         listeners = cfg.data.get("listeners") or {}
-        report.log(run, evaluation, clips, split, title=name, listeners=listeners)
+        record.log(run, evaluation, clips, split, title=name, listeners=listeners)
         run.model(evaluation.pipeline, instantiate(cfg.features), scale_by_speaker=transductive)
     return Outcome(
         run_id=run.id,
@@ -103,9 +103,9 @@ def tracked(
         metrics=evaluation.metrics,
         n_labels=len(evaluation.labels),
         predictions=evaluation.part("test"),
-        text=report.summary(evaluation, clips, split, title=name, transductive=transductive)
+        text=summary.of_run(evaluation, clips, split, title=name, transductive=transductive)
         + "\n"
-        + report.where(run.id, run.experiment, cfg.tracking.uri),
+        + summary.where(run.id, run.experiment, cfg.tracking.uri),
     )
 
 
@@ -153,11 +153,11 @@ def log_config(run: Run, cfg: DictConfig) -> None:
     resolved = OmegaConf.to_container(cfg, resolve=True)
     del resolved["tracking"]  # where the log lies is not part of the experiment
     run.text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
-    run.text(report.versions(provenance.package_versions()), "environment.txt")
+    run.text(record.versions(provenance.package_versions()), "environment.txt")
     # What is only drawn is not what a run is compared by.
     resolved["model"].pop("validation_curve", None)
     resolved["data"].pop("listeners", None)
-    run.params(report.flat(resolved))
+    run.params(record.flat(resolved))
 
 
 def load(
@@ -172,14 +172,14 @@ def load(
     """
     clips = instantiate(cfg.data.corpus)
     extraction = features_of(cfg, clips["path"].tolist())
-    clips, X, content = report.keep_readable(clips, extraction, run)
+    clips, X, content = record.keep_readable(clips, extraction, run)
     data = provenance.fingerprint(clips, content)
     run.tags({"resume_key": _resume_key(cfg, data)})
     run.dataset(
         name=choices["data"],
         fingerprint=data,
         source=str(cfg.data.get("root") or cfg.data.get("table")),
-        profile=report.counts(clips),
+        profile=record.counts(clips),
         context=choices["split"],
     )
     return clips, X, instantiate(cfg.split, clips)

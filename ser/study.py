@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ser import cli, plots, project, provenance, report, tracking
+from ser import cli, plots, project, provenance, summary, tracking
 from ser.errors import SerError
 from ser.runs import Outcome, tracked
 
@@ -68,8 +68,8 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
         chance = 1 / next(iter(outcomes.values())).n_labels
         title = f"{cfg.study.title} · {cfg.data.name}"
         parent.figure(plots.intervals(table, chance=chance, title=title), "study")
-    where = report.where(parent.id, parent.experiment, cfg.tracking.uri)
-    return f"\n{title}\n\n{report.study_table(table)}\n\n{where}"
+    where = summary.where(parent.id, parent.experiment, cfg.tracking.uri)
+    return f"\n{title}\n\n{summary.of_study(table)}\n\n{where}"
 
 
 def variants(study: Mapping[str, object]) -> dict[str, list[str]]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ser import plots, report, tracking
+from ser import plots, tracking
 from ser.jobs import Job, varied
+from ser.summary import where
 from ser.tracking import Run
 
 SCORES = ("test_accuracy", "test_uar", "test_f1_macro")
@@ -45,7 +46,7 @@ def log(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     for job in failed:
         said = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
         lines += ["", f"FAILED  {said}", f"        {job.error}"]
-    return "\n".join([*lines, "", report.where(run.id, run.experiment, uri)])
+    return "\n".join([*lines, "", where(run.id, run.experiment, uri)])
 
 
 def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:

@@ -238,7 +238,8 @@ def test_tune_shares_a_study_and_survives_kill_9(demo_root, client, ser_environm
         if trial.params:
             assert trials[trial.number].state == TrialState.FAIL
             (again,) = (t for t in complete if t.user_attrs.get("retry_of") == trial.number)
-            assert again.params == trial.params
+            # Killed while it drew, a trial has some of its values; the rest is drawn anew.
+            assert again.params.items() >= trial.params.items()
     drawn = [tuple(sorted(trial.params.items())) for trial in complete]
     assert len(set(drawn)) == len(drawn)
 
