@@ -6,7 +6,7 @@ import atexit
 import gc
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import hydra
@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from ser import jobs, project
+from ser.choices import Choices
 from ser.errors import SerError
 
 
@@ -35,13 +36,13 @@ class Done:
     skipped: bool = False
 
 
-def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name: str) -> None:
+def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) -> None:
     """Compose the config of the command line and call the job, once or for every job of a sweep.
 
     Parameters
     ----------
     job : callable
-        Takes the config and the choice made for each config group. A `SerError` that it raises is
+        Takes the config and what it was composed from. A `SerError` that it raises is
         printed without a traceback; the exit code is 1. In a sweep the other jobs go on.
     config_name : str
         Primary config in ``conf/``.
@@ -50,14 +51,13 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
     _collect_garbage_less()
 
     def call(cfg: DictConfig) -> None:
-        choices = HydraConfig.get().runtime.choices
         try:
             # Here, so that --help and a misspelt choice answer at once.
             from ser.persistence import import_skops
 
             import_skops()
             with instantiate(cfg.compute):
-                done = job(cfg, _groups(choices))
+                done = job(cfg, _choices(HydraConfig.get()))
             if jobs.under_way():
                 jobs.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
         except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def run(job: Callable[[DictConfig, dict[str, str]], Done | None], *, config_name
 
 def compose_again(
     overrides: Sequence[str], *, leave_out: Sequence[str] = ()
-) -> tuple[DictConfig, dict[str, str]]:
+) -> tuple[DictConfig, Choices]:
     """The job's config with other overrides on top of its command line's.
 
     Parameters
@@ -102,7 +102,7 @@ def compose_again(
     Returns
     -------
     cfg : DictConfig
-    choices : dict of str to str
+    choices : Choices
         As `run` hands them to a job.
     """
     hydra_config = HydraConfig.get()
@@ -114,16 +114,18 @@ def compose_again(
     return without_hydra(cfg)
 
 
-def without_hydra(cfg: DictConfig) -> tuple[DictConfig, dict[str, str]]:
+def without_hydra(cfg: DictConfig) -> tuple[DictConfig, Choices]:
     """The job's part of a config composed with ``return_hydra_config=True``, and its choices."""
-    choices = _groups(cfg.hydra.runtime.choices)
+    choices = _choices(cfg.hydra)
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg, choices
 
 
-def _groups(choices: Mapping[str, str]) -> dict[str, str]:
-    return {group: choice for group, choice in choices.items() if not group.startswith("hydra/")}
+def _choices(hydra_config: DictConfig) -> Choices:
+    made = hydra_config.runtime.choices
+    groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
+    return Choices(groups, tuple(hydra_config.overrides.task))
 
 
 def _collect_garbage_less() -> None:

@@ -8,14 +8,19 @@ all pairs of runs are corrected for their number (Holm 1979).
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ser.errors import SerError
+
+if TYPE_CHECKING:
+    from ser.tracking import LoggedRun
 
 
 def main() -> None:
@@ -65,7 +70,7 @@ def compare(
         If there are fewer than two runs, or they cannot be set side by side: other clips, or
         transductive and inductive ones together.
     """
-    from ser import plots, project, summary, tracking
+    from ser import plots, project, report, summary, tracking
 
     uri = uri or project.tracking_uri()
     runs = tracking.finished_runs(uri, experiment, run_ids, query)
@@ -81,13 +86,14 @@ def compare(
         uri=uri,
         experiment=experiment,
         name=f"compare-{len(runs)}-runs",
-        tags={"study": "compare"},
+        tags={"study": "compare", "command": _command(runs, experiment)},
         description="Compared: " + ", ".join(f"{names[run.id]} ({run.id})" for run in runs),
     ) as parent:
         parent.table(table, "comparison")
         parent.table(accuracy.reset_index(), "accuracy_by_actor")
         parent.figure(plots.by_actor(accuracy), "accuracy_by_actor")
         parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
+        report.attach(parent)
     return f"{_text(accuracy, table)}\n\n{summary.where(parent.id, experiment, uri)}"
 
 
@@ -169,6 +175,11 @@ def _check_transductive(transductive: Mapping[str, bool]) -> None:
             f"{kinds[True]} is transductive (it was scaled with the test speakers' clips) and "
             f"{kinds[False]} is not: they answer different questions. Compare them apart."
         )
+
+
+def _command(runs: Sequence[LoggedRun], experiment: str) -> str:
+    ids = " ".join(run.id for run in runs)
+    return f"python -m ser.compare {ids} --experiment {shlex.quote(experiment)}"
 
 
 def _distinct(names: Mapping[str, str]) -> dict[str, str]:

@@ -159,6 +159,36 @@ def permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> F
     return figure
 
 
+def feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
+    """UAR lost without each group of features, and without each of the `top` features.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `importance.permutation_importance`.
+    """
+    groups = table[table["kind"] == "group"]
+    features = table[table["kind"] == "feature"].head(top)
+    height = 1.5 + 0.3 * max(len(features), len(groups))
+    figure = Figure(figsize=(11, height), layout="constrained")
+    figure.suptitle("UAR lost when features are shuffled within each actor's test clips")
+    titles = ("groups of features", f"the {len(features)} features that matter most")
+    for axes, rows, title in zip(figure.subplots(1, 2), (groups, features), titles, strict=True):
+        lost = 100 * rows["uar_lost"]
+        ends = [lost - 100 * rows["low"], 100 * rows["high"] - lost]
+        names = [
+            f"{row.name_} ({row.features})" if row.features > 1 else row.name_
+            for row in rows.rename(columns={"name": "name_"}).itertuples()
+        ]
+        places = -np.arange(len(rows))
+        axes.barh(places, lost, xerr=ends, color=COLOURS[0], ecolor="black", capsize=3)
+        axes.set_yticks(places, names)
+        axes.axvline(0, color="grey", linewidth=0.8)
+        axes.set(xlabel="UAR lost (points), 95 % interval over actors", title=title)
+        axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def loss_curve(loss: Sequence[float], *, n_clips: int) -> Figure:
     """Training loss after each epoch."""
     figure = Figure(figsize=(7, 5), layout="constrained")

@@ -69,6 +69,8 @@ class Evaluation:
     pipeline : Pipeline
         Fitted on the split's development part: all training clips of a single fold, or all clips
         where the split has several folds, each of which tested a model of its own.
+    models : tuple of Pipeline
+        Fitted on the training clips of each fold of the split.
     metrics : dict of str to float
         ``train_accuracy``, ``cv_uar_mean``, ``test_f1_macro``, ``test_uar_low``, ...
     cv_scores : dict of str to list of float
@@ -89,6 +91,7 @@ class Evaluation:
 
     labels: tuple[str, ...]
     pipeline: Pipeline
+    models: tuple[Pipeline, ...]
     metrics: dict[str, float]
     cv_scores: dict[str, list[float]]
     fold_scores: dict[str, list[float]]
@@ -161,6 +164,7 @@ def evaluate(
     return Evaluation(
         labels=labels,
         pipeline=final,
+        models=tuple(result.pipeline for result in outer),
         metrics=metrics,
         cv_scores=cv_scores,
         fold_scores=fold_scores,

@@ -134,12 +134,6 @@ def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
         run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
 
 
-def description(choices: Mapping[str, str], *, module: str = "ser.train") -> str:
-    """Markdown on top of the run's page: the command that makes the run again."""
-    groups = " ".join(f"{group}={choice}" for group, choice in choices.items() if choice)
-    return f"`python -m {module} {groups}` and the changes in *Parameters*."
-
-
 def flat(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested mapping -> dotted keys.
 

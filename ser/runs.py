@@ -13,13 +13,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.pipeline import Pipeline
 
-from ser import project, provenance, record, summary, tracking
+from ser import project, provenance, record, report, summary, tracking
+from ser.choices import Choices
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
 from ser.splits import Split
 from ser.store import Extraction, extract
-from ser.tracking import FinishedRun, Run
+from ser.tracking import LoggedRun, Run
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Outcome:
 
 def tracked(
     cfg: DictConfig,
-    choices: Mapping[str, str],
+    choices: Choices,
     *,
     parent: Run | None = None,
     fold: int | None = None,
@@ -61,8 +62,7 @@ def tracked(
     ----------
     cfg : DictConfig
         ``conf/train.yaml``, composed.
-    choices : mapping of str to str
-        The choice made for each config group.
+    choices : Choices
     parent : Run, optional
         The run that this one belongs to.
     fold : int, optional
@@ -83,7 +83,7 @@ def tracked(
         experiment=cfg.tracking.experiment,
         name=name,
         tags={**tags(cfg, choices), "transductive": str(transductive).lower()},
-        description=record.description(choices),
+        description=f"`{choices.command()}`",
         parent=parent,
     ) as run:
         log_config(run, cfg)
@@ -95,6 +95,7 @@ def tracked(
         evaluation = evaluate(pipeline, clips, X, split, settings_of(cfg))
         listeners = cfg.data.get("listeners") or {}
         record.log(run, evaluation, clips, split, title=name, listeners=listeners)
+        report.attach(run)
         run.model(evaluation.pipeline, instantiate(cfg.features), scale_by_speaker=transductive)
     return Outcome(
         run_id=run.id,
@@ -109,7 +110,7 @@ def tracked(
     )
 
 
-def finished_before(cfg: DictConfig) -> FinishedRun | None:
+def finished_before(cfg: DictConfig) -> LoggedRun | None:
     """A FINISHED run of the same resolved config, code, packages and clips, if there is one.
 
     Raises
@@ -139,11 +140,12 @@ def _resume_key(cfg: DictConfig, data: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
-    """What the UI filters runs by: the choices, the corpus and the code."""
+def tags(cfg: DictConfig, choices: Choices, *, module: str = "ser.train") -> dict[str, str]:
+    """What the UI filters runs by, and what makes the run again: choices, corpus and code."""
     return {
         **{group: choices[group] for group in ("model", "features", "split", "scaler")},
         "corpus": cfg.data.name,
+        "command": choices.command(module),
         **provenance.git_state(project.PROJECT),
     }
 
@@ -160,9 +162,7 @@ def log_config(run: Run, cfg: DictConfig) -> None:
     run.params(record.flat(resolved))
 
 
-def load(
-    cfg: DictConfig, choices: Mapping[str, str], run: Run
-) -> tuple[pd.DataFrame, np.ndarray, Split]:
+def load(cfg: DictConfig, choices: Choices, run: Run) -> tuple[pd.DataFrame, np.ndarray, Split]:
     """Clip table, feature matrix and split of a config; the run says which clips went in.
 
     Raises
@@ -174,7 +174,9 @@ def load(
     extraction = features_of(cfg, clips["path"].tolist())
     clips, X, content = record.keep_readable(clips, extraction, run)
     data = provenance.fingerprint(clips, content)
-    run.tags({"resume_key": _resume_key(cfg, data)})
+    split = instantiate(cfg.split, clips)
+    run.tags({"resume_key": _resume_key(cfg, data), "data_fingerprint": data})
+    run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
     run.dataset(
         name=choices["data"],
         fingerprint=data,
@@ -182,7 +184,7 @@ def load(
         profile=record.counts(clips),
         context=choices["split"],
     )
-    return clips, X, instantiate(cfg.split, clips)
+    return clips, X, split
 
 
 def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
-from ser import cli, record, summary, tracking
+from ser import cli, record, report, summary, tracking
+from ser.choices import Choices
 from ser.errors import SerError
 from ser.objective import Objective, features_key, overrides_of
 from ser.protocol import inner_folds, pooled_metrics
@@ -22,7 +21,7 @@ from ser.trials import Found, run_trials
 METRICS = ("uar", "accuracy", "f1_macro")
 
 
-def search(cfg: DictConfig, choices: Mapping[str, str]) -> tuple[str, str]:
+def search(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
     """Run a study's trials and track them, then evaluate the best.
 
     Returns
@@ -49,8 +48,8 @@ def search(cfg: DictConfig, choices: Mapping[str, str]) -> tuple[str, str]:
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=f"{kind}-{name}",
-        tags={**tags(cfg, choices), "study": name},
-        description=record.description(choices, module="ser.tune"),
+        tags={**tags(cfg, choices, module="ser.tune"), "study": name},
+        description=f"`{choices.command('ser.tune')}`",
     ) as parent:
         log_config(parent, cfg)
         clips, X, split = load(cfg, choices, parent)
@@ -64,6 +63,7 @@ def search(cfg: DictConfig, choices: Mapping[str, str]) -> tuple[str, str]:
         outcome = _evaluate_best(cfg, found, space, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
         parent.tags({"transductive": str(outcome.transductive).lower()})
+        report.attach(parent)
     lines = [
         "",
         f"{'Interrupted: the' if found.interrupted else 'The'} best of {len(found.table)} trials "
@@ -79,7 +79,7 @@ def search(cfg: DictConfig, choices: Mapping[str, str]) -> tuple[str, str]:
 
 def _nested(
     cfg: DictConfig,
-    choices: Mapping[str, str],
+    choices: Choices,
     space: SearchSpace,
     name: str,
     clips: pd.DataFrame,
@@ -96,7 +96,7 @@ def _nested(
             uri=cfg.tracking.uri,
             experiment=cfg.tracking.experiment,
             name=f"tune-fold-{number}",
-            tags={**tags(cfg, choices), "study": name, "fold": number},
+            tags={**tags(cfg, choices, module="ser.tune"), "study": name, "fold": number},
             description="A search on the training clips of one outer fold.",
             parent=parent,
         ) as run:
@@ -122,6 +122,7 @@ def _nested(
     parent.table(pd.DataFrame(chosen), "chosen")
     title = f"{name} · every fold tuned on its own training clips"
     record.log_confusion_matrix(parent, predictions, title=title)
+    report.attach(parent)
     return summary.of_nested_search(
         metrics,
         pd.DataFrame(chosen),
@@ -151,7 +152,7 @@ def _evaluate_best(
     with open_dict(best):  # how the config was found is the study's to say
         for key in ("tuner", "search_space"):
             del best[key]
-    choices = {k: v for k, v in choices.items() if k not in ("search_space", "sampler", "pruner")}
+    choices = choices.without("tuner", "search_space", "sampler", "pruner")
     return tracked(best, choices, parent=run, fold=fold)
 
 

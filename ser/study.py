@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ser import cli, plots, project, provenance, summary, tracking
+from ser import cli, plots, project, provenance, report, summary, tracking
 from ser.errors import SerError
 from ser.runs import Outcome, tracked
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from ser.choices import Choices
 
-def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
+
+def run_study(cfg: DictConfig, choices: Choices) -> str:
     """Run every variant of ``cfg.study``, then log one table and one picture of them all.
 
     Parameters
@@ -25,8 +27,7 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
         ``conf/train.yaml`` with an experiment whose `study` has `variants` (name -> overrides) or
         a `grid` (group -> choices, all combinations), and perhaps `common` (overrides of all) and
         `published` (name -> accuracy in percent).
-    choices : mapping of str to str
-        The choice made for each config group.
+    choices : Choices
 
     Returns
     -------
@@ -47,9 +48,10 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
         tags={
             "study": choices["experiment"],
             "corpus": cfg.data.name,
+            "command": choices.command(),
             **provenance.git_state(project.PROJECT),
         },
-        description=f"{cfg.study.title}: `python -m ser.train experiment={choices['experiment']}`",
+        description=f"{cfg.study.title}: `{choices.command()}`",
     ) as parent:
         outcomes = {}
         for number, (variant, overrides) in enumerate(planned.items(), start=1):
@@ -68,6 +70,7 @@ def run_study(cfg: DictConfig, choices: Mapping[str, str]) -> str:
         chance = 1 / next(iter(outcomes.values())).n_labels
         title = f"{cfg.study.title} · {cfg.data.name}"
         parent.figure(plots.intervals(table, chance=chance, title=title), "study")
+        report.attach(parent)
     where = summary.where(parent.id, parent.experiment, cfg.tracking.uri)
     return f"\n{title}\n\n{summary.of_study(table)}\n\n{where}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,14 +38,15 @@ class SweepCallback(Callback):
         """Start the run that the jobs' runs belong to."""
         from ser import provenance, tracking
 
-        command = " ".join(config.hydra.overrides.task)
+        overrides = shlex.join(config.hydra.overrides.task)
+        command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
         self._started = tracking.start_run(
             uri=config.tracking.uri,
             experiment=config.tracking.experiment,
             name=f"sweep-{config.data.name}",
-            tags={"study": "sweep", "corpus": config.data.name}
+            tags={"study": "sweep", "corpus": config.data.name, "command": command}
             | provenance.git_state(project.PROJECT),
-            description=f"`python -m ser.{config.hydra.job.config_name} -m {command}`",
+            description=f"`{command}`",
         )
         self._run = self._started.__enter__()
         os.environ[PARENT] = self._run.id

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ser import plots, tracking
+from ser import plots, report, tracking
 from ser.jobs import Job, varied
 from ser.summary import where
 from ser.tracking import Run
@@ -43,6 +43,7 @@ def log(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
         title = f"{len(jobs)} jobs, mean and deviation over seeds"
         run.figure(plots.sweep(summary, title=title), "sweep")
         lines += ["", _text(summary)]
+    report.attach(run)
     for job in failed:
         said = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
         lines += ["", f"FAILED  {said}", f"        {job.error}"]

@@ -15,8 +15,8 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
@@ -66,9 +66,16 @@ PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 class Run:
     """A run under way. Numbers and tags wait here until `finish`; files are written at once."""
 
-    def __init__(self, client: mlflow.MlflowClient, run_id: str, experiment: str) -> None:
-        self.id = run_id
+    def __init__(
+        self,
+        client: mlflow.MlflowClient,
+        active: mlflow.entities.Run,
+        experiment: str,
+        tags: Mapping[str, str],
+    ) -> None:
+        self.id = active.info.run_id
         self.experiment = experiment
+        self._logged = replace(_read(active, experiment), tags=tags)
         self._client = client
         self._metrics: list[Metric] = []
         self._tags: list[RunTag] = []
@@ -142,6 +149,19 @@ class Run:
                 pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
             )
 
+    @property
+    def folder(self) -> Path:
+        """What will be the run's artifacts, until they are sent."""
+        return Path(self._folder.name)
+
+    def so_far(self) -> LoggedRun:
+        """The run as the log will have it; of a series, the last value."""
+        return replace(
+            self._logged,
+            tags={**self._logged.tags, **{tag.key: tag.value for tag in self._tags}},
+            metrics={metric.key: metric.value for metric in self._metrics},
+        )
+
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
         self._send()
@@ -158,7 +178,7 @@ class Run:
             mlflow.end_run(status)
 
     def _path(self, name: str) -> Path:
-        path = Path(self._folder.name) / name
+        path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -172,18 +192,25 @@ class Run:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """A run that is in the log, to read.
+class LoggedRun:
+    """What the log holds of a run, but for its files.
 
     Attributes
     ----------
     id, name : str
+    experiment : str
+        Name of its MLflow experiment.
+    started : datetime
+        UTC.
     tags : mapping of str to str
     metrics : mapping of str to float
+        Of a series, the last value.
     """
 
     id: str
     name: str
+    experiment: str
+    started: datetime
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
 
@@ -205,10 +232,69 @@ class FinishedRun:
             table = pd.read_csv(file)
         return table[table["part"] == "test"]
 
+    def download(self, folder: str | Path) -> None:
+        """Copy its artifacts into a folder; the model is not among them.
+
+        Raises
+        ------
+        SerError
+            If they are not where the log says.
+        """
+        try:
+            mlflow.artifacts.download_artifacts(run_id=self.id, dst_path=str(folder))
+        except (OSError, mlflow.MlflowException) as error:
+            raise SerError(
+                f"The artifacts of run {self.id} ({self.name}) cannot be read: {error}"
+            ) from error
+
+    def add(self, file: str | Path) -> None:
+        """Put one more file among its artifacts."""
+        mlflow.MlflowClient().log_artifact(self.id, str(file))
+
+
+def find_run(uri: str, wanted: str, experiment: str | None = None) -> LoggedRun:
+    """The finished run with this id.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    wanted : str
+        Its id, or the first characters of it, or ``latest``.
+    experiment : str, optional
+        Where to look; everywhere unless given.
+
+    Raises
+    ------
+    SerError
+        If there is no such run, or several.
+    """
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    everywhere = client.search_experiments()
+    places = {e.experiment_id: e.name for e in everywhere if experiment in (None, e.name)}
+    if not places:
+        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
+    where = f"experiment {experiment!r}" if experiment else uri
+    query = "attributes.status = 'FINISHED'"
+    if wanted != "latest":
+        query += f" and attributes.run_id LIKE '{_id_start(wanted)}%'"
+    found = client.search_runs(
+        list(places), query, max_results=2, order_by=["attributes.start_time DESC"]
+    )
+    if not found and wanted == "latest":
+        raise SerError(f"There is no finished run in {where}: python -m ser.train makes one.")
+    if wanted != "latest" and len(found) != 1:
+        raise SerError(
+            f"{len(found) or 'No'} finished runs in {where} have an id that starts with "
+            f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
+        )
+    return _read(found[0], places[found[0].info.experiment_id])
+
 
 def finished_runs(
     uri: str, experiment: str, run_ids: Sequence[str], query: str | None
-) -> list[FinishedRun]:
+) -> list[LoggedRun]:
     """Runs by id (or its first characters), in the order given; or by an MLflow query.
 
     Parameters
@@ -231,44 +317,50 @@ def finished_runs(
     known = client.get_experiment_by_name(experiment)
     if known is None:
         raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
-    search = partial(
-        client.search_runs, [known.experiment_id], max_results=1000, order_by=["start_time"]
-    )
-    everything = search("attributes.status = 'FINISHED'") if run_ids else []
-    found = []
-    for wanted in run_ids:
-        matches = [run for run in everything if run.info.run_id.startswith(wanted)]
-        if len(matches) != 1:
-            raise SerError(
-                f"{len(matches)} finished runs in {experiment!r} have an id that starts with "
-                f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
-            )
-        found += matches
+    found = [find_run(uri, wanted, experiment) for wanted in run_ids]
     if query:
         try:
-            found += search(f"attributes.status = 'FINISHED' and {query}")
+            matches = client.search_runs(
+                [known.experiment_id],
+                f"attributes.status = 'FINISHED' and {query}",
+                max_results=1000,
+                order_by=["start_time"],
+            )
         except mlflow.MlflowException as error:
             raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
-    return [_read(run) for run in found]
+        found += [_read(run, experiment) for run in matches]
+    return found
 
 
-def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, FinishedRun]:
+def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
     """Runs whose full ids are known, of whatever experiment."""
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient()
-    return {run_id: _read(client.get_run(run_id)) for run_id in run_ids}
+    runs = [client.get_run(run_id) for run_id in run_ids]
+    names = {i: client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
+    return {run.info.run_id: _read(run, names[run.info.experiment_id]) for run in runs}
 
 
-def finished_before(uri: str, experiment: str, key: str) -> FinishedRun | None:
+def finished_before(uri: str, experiment: str, key: str) -> LoggedRun | None:
     """The newest FINISHED run with this ``resume_key`` tag, or None."""
     client, experiment_id = _open(uri, experiment)
     query = f"attributes.status = 'FINISHED' and tags.resume_key = '{key}'"
     runs = client.search_runs([experiment_id], query, max_results=1)
-    return _read(runs[0]) if runs else None
+    return _read(runs[0], experiment) if runs else None
 
 
-def _read(run: mlflow.entities.Run) -> FinishedRun:
-    return FinishedRun(run.info.run_id, run.info.run_name, run.data.tags, run.data.metrics)
+def _id_start(wanted: str) -> str:
+    if set(wanted.lower()) <= set("0123456789abcdef"):
+        return wanted.lower()
+    raise SerError(f"{wanted!r} is no run id: give its hexadecimal digits, or 'latest'.")
+
+
+def _read(run: mlflow.entities.Run, experiment: str) -> LoggedRun:
+    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    data = run.data
+    return LoggedRun(
+        run.info.run_id, run.info.run_name, experiment, started, data.tags, data.metrics
+    )
 
 
 @contextmanager
@@ -303,15 +395,15 @@ def start_run(
     client, experiment_id = _open(uri, experiment)
     # A job's first run belongs to the sweep's.
     parent_id = parent.id if parent else os.environ.get("SER_PARENT_RUN")
-    all_tags = {**tags, "mlflow.note.content": description}
+    all_tags = {k: str(v) for k, v in {**tags, "mlflow.note.content": description}.items()}
     active = mlflow.start_run(
         experiment_id=experiment_id,
         run_name=name,
-        tags={k: str(v) for k, v in all_tags.items()},
+        tags=all_tags,
         parent_run_id=parent_id,
         nested=parent_id is not None,
     )
-    run = Run(client, active.info.run_id, experiment)
+    run = Run(client, active, experiment, all_tags)
     try:
         yield run
         run.finish()

@@ -12,9 +12,9 @@ from ser import cli
 from ser.cli import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from omegaconf import DictConfig
+
+    from ser.choices import Choices
 
 
 def main() -> None:
@@ -22,15 +22,14 @@ def main() -> None:
     cli.run(train, config_name="train")
 
 
-def train(cfg: DictConfig, choices: Mapping[str, str]) -> Done | None:
+def train(cfg: DictConfig, choices: Choices) -> Done | None:
     """Evaluate the config in one tracked run, or in one for each of its study's variants.
 
     Parameters
     ----------
     cfg : DictConfig
         ``conf/train.yaml``, composed.
-    choices : mapping of str to str
-        The choice made for each config group.
+    choices : Choices
 
     Returns
     -------

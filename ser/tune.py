@@ -12,9 +12,9 @@ from ser import cli
 from ser.cli import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from omegaconf import DictConfig
+
+    from ser.choices import Choices
 
 
 def main() -> None:
@@ -22,15 +22,14 @@ def main() -> None:
     cli.run(tune, config_name="tune")
 
 
-def tune(cfg: DictConfig, choices: Mapping[str, str]) -> Done:
+def tune(cfg: DictConfig, choices: Choices) -> Done:
     """Run trials of a study until the budget is spent, then evaluate the best as a tracked run.
 
     Parameters
     ----------
     cfg : DictConfig
         ``conf/tune.yaml``, composed.
-    choices : mapping of str to str
-        The choice made for each config group.
+    choices : Choices
 
     Returns
     -------

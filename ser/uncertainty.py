@@ -69,6 +69,39 @@ def bootstrap_intervals(
     return {k: tuple(map(float, np.percentile(v, tails))) for k, v in statistics.items()}
 
 
+def uar_over_units(
+    values: np.ndarray, y: np.ndarray, units: np.ndarray, *, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """UAR of anything that clips have in the place of hits, with its 95 % bootstrap interval.
+
+    Parameters
+    ----------
+    values : (n_rows, n_clips) float
+        Averaged over the clips of each emotion, then over emotions.
+    y : (n_clips,) str
+        Emotions.
+    units : (n_clips,)
+        What is drawn: the actor of each clip.
+    seed : int
+
+    Returns
+    -------
+    uar, low, high : (n_rows,) float
+    """
+    emotion = (y[:, None] == np.unique(y)).astype(float)
+    unit = (np.unique(units)[:, None] == units).astype(float)
+    clips = unit @ emotion  # (n_units, n_emotions)
+    sums = np.einsum("rc,uc,ce->rue", values, unit, emotion, optimize=True)
+    draw = np.random.default_rng(seed)
+    drawn = draw.multinomial(len(clips), np.full(len(clips), 1 / len(clips)), N_RESAMPLES)
+    drawn = np.vstack([np.ones(len(clips)), drawn])  # first all units, as they are
+    with np.errstate(invalid="ignore"):
+        recall = np.einsum("su,rue->rse", drawn, sums, optimize=True) / (drawn @ clips)
+    uar = np.nanmean(recall, axis=2)
+    low, high = np.percentile(uar[:, 1:], [2.5, 97.5], axis=1)
+    return uar[:, 0], low, high
+
+
 def permutation_uars(
     pipeline: Pipeline,
     X: np.ndarray,

@@ -1,0 +1,77 @@
+"""Permutation importance: against scikit-learn's, and what shuffling within actors must leave."""
+
+import numpy as np
+import pytest
+from sklearn.inspection import permutation_importance as sklearn_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
+from sklearn.pipeline import make_pipeline
+
+from ser.importance import permutation_importance
+from ser.splits import Fold
+from ser.uncertainty import bootstrap_intervals, uar_over_units
+
+NAMES = ("cue_0", "cue_1", "noise_0", "voice")
+
+
+@pytest.fixture
+def data():
+    """Two cues of the emotion, noise, and a column that is each actor's own and tells the rest."""
+    draw = np.random.default_rng(3)
+    actors = np.repeat(np.arange(12), 40)
+    y = np.where(draw.random(len(actors)) < 0.3 + 0.4 * (actors % 2), "sad", "angry")
+    cue = np.where(y == "sad", 1.0, -1.0)
+    X = np.column_stack(
+        [
+            cue + draw.normal(size=len(y)),
+            0.5 * cue + draw.normal(size=len(y)),
+            draw.normal(size=len(y)),
+            actors % 2,
+        ]
+    )
+    rows = np.arange(len(y))
+    folds = [Fold(rows[actors % 3 != k], rows[actors % 3 == k]) for k in range(3)]
+    models = [make_pipeline(LogisticRegression()).fit(X[f.train], y[f.train]) for f in folds]
+    return models, X, y, actors, folds
+
+
+def test_permutation_importance_agrees_with_sklearn_where_actors_do_not_matter(data):
+    models, X, y, _, folds = data
+    model, fold = models[0], folds[0]
+    one_actor = np.zeros(len(y), dtype=int)
+    table = permutation_importance(
+        [model], X, y, one_actor, [fold], NAMES, n_repeats=200, seed=1, n_jobs=1
+    ).set_index(["kind", "name"])
+    reference = sklearn_importance(
+        model, X[fold.test], y[fold.test], scoring="balanced_accuracy", n_repeats=200
+    )
+    found = table.loc["feature"].loc[list(NAMES), "uar_lost"]
+    np.testing.assert_allclose(found, reference.importances_mean, atol=0.01)
+    assert table.loc[("group", "cue"), "uar_lost"] > found["cue_0"]
+    assert table.loc[("group", "cue"), "features"] == 2
+
+
+def test_permutation_importance_within_actors_leaves_what_tells_the_actor(data):
+    models, X, y, actors, folds = data
+    table = permutation_importance(models, X, y, actors, folds, NAMES, seed=1, n_jobs=1)
+    by_name = table.set_index(["kind", "name"])
+    voice = by_name.loc[("feature", "voice")]
+    assert voice[["uar_lost", "low", "high"]].tolist() == [0, 0, 0]
+    cue = by_name.loc[("feature", "cue_0")]
+    assert 0.1 < cue["low"] < cue["uar_lost"] < cue["high"]
+    assert table["kind"].tolist() == ["group"] * 3 + ["feature"] * 4
+    again = permutation_importance(models, X, y, actors, folds, NAMES, seed=1, n_jobs=2)
+    assert table.equals(again)
+
+
+def test_uar_over_units_of_hits_is_the_uar_and_its_bootstrap(data):
+    models, X, y, actors, folds = data
+    test = np.concatenate([fold.test for fold in folds])
+    predicted = np.concatenate(
+        [model.predict(X[fold.test]) for model, fold in zip(models, folds, strict=True)]
+    )
+    hits = (predicted == y[test]).astype(float)[None]
+    uar, low, high = uar_over_units(hits, y[test], actors[test], seed=5)
+    assert uar[0] == pytest.approx(recall_score(y[test], predicted, average="macro"))
+    expected = bootstrap_intervals(y[test], predicted, actors[test], seed=5)["uar"]
+    assert (low[0], high[0]) == pytest.approx(expected)
