@@ -12,6 +12,7 @@ import io
 import math
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -118,18 +119,50 @@ def read_file(path: str | Path) -> bytes:
         raise AudioError(str(path), f"it cannot be read ({error})") from None
 
 
-def probe(path: str | Path) -> tuple[float, int]:
-    """Duration in seconds and sampling rate in Hz, as the header tells them.
+class Header(NamedTuple):
+    """What the header of an audio file tells.
 
-    Nothing is decoded, and nothing raised: `(nan, 0)` where the header cannot be read (`read_audio`
-    says why), and a duration of NaN where it gives no length.
+    Attributes
+    ----------
+    duration : float
+        In seconds; NaN where it gives no length.
+    sr : int
+        Sampling rate in Hz.
+    channels : int
+    """
+
+    duration: float
+    sr: int
+    channels: int
+
+
+def probe(path: str | Path) -> Header:
+    """Duration, sampling rate and channels, as the header tells them.
+
+    Nothing is decoded, and nothing raised: `(nan, 0, 0)` where the header cannot be read
+    (`read_audio` says why).
     """
     try:
         with sf.SoundFile(path) as file:
             duration = math.nan if file.frames == _NO_LENGTH else file.frames / file.samplerate
-            return duration, file.samplerate
+            return Header(duration, file.samplerate, file.channels)
     except (sf.SoundFileError, OSError, ValueError):
-        return math.nan, 0
+        return Header(math.nan, 0, 0)
+
+
+def as_flac(y: np.ndarray, sr: int) -> bytes:
+    """A clip as a FLAC file of 16 bits, which browsers play.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+        Scaled down where it goes beyond [-1, 1].
+    sr : int
+        Hz.
+    """
+    file = io.BytesIO()
+    sf.write(file, y / max(1.0, float(np.abs(y).max())), sr, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
 
 
 def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 import ser.audio
-from ser.audio import AudioError, probe, read_audio
+from ser.audio import AudioError, as_flac, probe, read_audio
 from ser.errors import SerError
 
 SR = 16000
@@ -159,7 +159,7 @@ def test_read_audio_keeps_the_rate(sr, tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(encoded(noise(), sr=sr))
     assert read_audio(path)[1] == sr
-    assert probe(path) == (8000 / sr, sr)
+    assert probe(path) == (8000 / sr, sr, 1)
 
 
 @pytest.mark.parametrize("channels", [2, 5, 208])
@@ -184,8 +184,17 @@ def test_read_audio_finds_the_samples_behind_other_chunks():
 def test_probe_of_what_has_no_header_is_nan(tmp_path):
     (tmp_path / "text.wav").write_bytes(b"text")
     for path in (tmp_path / "text.wav", tmp_path / "missing.wav", tmp_path):
-        duration, sr = probe(path)
-        assert math.isnan(duration) and sr == 0
+        duration, *others = probe(path)
+        assert math.isnan(duration) and others == [0, 0]
     (tmp_path / "endless.flac").write_bytes(flac_without_length())
-    duration, sr = probe(tmp_path / "endless.flac")
-    assert math.isnan(duration) and sr == SR
+    duration, *others = probe(tmp_path / "endless.flac")
+    assert math.isnan(duration) and others == [SR, 1]
+
+
+def test_as_flac_is_the_clip_scaled_into_its_bounds():
+    y = noise(4000).astype(np.float32)
+    again, sr = read_audio(as_flac(y, SR))
+    assert sr == SR
+    np.testing.assert_allclose(again, y, atol=2**-15)
+    louder, _ = read_audio(as_flac(4 * y, SR))
+    np.testing.assert_allclose(louder, y / np.abs(y).max(), atol=2**-14)

@@ -53,5 +53,5 @@ def with_durations(table: pd.DataFrame) -> pd.DataFrame:
     """The clip table with the columns duration (s) and sr (Hz), read from the files' headers."""
     headers = [probe(path) for path in table["path"]]
     return table.assign(
-        duration=[duration for duration, _ in headers], sr=[sr for _, sr in headers]
+        duration=[header.duration for header in headers], sr=[header.sr for header in headers]
     )

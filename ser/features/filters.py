@@ -46,6 +46,17 @@ def fft_frequencies(sr: int, n_fft: int) -> np.ndarray:
     return np.fft.rfftfreq(n_fft, 1 / sr)
 
 
+def mel_frequencies(n_mels: int, fmax: float) -> np.ndarray:
+    """Frequencies at equal distances on Slaney's mel scale, from 0 Hz to `fmax`.
+
+    Returns
+    -------
+    (n_mels,) float64
+        In Hz: ``librosa.mel_frequencies``.
+    """
+    return _mel_to_hz(np.linspace(0, _hz_to_mel(fmax), n_mels))
+
+
 def mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> np.ndarray:
     """Slaney's triangular mel filters from 0 Hz to `fmax`, each of the same area.
 
@@ -64,7 +75,7 @@ def mel_bank(sr: int, n_fft: int, n_mels: int, fmax: float) -> np.ndarray:
     (n_mels, 1 + n_fft // 2) float32
         ``librosa.filters.mel``.
     """
-    edges = _mel_to_hz(np.linspace(0, _hz_to_mel(fmax), n_mels + 2))
+    edges = mel_frequencies(n_mels + 2, fmax)
     bins = fft_frequencies(sr, n_fft)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]

@@ -1,10 +1,13 @@
 """The short-time spectrum of a clip, and what is read off it: mel bands, MFCCs, chroma.
 
+Each comes frame by frame (`mel_frames`, `mfcc_frames`, `chroma_frames`), to be looked at or learned
+from as a sequence, and as the mean over frames that the tutorial's features are made of.
+
 Definitions and defaults are librosa's (McFee et al. 2015, doi 10.25080/Majora-7b98e3ed-003). What
 differs is the work: one STFT serves all and is in single precision, frames are rows so that every
 FFT reads contiguous memory, filters are applied to the bins that they cover, means over frames are
-taken before a linear step instead of after it, and no array of a whole clip is made but the
-magnitude: what is under way stays in the cache.
+taken before a linear step instead of after it, and for a mean no array of a whole clip is made but
+the magnitude: what is under way stays in the cache.
 """
 
 from __future__ import annotations
@@ -70,6 +73,26 @@ def magnitude_spectrum(frames: np.ndarray) -> np.ndarray:
     return magnitude
 
 
+def decibels(power: np.ndarray, *, reference: float = 1.0) -> np.ndarray:
+    """Power in dB, nothing more than `DYNAMIC_RANGE` below the largest.
+
+    Parameters
+    ----------
+    power : ndarray of float32
+        Power spectrum or mel bands of a whole clip.
+    reference : float
+        Power of 0 dB; the largest of several clips puts them on one scale.
+
+    Returns
+    -------
+    ndarray of float32
+        ``librosa.power_to_db``.
+    """
+    level = 10.0 * np.log10(np.maximum(power, MIN_POWER))
+    level -= np.float32(10.0 * np.log10(max(reference, MIN_POWER)))
+    return np.maximum(level, level.max() - DYNAMIC_RANGE, out=level)
+
+
 def mean_power(magnitude: np.ndarray) -> np.ndarray:
     """Power spectrum, averaged over frames.
 
@@ -105,10 +128,50 @@ def mel_power(power: np.ndarray, *, sr: int, n_mels: int, fmax: float) -> np.nda
     return mel
 
 
-def mfcc_mean(magnitude: np.ndarray, *, sr: int, n_mfcc: int, n_mels: int = 128) -> np.ndarray:
-    """Mean over frames of the MFCCs: DCT-II of the mel bands (0 Hz to sr/2) in dB.
+def mel_frames(
+    magnitude: np.ndarray, *, sr: int, n_mels: int = 128, fmax: float | None = None
+) -> np.ndarray:
+    """Power of every frame in Slaney's mel bands from 0 Hz to `fmax`.
 
-    The DCT is linear, so it is taken once, of the mean.
+    Parameters
+    ----------
+    magnitude : (n_frames, n_bins) float32
+    sr : int
+        Hz.
+    n_mels : int
+    fmax : float, optional
+        Upper edge, in Hz; sr/2 unless given.
+
+    Returns
+    -------
+    (n_frames, n_mels) float32
+        ``librosa.feature.melspectrogram(y).T``; `decibels` of it is the log-mel spectrogram.
+    """
+    top = sr / 2 if fmax is None else fmax
+    blocks = _power_blocks(magnitude)
+    return np.concatenate([mel_power(power, sr=sr, n_mels=n_mels, fmax=top) for power in blocks])
+
+
+def mfcc_frames(
+    magnitude: np.ndarray, *, sr: int, n_mfcc: int = 20, n_mels: int = 128
+) -> np.ndarray:
+    """MFCCs of every frame: DCT-II of the mel bands (0 Hz to sr/2) in dB.
+
+    Parameters
+    ----------
+    magnitude : (n_frames, n_bins) float32
+
+    Returns
+    -------
+    (n_frames, n_mfcc) float32
+        ``librosa.feature.mfcc(y).T``.
+    """
+    bands = decibels(mel_frames(magnitude, sr=sr, n_mels=n_mels))
+    return scipy.fft.dct(bands, type=2, norm="ortho", axis=1)[:, :n_mfcc]
+
+
+def mfcc_mean(magnitude: np.ndarray, *, sr: int, n_mfcc: int, n_mels: int = 128) -> np.ndarray:
+    """Mean over frames of `mfcc_frames`: the DCT is linear, so it is taken once, of the mean.
 
     Parameters
     ----------
@@ -118,16 +181,12 @@ def mfcc_mean(magnitude: np.ndarray, *, sr: int, n_mfcc: int, n_mels: int = 128)
     -------
     (n_mfcc,)
     """
-    bands = np.concatenate(
-        [mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2) for power in _power_blocks(magnitude)]
-    )
-    decibels = 10.0 * np.log10(np.maximum(bands, MIN_POWER))
-    np.maximum(decibels, decibels.max() - DYNAMIC_RANGE, out=decibels)
-    return scipy.fft.dct(decibels.mean(axis=0), type=2, norm="ortho")[:n_mfcc]
+    bands = decibels(mel_frames(magnitude, sr=sr, n_mels=n_mels))
+    return scipy.fft.dct(bands.mean(axis=0), type=2, norm="ortho")[:n_mfcc]
 
 
-def chroma_mean(magnitude: np.ndarray, frames: np.ndarray, *, sr: int) -> np.ndarray:
-    """Mean over frames of the 12-bin chromagram, each frame scaled to a maximum of 1.
+def chroma_frames(magnitude: np.ndarray, frames: np.ndarray, *, sr: int) -> np.ndarray:
+    """Chromagram: the 12 pitch classes of every frame, C first, scaled to a maximum of 1.
 
     Parameters
     ----------
@@ -138,14 +197,25 @@ def chroma_mean(magnitude: np.ndarray, frames: np.ndarray, *, sr: int) -> np.nda
 
     Returns
     -------
-    (12,)
+    (n_frames, 12) float32
+        ``librosa.feature.chroma_stft(S=numpy.abs(stft)).T``. A silent frame is all zero.
     """
     tuning = estimate_tuning(magnitude, frames, sr=sr)
     chroma = magnitude @ chroma_bank(sr, frames.shape[1], tuning).T
     peak = chroma.max(axis=1, keepdims=True)
     # A silent frame has no largest bin: librosa leaves it as it is.
     peak[peak < np.finfo(chroma.dtype).tiny] = 1.0
-    return (chroma / peak).mean(axis=0)
+    return chroma / peak
+
+
+def chroma_mean(magnitude: np.ndarray, frames: np.ndarray, *, sr: int) -> np.ndarray:
+    """Mean over frames of `chroma_frames`.
+
+    Returns
+    -------
+    (12,)
+    """
+    return chroma_frames(magnitude, frames, sr=sr).mean(axis=0)
 
 
 def _power_blocks(magnitude: np.ndarray) -> Iterator[np.ndarray]:
