@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.pipeline import Pipeline
 
-from ser import project, provenance, record, report, summary, tracking
+from ser import explanation, project, provenance, record, report, summary, tracking
 from ser.choices import Choices
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
@@ -95,6 +95,10 @@ def tracked(
         evaluation = evaluate(pipeline, clips, X, split, settings_of(cfg))
         listeners = cfg.data.get("listeners") or {}
         record.log(run, evaluation, clips, split, title=name, listeners=listeners)
+        if cfg.explain:
+            explanation.log(
+                run, evaluation, clips, X, split, instantiate(cfg.features).names, settings_of(cfg)
+            )
         report.attach(run)
         run.model(evaluation.pipeline, instantiate(cfg.features), scale_by_speaker=transductive)
     return Outcome(
