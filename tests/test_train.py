@@ -262,7 +262,7 @@ def test_train_study_and_compare(run_cli, demo_root, client):
             compare([loso, everything[others].info.run_id], None, "demo", client.tracking_uri)
     refused = run_cli("ser.compare", "zz", "--experiment=demo", check=False)
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
-    assert "starts with 'zz'" in refused.stderr
+    assert "'zz' is no run id" in refused.stderr
 
 
 @pytest.mark.ravdess
