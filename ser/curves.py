@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -29,7 +30,7 @@ class Curve:
         Whether the folds keep actors apart.
     train, validation : (n_points, n_folds) float
         Accuracy on the clips fitted on, and on the fold's held-out clips. NaN where the part that
-        was drawn has one emotion only.
+        was drawn has one emotion only, or fewer clips than the model asks for.
     """
 
     name: str
@@ -75,7 +76,7 @@ def learning_curve(
     most = min(len(order) for order in orders)
     counts = sorted({min(size, most) for size in sizes})
     jobs = [
-        (_fit_and_score, (pipeline, X, y, groups, np.concatenate(order[:count]), fold.test))
+        (_fit_and_score_part, (pipeline, X, y, groups, np.concatenate(order[:count]), fold.test))
         for fold, order in zip(folds, orders, strict=True)
         for count in counts
     ]
@@ -151,6 +152,18 @@ def _order(train: np.ndarray, groups: np.ndarray | None, seed: int) -> list[np.n
         return list(draw.permutation(train)[:, None])
     actors = draw.permutation(np.unique(groups[train]))
     return [train[groups[train] == actor] for actor in actors]
+
+
+def _fit_and_score_part(*arguments: Any) -> tuple[float, float]:
+    """As `_fit_and_score`, of a part that may be too small for the model.
+
+    Twenty neighbours cannot be found among ten clips, nor can early stopping keep a clip of every
+    emotion aside. What is wrong with a model on all clips, the run's own fits say.
+    """
+    try:
+        return _fit_and_score(*arguments)
+    except ValueError:
+        return np.nan, np.nan
 
 
 def _fit_and_score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -238,7 +239,9 @@ def accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> F
         axes.set_xticks(x, [str(value) for value in curve.points], rotation=30, ha="right")
     parts = (("training clips", curve.train), ("held-out folds", curve.validation))
     for (name, values), colour in zip(parts, COLOURS, strict=False):
-        mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # where nothing could be fitted
+            mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
         axes.plot(x, 100 * mean, color=colour, marker="o", label=name)
         low, high = 100 * (mean - deviation), 100 * (mean + deviation)
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -1,0 +1,183 @@
+"""Every command of the README and the docs runs, on demo voices in the shape of RAVDESS.
+
+A command is run as it stands, but for `SHORTER`, which makes long ones short and fills placeholders
+in, and `ELSEWHERE`, which says why some are not run here. A rule that fits no command fails.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pandas as pd
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGES = [
+    CHECKOUT / "README.md",
+    *CHECKOUT.glob("CONTRIBUTING.md"),
+    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted((CHECKOUT / "experiments").rglob("README.md")),
+]
+
+SHORTER = [  # pattern, what stands there instead; every rule that fits is applied, in order
+    (r"data=demo", "data=demo data.root={demo} data.speakers=4 cv.n_splits=2 curves=none"),
+    (r"\bdata/ravdess\b", "{ravdess}"),
+    (r"clips\.csv", "{folder}/clips.csv"),
+    (r"RUN RUN", "{run} {other_run}"),
+    (r"^python -m ser\.tune(?! -m)(.*)", r"python -m ser.tune\1 tuner.n_trials=2 cv.n_splits=2"),
+    (r"tuner\.nested=true (.*)tuner.n_trials=2", r"tuner.nested=true \1tuner.n_trials=1"),
+    (r"^python -m ser\.tune -m(.*)", r"python -m ser.tune -m\1 tuner.n_trials=1 cv.n_splits=2"),
+    (r"model=svm,knn,random_forest,mlp seed=1,2,3 split=random,speaker", "model=knn,svm seed=1,2"),
+    (
+        r"(?<!optuna_vs_)experiment=seed",
+        "experiment=seed study.grid.model=[knn] study.grid.scaler=[none]",
+    ),
+    (r"explain=true", "explain=true model=naive_bayes split=emobox6 curves=none"),
+    (r"experiment=permutation", "experiment=permutation permutations=3"),
+    (r"extraction\.py (.*) --clips 480 --rounds 3", r"extraction.py \1 --clips 8 --rounds 1"),
+    (r"startup\.py (\S+)", r"startup.py \1 --rounds 1"),
+    (r"cores\.py (\S+) .*", r"cores.py \1 --rounds 1 --epochs 2"),
+    (r"scale\.py FOLDER.*", "scale.py {folder}/scale --clips 1000"),
+    (r"latest", "latest --out {folder}/report.html"),
+]
+ELSEWHERE = [  # pattern, why it is not run here
+    (r"^pip install ", "the gate installs so"),
+    (r"^pytest\b|^make\b|^pre-commit\b|^bash \.ci/run", "would run the tests in the tests"),
+    (r"^ser-ui\b", "test_ui_answers starts it"),
+    (r"^dask |HOST:8786", "needs a cluster: tests/test_compute.py starts one"),
+    (r"postgresql://", "needs a server: tests/test_tune.py starts one"),
+    (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
+    (r"optuna-vs-grid/(run|compare)\.py", "the grid is 3600 fits"),
+    (r"published_check\.py", "compares with numbers on RAVDESS itself"),
+]
+
+
+def commands():
+    """Every line of the pages' bash blocks, each once."""
+    found = {}
+    for page in PAGES:
+        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.S | re.M):
+            for line in block.replace("\\\n", " ").splitlines():
+                for command in re.sub(r"(^|\s)#.*", "", line).split("&&"):
+                    if command.strip():
+                        found.setdefault(re.sub(r"\s+", " ", command.strip()), page.name)
+    return found
+
+
+def shortened(command):
+    for pattern, replacement in SHORTER:
+        command = re.sub(pattern, replacement, command)
+    return command
+
+
+def elsewhere(command):
+    return next((why for pattern, why in ELSEWHERE if re.search(pattern, command)), None)
+
+
+def test_every_rule_fits_a_command():
+    everything = list(commands())
+    for pattern, _ in ELSEWHERE:
+        assert any(re.search(pattern, command) for command in everything), pattern
+    run_here = [command for command in everything if not elsewhere(command)]
+    for number, (pattern, _) in enumerate(SHORTER):
+        before = run_here
+        for earlier, replacement in SHORTER[:number]:
+            before = [re.sub(earlier, replacement, command) for command in before]
+        assert any(re.search(pattern, command) for command in before), pattern
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, demo_root, demo_store):
+    """Environment, and what stands for the placeholders: a folder, a corpus, and two runs in it."""
+    folder = tmp_path_factory.mktemp("commands")
+    ravdess = folder / "ravdess"
+    for actor in range(1, 25):  # four voices, six times each
+        (ravdess / f"Actor_{actor:02d}").mkdir(parents=True)
+        for clip in (demo_root / f"Actor_{(actor - 1) % 4 + 1:02d}").glob("*-01-??.wav"):
+            name = f"{clip.stem[:-2]}{actor:02d}.wav"
+            shutil.copyfile(clip, ravdess / f"Actor_{actor:02d}" / name)
+    some = sorted(ravdess.rglob("*.wav"))
+    table = {"path": some, "emotion": [p.stem[6:8] for p in some]}
+    table["speaker"] = [p.stem[-2:] for p in some]
+    pd.DataFrame(table).to_csv(folder / "clips.csv", index=False)
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": str(folder),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlruns/mlflow.db",
+        "SER_STORE": str(demo_store),
+        "SER_RAVDESS_ROOT": str(ravdess),
+    }
+    words = {"folder": folder, "demo": demo_root, "ravdess": ravdess}
+    for word, model in (("run", "naive_bayes"), ("other_run", "dummy")):
+        said = _run(f"python -m ser.train model={model} curves=none", environment, folder)
+        words[word] = re.search(r"^run +(\w+)", said, re.M).group(1)
+    return environment, words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in commands() if not elsewhere(c)])
+def test_command_runs(command, place):
+    environment, words = place
+    said = _run(shortened(command).format(**words), environment, words["folder"])
+    assert said.strip()
+
+
+@pytest.mark.slow
+def test_python_blocks_run(place):
+    environment, words = place
+    clip = next(words["ravdess"].rglob("*.wav"))
+    blocks = []
+    for page in PAGES:
+        blocks += re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
+    runnable = [block for block in blocks if "RUN_ID" in block]
+    assert runnable
+    for block in runnable:
+        code = block.replace("RUN_ID", words["run"]).replace("my_recording.wav", str(clip))
+        code = re.sub(r"sqlite:///mlruns/mlflow\.db", environment["MLFLOW_TRACKING_URI"], code)
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=CHECKOUT)
+
+
+@pytest.mark.slow
+def test_ui_answers(place):
+    environment, _ = place
+    ui = subprocess.Popen(
+        ["ser-ui", "--port", "5077"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(120):
+            try:
+                page = urlopen("http://127.0.0.1:5077/", timeout=5).read()
+                break
+            except (URLError, OSError):
+                assert ui.poll() is None
+                time.sleep(0.5)
+        assert b"MLflow" in page
+    finally:
+        os.killpg(ui.pid, signal.SIGKILL)
+        ui.wait()
+
+
+def _run(command, environment, folder):
+    if re.match(r"python -m ser\.(train|tune|explore)\b", command) and "--help" not in command:
+        where = (
+            "hydra.sweep.dir" if " -m " in command.removeprefix("python -m") else "hydra.run.dir"
+        )
+        command += f" {where}={folder}/hydra"
+        if "ser.tune" in command:
+            command += f" tuner.storage={folder}/optuna.journal"
+    done = subprocess.run(
+        command, shell=True, env=environment, cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
+    return done.stdout
