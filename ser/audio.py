@@ -80,9 +80,8 @@ def read_audio(
         The file is missing, unreadable, not audio, cut short, corrupt, empty, too short, too
         long (`MAX_SAMPLES`), silent, or holds NaN or infinite samples.
     """
-    is_data = isinstance(source, bytes)
-    name = name or ("<bytes>" if is_data else str(source))
-    data = source if is_data else read_file(source)
+    name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
     y, sr = _decode(data, name)

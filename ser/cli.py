@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
@@ -59,7 +60,9 @@ def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) 
             with instantiate(cfg.compute):
                 done = job(cfg, _choices(HydraConfig.get()))
             if jobs.under_way():
-                jobs.record(run_id=done and done.run_id, skipped=bool(done and done.skipped))
+                jobs.record(
+                    run_id=done.run_id if done else None, skipped=bool(done and done.skipped)
+                )
         except KeyboardInterrupt:
             if jobs.under_way():
                 jobs.record(error=jobs.INTERRUPTED)
@@ -122,7 +125,7 @@ def without_hydra(cfg: DictConfig) -> tuple[DictConfig, Choices]:
     return cfg, choices
 
 
-def _choices(hydra_config: DictConfig) -> Choices:
+def _choices(hydra_config: HydraConf) -> Choices:
     made = hydra_config.runtime.choices
     groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
     return Choices(groups, tuple(hydra_config.overrides.task))

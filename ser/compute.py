@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from ser.errors import SerError
 
@@ -104,9 +104,10 @@ def ray(*, n_jobs: int = -1, address: str | None = None) -> Iterator[None]:
     from joblib import parallel_config
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    started = {"num_cpus": n_jobs if n_jobs > 0 else None, "include_dashboard": False}
+    started: dict[str, Any] = {"num_cpus": n_jobs if n_jobs > 0 else None}
+    started["include_dashboard"] = False
     try:
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         cluster.init(address, **quiet, **({} if address else started))
     except ConnectionError as error:
         raise SerError(
@@ -134,7 +135,7 @@ def results(
     n_jobs: int,
     prefer: Literal["threads", "processes"] = "processes",
     ordered: bool = True,
-) -> Iterator[object]:
+) -> Iterator[Any]:
     """Results of joblib's delayed calls, each as soon as it is there.
 
     Parameters

@@ -90,7 +90,7 @@ def evaluate_fold(
     score_train: bool = False,
 ) -> FoldResult:
     """Fit a clone of the pipeline on a fold's training clips and predict its held-out ones."""
-    some, labels = None if groups is None else groups[fold.train], np.unique(y)
+    some, labels = None if groups is None else groups[fold.train], np.unique(y).tolist()
     start = time.perf_counter()
     fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
     fitted_at = time.perf_counter()

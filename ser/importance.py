@@ -89,8 +89,11 @@ def columns_by_name(names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
     >>> list(columns_by_name(["mel_000", "mel_001", "mfcc_00"]))[:3]
     [('group', 'mel'), ('group', 'mfcc'), ('feature', 'mel_000')]
     """
-    group = np.array([name.split("_")[0] for name in names])
-    together = {("group", one): np.flatnonzero(group == one) for one in dict.fromkeys(group)}
+    group = [name.split("_")[0] for name in names]
+    together = {
+        ("group", one): np.flatnonzero([other == one for other in group])
+        for one in dict.fromkeys(group)
+    }
     alone = {("feature", name): np.array([column]) for column, name in enumerate(names)}
     return together | alone
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from ser import cli
 from ser.epochs import EpochFit, has_epochs, trains_by_epochs
 from ser.errors import SerError
 from ser.evaluation import scores
-from ser.parallel import run_fits
+from ser.parallel import Job, run_fits
 from ser.pipeline import fit, without_probabilities
 from ser.runs import features_of, model_of
 from ser.search_space import SearchSpace
@@ -123,7 +124,9 @@ class Objective:
     def _by_epochs(self, trial: Trial, pipeline: Pipeline, X: np.ndarray, score: Score) -> Score:
         """All folds side by side, some epochs at a time, until they end or are pruned."""
         y = self._y()
-        jobs = [(_timed, (EpochFit.start, pipeline, X[f.train], y[f.train])) for f in self.folds]
+        jobs: list[Job] = [
+            (_timed, (EpochFit.start, pipeline, X[f.train], y[f.train])) for f in self.folds
+        ]
         fits = self._run(jobs, pipeline, score)
         epochs = 0
         while not all(one.ended for one in fits):
@@ -173,7 +176,7 @@ def overrides_of(space: SearchSpace, values: dict[str, object]) -> list[str]:
     return [*space.overrides(values), "study=null"]
 
 
-def _timed(function: Callable[..., object], *arguments: object) -> tuple[object, float]:
+def _timed(function: Callable[..., Any], *arguments: object) -> tuple[Any, float]:
     """A result and the CPU seconds of this thread; a fit has no other, as BLAS gets one."""
     start = time.thread_time()
     result = function(*arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from joblib import delayed
 from sklearn.pipeline import Pipeline
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from ser import compute
 from ser.pipeline import inner_classifier
 
-Job = tuple[Callable[..., object], tuple]
+Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def run_fits(
@@ -22,7 +23,7 @@ def run_fits(
     *,
     n_jobs: int,
     advance: Callable[[], object] = lambda: None,
-) -> tuple[list, tuple[str, ...]]:
+) -> tuple[list[Any], tuple[str, ...]]:
     """Call every job; BLAS gets one thread in each, so that they do not fight.
 
     Parameters
@@ -42,6 +43,7 @@ def run_fits(
     messages : tuple of str
         Warnings of the jobs, each once.
     """
+    prefer: Literal["threads", "processes"]
     prefer = "threads" if _leaves_the_gil(pipeline) else "processes"
     results, messages = [], []
     # The arguments stay in a tuple: Dask then sends them with each job. Alone, it would put an

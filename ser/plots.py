@@ -124,7 +124,7 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
     by_factor = dict(list(table.groupby("factor", sort=False)))
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     figure.suptitle(f"{title} · {by_factor['emotion']['clips'].sum()} test clips")
-    upper, lower = figure.subfigures(2, 1)
+    upper, lower = figure.subfigures(2, 1)  # type: ignore[misc]  # two, as asked for
     few = [name for name in ("intensity", "gender", "statement") if name in by_factor]
     widths = [len(by_factor["emotion"]) + 2, *(len(by_factor[name]) + 1 for name in few)]
     panels = upper.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]

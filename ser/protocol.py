@@ -21,7 +21,7 @@ from ser.evaluation import (
     reliability,
     scores,
 )
-from ser.parallel import run_fits
+from ser.parallel import Job, run_fits
 from ser.pipeline import fit, inner_classifier, without_probabilities
 from ser.splits import Fold, Split, check, cross_validation_folds
 from ser.uncertainty import bootstrap_intervals, permutation_uars
@@ -244,7 +244,7 @@ def _fit_all(
     """Results of the split's folds, of the cross-validation, and the final model: all at once."""
     data = (pipeline, X, y, groups)
     n_outer = len(split.folds)
-    jobs = [(evaluate_fold, (*data, fold, True)) for fold in split.folds]
+    jobs: list[Job] = [(evaluate_fold, (*data, fold, True)) for fold in split.folds]
     if n_outer == 1:
         jobs += [(evaluate_fold, (*data, fold)) for fold in inner]
     else:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ def finished_before(cfg: DictConfig) -> LoggedRun | None:
     clips = instantiate(cfg.data.corpus)
     extraction = features_of(cfg, clips["path"].tolist())
     good = ~clips["path"].isin(extraction.errors).to_numpy()
-    data = provenance.fingerprint(clips[good], extraction.content[good])
+    data = provenance.fingerprint(clips[good], extraction.content[good].tolist())
     return tracking.finished_before(
         cfg.tracking.uri, cfg.tracking.experiment, _resume_key(cfg, data)
     )
@@ -133,7 +134,7 @@ def finished_before(cfg: DictConfig) -> LoggedRun | None:
 
 def _resume_key(cfg: DictConfig, data: str) -> str:
     """Digest of everything that a run's numbers depend on."""
-    resolved = OmegaConf.to_container(cfg, resolve=True)
+    resolved = _plain(cfg)
     # Where things lie and how many cores there are changes no number.
     for key in ("tracking", "store", "compute", "sweep"):
         resolved.pop(key)
@@ -142,6 +143,10 @@ def _resume_key(cfg: DictConfig, data: str) -> str:
     everything = [resolved, provenance.code_digest(), provenance.package_versions(), data]
     text = json.dumps(everything, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]  # a mapping's
 
 
 def tags(cfg: DictConfig, choices: Choices, *, module: str = "ser.train") -> dict[str, str]:
@@ -156,7 +161,7 @@ def tags(cfg: DictConfig, choices: Choices, *, module: str = "ser.train") -> dic
 
 def log_config(run: Run, cfg: DictConfig) -> None:
     """Log the resolved config, as parameters and whole, and the packages' versions."""
-    resolved = OmegaConf.to_container(cfg, resolve=True)
+    resolved = _plain(cfg)
     del resolved["tracking"]  # where the log lies is not part of the experiment
     run.text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
     run.text(record.versions(provenance.package_versions()), "environment.txt")
@@ -177,7 +182,7 @@ def load(cfg: DictConfig, choices: Choices, run: Run) -> tuple[pd.DataFrame, np.
     clips = instantiate(cfg.data.corpus)
     extraction = features_of(cfg, clips["path"].tolist())
     clips, X, content = record.keep_readable(clips, extraction, run)
-    data = provenance.fingerprint(clips, content)
+    data = provenance.fingerprint(clips, content.tolist())
     split = instantiate(cfg.split, clips)
     run.tags({"resume_key": _resume_key(cfg, data), "data_fingerprint": data})
     run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
@@ -214,7 +219,7 @@ def model_of(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:
 
 def settings_of(cfg: DictConfig) -> Settings:
     """How the config wants its protocol carried out."""
-    named = OmegaConf.to_container(cfg.model).get("validation_curve") or {}
+    named = _plain(cfg.model).get("validation_curve") or {}
     learning = cfg.curves.learning or {"clips": (), "actors": ()}
     validation = {
         f"{step}__{parameter}": values

@@ -16,7 +16,7 @@ from ser.runs import Outcome, load, log_config, settings_of, tags, tracked
 from ser.search_space import SearchSpace
 from ser.splits import Split
 from ser.tracking import Run
-from ser.trials import Found, run_trials
+from ser.trials import Found, run_trials, value_of
 
 METRICS = ("uar", "accuracy", "f1_macro")
 
@@ -69,7 +69,7 @@ def search(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
         f"{'Interrupted: the' if found.interrupted else 'The'} best of {len(found.table)} trials "
         f"({found.done} of this command; {found.count('PRUNED')} pruned, {found.count('FAIL')} "
         f"failed), trial {found.best.number}: "
-        f"cross-validated {cfg.tuner.metric} {100 * found.best.value:.1f} %",
+        f"cross-validated {cfg.tuner.metric} {100 * value_of(found.best):.1f} %",
         *(f"  {override}" for override in space.overrides(found.best.params)),
         outcome.text,
         f"study   {name} in {cfg.tuner.storage}; the same command goes on with it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -67,7 +68,7 @@ GROUPS = ("features", "scaler")  # config groups whose choice a study may draw
 
 
 def search_space(
-    parameters: Mapping[str, Mapping[str, object]],
+    parameters: Mapping[str, Mapping[str, Any]],
     lists: Mapping[str, Sequence[str]] | None = None,
 ) -> SearchSpace:
     """Search space of a ``conf/search_space`` YAML.
@@ -85,7 +86,8 @@ def search_space(
     SerError
         If an entry is neither of the two, or names a parameter that is not drawn before it.
     """
-    distributions, conditions = {}, {}
+    distributions: dict[str, BaseDistribution] = {}
+    conditions: dict[str, dict[str, list[object]]] = {}
     for name, entry in parameters.items():
         entry = dict(entry)
         condition = {k: list(v) for k, v in (entry.pop("if", None) or {}).items()}
@@ -101,14 +103,12 @@ def search_space(
     return SearchSpace(distributions, conditions, lists)
 
 
-def _distribution(name: str, entry: Mapping[str, object]) -> BaseDistribution:
+def _distribution(name: str, entry: Mapping[str, Any]) -> BaseDistribution:
     try:
         if set(entry) == {"choices"}:
             return CategoricalDistribution(list(entry["choices"]))
-        kind = IntDistribution
-        if not all(isinstance(entry[bound], int) for bound in ("low", "high")):
-            kind = FloatDistribution
-        return kind(**entry)
+        whole = all(isinstance(entry[bound], int) for bound in ("low", "high"))
+        return IntDistribution(**entry) if whole else FloatDistribution(**entry)
     except (KeyError, TypeError, ValueError) as error:
         raise SerError(
             f"search_space: {name} is {dict(entry)} ({error}); give choices, or low and high with "
@@ -119,11 +119,13 @@ def _distribution(name: str, entry: Mapping[str, object]) -> BaseDistribution:
 def _suggest(trial: BaseTrial, name: str, distribution: BaseDistribution) -> object:
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
-    suggest = trial.suggest_int
+    if isinstance(distribution, IntDistribution):
+        low, high, step = distribution.low, distribution.high, distribution.step
+        return trial.suggest_int(name, low, high, step=step, log=distribution.log)
     if isinstance(distribution, FloatDistribution):
-        suggest = trial.suggest_float
-    step = {} if distribution.step is None else {"step": distribution.step}
-    return suggest(name, distribution.low, distribution.high, log=distribution.log, **step)
+        start, end = distribution.low, distribution.high
+        return trial.suggest_float(name, start, end, step=distribution.step, log=distribution.log)
+    raise TypeError(f"{type(distribution).__name__} cannot be drawn from")
 
 
 def _as_yaml(value: object) -> str:

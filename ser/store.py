@@ -120,7 +120,7 @@ def extract(
         extractor = _extractor_id(connection, feature_set)
         number = _known_contents(connection, paths, content)
         missing = np.flatnonzero(~_read_vectors(connection, extractor, number, X))
-        wanted = list(dict.fromkeys(paths[row] for row in missing))
+        wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
         found: dict[str, tuple[int, bytes]] = {}
         n_extracted = 0
         for batch in _run(wanted, feature_set, Path(store), extractor, n_jobs, progress):
@@ -132,7 +132,7 @@ def extract(
                     if on_error == "raise":
                         raise clip.error
                     errors[clip.path] = clip.error.cause
-        for row in missing:
+        for row in missing.tolist():
             number[row], digest = found.get(paths[row], (0, b""))
             content[row] = digest.hex()
         _read_vectors(connection, extractor, number, X, rows=missing)
@@ -192,7 +192,9 @@ def _extract_batch(
         def is_there(digest: bytes) -> bool:
             query = """SELECT 1 FROM contents JOIN vectors ON content = id
                 WHERE digest = ? AND extractor = ?"""
-            return bool(connection and connection.execute(query, (digest, seen[1])).fetchone())
+            if connection is None or seen is None:
+                return False
+            return connection.execute(query, (digest, seen[1])).fetchone() is not None
 
         return [_extract_clip(path, feature_set, is_there) for path in paths]
 
@@ -330,8 +332,8 @@ def _read_vectors(
         found = list(_select(connection, query, wanted.tolist()))
         if not found:
             continue
-        numbers, vectors = zip(*found, strict=True)
-        numbers = np.array(numbers)
+        ids, vectors = zip(*found, strict=True)
+        numbers = np.array(ids)
         order = np.argsort(numbers)
         position = np.minimum(np.searchsorted(numbers[order], number[some]), len(numbers) - 1)
         has = numbers[order][position] == number[some]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -75,7 +75,7 @@ def run_study(cfg: DictConfig, choices: Choices) -> str:
     return f"\n{title}\n\n{summary.of_study(table)}\n\n{where}"
 
 
-def variants(study: Mapping[str, object]) -> dict[str, list[str]]:
+def variants(study: Mapping[str, Any]) -> dict[str, list[str]]:
     """Name and overrides of every run of a study.
 
     Raises

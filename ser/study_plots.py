@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import matplotlib
 import optuna
@@ -50,7 +51,7 @@ def figures(study: Study) -> dict[str, Figure]:
         ("importance_fanova", FanovaImportanceEvaluator(seed=0)),
         ("importance_ped_anova", PedAnovaImportanceEvaluator()),
     ):
-        drawn[name] = _drawn(lambda e=evaluator: views.plot_param_importances(study, evaluator=e))
+        drawn[name] = _drawn(partial(views.plot_param_importances, study, evaluator=evaluator))
     importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     if len(importances) >= 2:
         two = list(importances)[:2]

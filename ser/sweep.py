@@ -20,7 +20,11 @@ from ser.errors import SerError
 from ser.jobs import INTERRUPTED, STARTED, Job, outcomes
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from omegaconf import DictConfig
+
+    from ser.tracking import Run
 
 PARENT = "SER_PARENT_RUN"  # environment variable: run that the runs of this process belong to
 
@@ -32,7 +36,8 @@ class SweepCallback(Callback):
     """Start the sweep's run, and end it with a table, a picture and the failed jobs' errors."""
 
     def __init__(self) -> None:
-        self._started = self._run = None
+        self._started: AbstractContextManager[Run] | None = None
+        self._run: Run | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Start the run that the jobs' runs belong to."""
@@ -40,7 +45,7 @@ class SweepCallback(Callback):
 
         overrides = shlex.join(config.hydra.overrides.task)
         command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
-        self._started = tracking.start_run(
+        started = tracking.start_run(
             uri=config.tracking.uri,
             experiment=config.tracking.experiment,
             name=f"sweep-{config.data.name}",
@@ -48,7 +53,7 @@ class SweepCallback(Callback):
             | provenance.git_state(project.PROJECT),
             description=f"`{command}`",
         )
-        self._run = self._started.__enter__()
+        self._started, self._run = started, started.__enter__()
         os.environ[PARENT] = self._run.id
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +62,9 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Compare the jobs; exit with 1 if any failed."""
-        jobs = self._report(Path(config.hydra.sweep.dir), config.tracking.uri)
+        assert self._started is not None
+        assert self._run is not None
+        jobs = self._report(self._run, Path(config.hydra.sweep.dir), config.tracking.uri)
         self._started.__exit__(None, None, None)
         self._run = None
         if any(job.error for job in jobs):
@@ -65,20 +72,21 @@ class SweepCallback(Callback):
 
     def _end_early(self, folder: Path, uri: str) -> None:
         """Hydra ends no sweep that the user stops, or of which it cannot compose a job."""
-        if self._run is None:
+        if self._run is None or self._started is None:
             return
-        jobs = self._report(folder, uri)
+        jobs = self._report(self._run, folder, uri)
         stopped = any(job.error == INTERRUPTED for job in jobs)
         error = KeyboardInterrupt() if stopped else SerError("The sweep ended before its last job.")
         self._started.__exit__(type(error), error, None)
 
-    def _report(self, folder: Path, uri: str) -> list[Job]:
+    @staticmethod
+    def _report(run: Run, folder: Path, uri: str) -> list[Job]:
         from ser import sweep_report
 
         del os.environ[PARENT]
         jobs = outcomes(folder)
         if jobs:
-            print(sweep_report.log(self._run, jobs, uri=uri))
+            print(sweep_report.log(run, jobs, uri=uri))
         return jobs
 
     def __getstate__(self) -> dict:

@@ -14,7 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -40,7 +40,7 @@ from mlflow.entities import (  # noqa: E402
     RunTag,
 )
 from mlflow.models import ModelSignature  # noqa: E402
-from mlflow.types import ColSpec, Schema  # noqa: E402
+from mlflow.types import ColSpec, Schema, TensorSpec  # noqa: E402
 from mlflow.utils import requirements_utils  # noqa: E402
 from sklearn.pipeline import Pipeline  # noqa: E402
 
@@ -133,7 +133,9 @@ class Run:
         """Log the whole way from an audio path (and a speaker) to probabilities."""
         # MLflow checks the requirements below, which are what is installed, against a map of every
         # module of every package: half a second.
-        no_map = mock.patch.object(requirements_utils, "_MODULES_TO_PACKAGES", {})
+        no_map: AbstractContextManager[object] = mock.patch.object(
+            requirements_utils, "_MODULES_TO_PACKAGES", {}
+        )
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), no_map:
             warnings.simplefilter("ignore")  # an input example would be a recording of somebody
             pipeline_file, features_file = save_model(
@@ -452,7 +454,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _signature(emotions: Sequence[str], *, scale_by_speaker: bool) -> ModelSignature:
     inputs = ["path", "speaker"] if scale_by_speaker else ["path"]
-    outputs = [ColSpec("string", "emotion"), *(ColSpec("double", f"p_{e}") for e in emotions)]
-    return ModelSignature(
-        inputs=Schema([ColSpec("string", name) for name in inputs]), outputs=Schema(outputs)
-    )
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "emotion")]
+    outputs += [ColSpec("double", f"p_{emotion}") for emotion in emotions]
+    named: list[ColSpec | TensorSpec] = [ColSpec("string", name) for name in inputs]
+    return ModelSignature(inputs=Schema(named), outputs=Schema(outputs))

@@ -11,6 +11,8 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.exceptions import ExperimentalWarning, TrialPruned
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
@@ -78,7 +80,7 @@ def run_trials(
         run.table(table, "trials")
         for figure_name, figure in study_plots.figures(study).items():
             run.figure(figure, figure_name)
-        numbers = {f"best_cv_{cfg.tuner.metric}": best.value, "n_trials": len(table)}
+        numbers = {f"best_cv_{cfg.tuner.metric}": value_of(best), "n_trials": float(len(table))}
         run.metrics(numbers | {"cpu_seconds": table["cpu_seconds"].sum()})
     return Found(best, table, loop.done, loop.interrupted)
 
@@ -90,7 +92,13 @@ def best_trial(study: Study) -> FrozenTrial | None:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not trial.user_attrs.get("pruned")
     ]
-    return max(finished, key=lambda trial: trial.value, default=None)
+    return max(finished, key=value_of, default=None)
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """Its score; a trial that is complete has one."""
+    assert trial.value is not None
+    return trial.value
 
 
 def trials_table(study: Study) -> pd.DataFrame:
@@ -210,7 +218,7 @@ class _Loop:
         self.done += 1
         self._bar.update()
         if best := best_trial(study):
-            self._bar.set_postfix_str(f"best {self._cfg.tuner.metric} {100 * best.value:.1f} %")
+            self._bar.set_postfix_str(f"best {self._cfg.tuner.metric} {100 * value_of(best):.1f} %")
         if self._spent():
             study.stop()
         self._drawing_since = time.thread_time()
@@ -227,7 +235,7 @@ def _interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _sampler_and_pruner(cfg: DictConfig, worker: Worker) -> tuple[object, object]:
+def _sampler_and_pruner(cfg: DictConfig, worker: Worker) -> tuple[BaseSampler, BasePruner]:
     """A seed that neither the study nor another worker on it has drawn from before."""
     seed = cfg.tuner.seed + 7919 * worker.number
     with warnings.catch_warnings():

@@ -66,7 +66,8 @@ def bootstrap_intervals(
         "uar": np.nanmean(recall, axis=1),
     }
     tails = [50 * (1 - level), 50 * (1 + level)]
-    return {k: tuple(map(float, np.percentile(v, tails))) for k, v in statistics.items()}
+    ends = {name: np.percentile(values, tails) for name, values in statistics.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def uar_over_units(
@@ -144,5 +145,5 @@ def permutation_uars(
         )
         true = np.concatenate([shuffled[r.test] for r in results])
         predicted = np.concatenate([r.predicted for r in results])
-        uars.append(scores(true, predicted, None, np.unique(y))["uar"])
+        uars.append(scores(true, predicted, None, np.unique(y).tolist())["uar"])
     return np.array(uars)

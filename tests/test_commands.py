@@ -36,7 +36,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"^python -m ser\.tune -m(.*)", r"python -m ser.tune -m\1 tuner.n_trials=1 cv.n_splits=2"),
     (r"model=svm,knn,random_forest,mlp seed=1,2,3 split=random,speaker", "model=knn,svm seed=1,2"),
     (
-        r"(?<!optuna_vs_)experiment=seed",
+        r"experiment=seed",
         "experiment=seed study.grid.model=[knn] study.grid.scaler=[none]",
     ),
     (r"explain=true", "explain=true model=naive_bayes split=emobox6 curves=none"),

@@ -6,6 +6,7 @@ import pytest
 from sklearn import metrics
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GroupKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -22,6 +23,7 @@ from ser.evaluation import (
     scores,
 )
 from ser.pipeline import build_pipeline
+from ser.plots import accuracy_curve
 from ser.splits import Fold
 
 LABELS = ("angry", "happy", "sad")
@@ -165,6 +167,16 @@ def test_learning_curve_ends_where_cross_validation_is():
         results, _ = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
         expected = [(r.predicted == y[r.test]).mean() for r in results]
         np.testing.assert_allclose(curve.validation[-1], expected)
+
+
+def test_learning_curve_leaves_out_what_is_too_few_for_the_model():
+    X, y = noisy_classes()
+    folds = grouped_folds(X, y, np.arange(len(y)) // 10)
+    pipeline = build_pipeline({"classifier": KNeighborsClassifier(20)}, seed=0)
+    curve = learning_curve(pipeline, X, y, None, folds, sizes=(10, 100), seed=0, n_jobs=1)
+    assert np.isnan(curve.validation[0]).all()
+    assert (curve.validation[1] > 0.4).all()
+    accuracy_curve(curve, title="x", xlabel="clips", n_labels=3)  # draws what there is
 
 
 def test_scores_agree_with_audmetric():

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pooch
 from tqdm import tqdm
@@ -148,7 +149,7 @@ def _append(url: str, part: Path, progress: bool) -> None:
     """Add to the part what it lacks, or all where the server sends all."""
     with part.open("ab") as file:
 
-        def start_afresh(response: object, **_: object) -> None:
+        def start_afresh(response: Any, **_: object) -> None:
             # 200: no ranges here, the whole file comes. 416: the part is no part of this file.
             if response.status_code in (200, 416):
                 file.truncate(0)

@@ -137,7 +137,7 @@ def synthesise(name: str) -> np.ndarray:
     clip = ravdess.parse_name(name)
     rng = np.random.default_rng([VERSION, *(int(code) for code in name.split("-"))])
     manner = _manner(clip, rng)
-    y = speak(STATEMENTS[clip["statement"]], manner, rng)
+    y = speak(STATEMENTS[int(clip["statement"])], manner, rng)
     y += 10 ** (-75 / 20) * rng.standard_normal(len(y))  # the room
     return np.tanh(y)  # a microphone does not clip hard
 

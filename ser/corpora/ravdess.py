@@ -143,7 +143,7 @@ def _speech_clips(root: Path) -> list[dict[str, str | int]]:
         if path.stem in clips:
             first = clips[path.stem]["path"]
             raise SerError(f"One clip is there twice: {first} and {path}. Remove one of them.")
-        clips[path.stem] = {"path": str(path)} | clip
+        clips[path.stem] = {"path": str(path), **clip}
     return sorted(clips.values(), key=lambda clip: (clip["actor"], Path(str(clip["path"])).stem))
 
 

@@ -256,12 +256,12 @@ def _add_consonant(
     loudness: float,
     rng: np.random.Generator,
 ) -> None:
-    centre, level, seconds, _ = CONSONANTS[onset]
+    middle, level, seconds, _ = CONSONANTS[onset]
     n = int(seconds * SR)
     end = int(vowel_start * SR)
     if n == 0 or end < n:
         return
-    centre = min(centre * (0.8 + 0.2 * manner.tract) * (0.9 + 0.2 * manner.brightness), 0.4 * SR)
+    centre = min(middle * (0.8 + 0.2 * manner.tract) * (0.9 + 0.2 * manner.brightness), 0.4 * SR)
     band = butter(1, (0.6 * centre, min(1.5 * centre, 0.49 * SR)), "bandpass", fs=SR, output="sos")
     noise = sosfilt(band, rng.standard_normal(n)) * np.hanning(n)
     y[end - n : end] += 1.5 * level * loudness * noise

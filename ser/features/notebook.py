@@ -58,7 +58,11 @@ class NotebookFeatures:
     version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        bounds = {"n_mels": (0, 1024), "n_mfcc": (0, 128), "n_fft": (16, 1 << 20)}
+        bounds: dict[str, tuple[float, float]] = {
+            "n_mels": (0, 1024),
+            "n_mfcc": (0, 128),
+            "n_fft": (16, 1 << 20),
+        }
         bounds |= {"hop_length": (1, self.n_fft), "fmax": (1, 1e6)}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)

@@ -133,8 +133,8 @@ def _neighbours(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Each frame's threshold, and the bins with the ones before and after them."""
     first, end = bins[0], bins[-1] + 1
-    sides = (magnitude[:, first + side : end + side] for side in (-1, 0, 1))
-    return PEAK_THRESHOLD * largest, *sides
+    before, here, after = (magnitude[:, first + side : end + side] for side in (-1, 0, 1))
+    return PEAK_THRESHOLD * largest, before, here, after
 
 
 def _interpolate(

@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help install lint format test slow ravdess ci ui docs clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install:  ## ser and what its checks need, into the active environment
+	pip install -e '.[dev]'
+
+lint:  ## style, spelling, types
+	ruff check . && ruff format --check . && codespell && mypy ser
+
+format:  ## rewrite the code in the project's style
+	ruff check --fix . && ruff format .
+
+test:  ## the default tests: offline, no corpus, three minutes
+	pytest
+
+slow:  ## studies, sweeps, clusters, the docs' commands, pages in a browser
+	pytest -m slow
+
+ravdess:  ## the tests on real audio (SER_RAVDESS_ROOT)
+	pytest -m ravdess
+
+ci:  ## all of it, in a fresh environment
+	bash .ci/run
+
+ui:  ## browse the runs
+	ser-ui
+
+docs:  ## write docs/configuration.md again, from conf/
+	python docs/make_configuration.py
+
+clean:  ## caches; never runs, features or data
+	rm -rf .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	find ser tests benchmarks experiments -name __pycache__ -prune -exec rm -rf {} +
