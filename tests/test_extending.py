@@ -1,0 +1,104 @@
+"""docs/extending.md, followed to the letter: files written, commands run, results looked at."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGE = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory, demo_root):
+    """A checkout with the page's files in it, and recordings called as the page says."""
+    place = tmp_path_factory.mktemp("extended")
+    for folder in ("ser", "conf"):
+        shutil.copytree(CHECKOUT / folder, place / folder)
+    written = []
+    for _, file, code in re.findall(r"^```(python|yaml)\n# (\S+)\n(.*?)^```", PAGE, re.S | re.M):
+        assert not (place / file).exists(), f"{file} is there already"
+        (place / file).write_text(code, encoding="utf-8")
+        written.append(file)
+    assert len(written) == len(re.findall(r"^```(?:python|yaml)$", PAGE, re.M)) == 8
+    (place / "recordings").mkdir()
+    emotions = {"03": "happy", "04": "sad", "05": "angry"}
+    for clip in sorted(demo_root.rglob("*.wav")):
+        _, _, emotion, *_, actor = clip.stem.split("-")
+        if emotion in emotions:
+            name = f"speaker{actor}_{emotions[emotion]}_{clip.stem[9:17].replace('-', '')}.wav"
+            shutil.copyfile(clip, place / "recordings" / name)
+    return place
+
+
+def follow(place, section):
+    """Run the section's commands; what the MLflow store then has of finished runs."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
+    uri = f"sqlite:///{place}/mlruns/mlflow.db"
+    environment |= {"PYTHONPATH": str(place), "MLFLOW_TRACKING_URI": uri}
+    text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
+    client = mlflow.MlflowClient(uri)
+    for command in block.splitlines():
+        command = command.replace("python", sys.executable, 1)
+        done = subprocess.run(
+            command, shell=True, env=environment, cwd=place, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    (experiment,) = (e for e in client.search_experiments() if e.name == "mine")
+    newest = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"])
+    return client, [run for run in newest if run.info.status == "FINISHED"]
+
+
+def predictions(client, run, folder):
+    file = client.download_artifacts(run.info.run_id, "tables/predictions.csv", str(folder))
+    return pd.read_csv(file)
+
+
+@pytest.mark.slow
+def test_a_corpus_of_ones_own(extended, tmp_path):
+    client, (run, *_) = follow(extended, "A corpus")
+    assert run.data.tags["corpus"] == "mine"
+    table = predictions(client, run, tmp_path)
+    assert set(table["true"]) == {"happy", "sad", "angry"}
+    assert set(table["actor"]) == {"speaker01", "speaker02", "speaker03", "speaker04"}
+    assert len(table) == len(list((extended / "recordings").iterdir()))
+
+
+@pytest.mark.slow
+def test_features_of_ones_own(extended):
+    _, (run, *_) = follow(extended, "A feature set")
+    assert run.data.tags["features"] == "loudness"
+    assert run.data.params["features.window"] == "0.02"
+    assert run.data.metrics["test_accuracy"] > 0.4  # of three emotions: anger is loud
+    stored = [file.read_text() for file in (extended / "mlruns").rglob("features.json")]
+    assert any("LoudnessFeatures" in text and '"window": 0.02' in text for text in stored)
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own(extended):
+    _, runs = follow(extended, "A model")
+    tuned, trained = (
+        next(r for r in runs if r.data.tags.get("model") == "pca_lda" and wanted(r.info.run_name))
+        for wanted in (lambda name: name.startswith("tune"), lambda name: "loso" in name)
+    )
+    assert trained.data.params["model.reduce.n_components"] == "0.95"
+    assert tuned.data.metrics["n_trials"] == 3
+    best = next(r for r in runs if r.info.run_name.startswith("pca_lda-speaker"))
+    assert float(best.data.params["model.reduce.n_components"]) != 0.95
+
+
+@pytest.mark.slow
+def test_a_split_of_ones_own(extended, tmp_path):
+    client, (run, *_) = follow(extended, "A split")
+    assert run.data.tags["split"] == "halves"
+    assert run.data.tags["interval_over"] == "actors"
+    table = predictions(client, run, tmp_path)
+    assert set(table.loc[table["part"] == "test", "actor"]) == {"speaker03", "speaker04"}
+    assert set(table.loc[table["part"] == "cv", "actor"]) == {"speaker01", "speaker02"}
