@@ -142,6 +142,16 @@ class Run:
                 pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
             )
 
+    @property
+    def folder(self) -> Path:
+        """What will be the run's artifacts, until they are sent."""
+        return Path(self._folder.name)
+
+    @property
+    def artifacts(self) -> str:
+        """Where they will be: a folder of this machine, or a URI."""
+        return self._client.get_run(self.id).info.artifact_uri.removeprefix("file://")
+
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
         self._send()
@@ -158,7 +168,7 @@ class Run:
             mlflow.end_run(status)
 
     def _path(self, name: str) -> Path:
-        path = Path(self._folder.name) / name
+        path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
