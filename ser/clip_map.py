@@ -39,10 +39,14 @@ def sample(clips: pd.DataFrame, at_most: int, *, seed: int) -> np.ndarray:
     if len(clips) <= at_most:
         return np.arange(len(clips))
     rng = np.random.default_rng(seed)
-    # Sorted by actor and emotion, at random within; then every so-manieth row.
-    order = np.lexsort((rng.random(len(clips)), clips["emotion"].astype(str), _codes(clips)))
-    place = (np.arange(at_most) + rng.random()) * len(clips) / at_most
-    return np.sort(order[np.minimum(place.astype(int), len(clips) - 1)])
+    order = pd.Series(rng.permutation(len(clips)))
+    keys = [_codes(clips)[order], pd.factorize(clips["emotion"])[0][order]]
+    stratum = order.groupby(keys)
+    # A stratum's clips get numbers spread evenly over [0, 1), from a start of its own: those below
+    # any limit are its share, rounded up or down by chance.
+    start = rng.random(stratum.ngroups)[stratum.ngroup()]
+    number = (stratum.cumcount() + start) / stratum.transform("size")
+    return np.sort(order[np.argsort(number, kind="stable")[:at_most]].to_numpy())
 
 
 def maps(X: np.ndarray, *, seed: int) -> dict[str, tuple[np.ndarray, str]]:
@@ -111,7 +115,7 @@ def neighbours(X: np.ndarray, clips: pd.DataFrame, *, counts: tuple[int, ...]) -
     rows = []
     for same, (alike, among) in questions.items():
         n_among = among.sum(axis=1)
-        if n_among.min() == 0:  # a single actor has no others
+        if n_among.min() == 0 or alike.all():  # a single actor has no others
             continue
         apart = np.where(among, distance, np.inf)
         chance = float(((alike & among).sum(axis=1) / n_among).mean())

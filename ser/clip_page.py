@@ -65,7 +65,7 @@ def page(clip: str, *, prosody: ProsodyFeatures) -> str:
     with TemporaryDirectory() as folder:
         for picture, draw in explore_page.clip_figures([shown]).items():
             draw().savefig(Path(folder, f"{picture}.png"), dpi=DPI)
-        pictures = list(explore_page.pictures(Path(folder), name).values())
+        pictures = list(explore_page.pictures(Path(folder), [shown]).values())
     return pages.render(
         "clip.html",
         name=name,

@@ -191,6 +191,7 @@ def pair(
             f"{', '.join(dict.fromkeys(speakers))}."
         )
     wanted, note = _emotions(own, emotions)
+    speakers = own["actor"].astype(str)
     both = [one for one, some in own.groupby(speakers, sort=False) if _has(some, wanted)]
     if both:
         own = own[speakers == both[0]]

@@ -22,8 +22,8 @@ SHOWN_RANKS = 10  # features of the ranking that the page has as text
 CAPTIONS = {
     "waveforms": (
         "Waveform",
-        "Air pressure over time, on one scale: how loud each moment is. Look at how high the peaks "
-        "are, how long the speech takes, and how much silence surrounds it.",
+        "Air pressure over time: how loud each moment is. Look at how high the peaks are, how long "
+        "the speech takes, and how much silence surrounds it.",
     ),
     "spectrograms": (
         "STFT power spectrogram",
@@ -50,8 +50,8 @@ CAPTIONS = {
     "contours": (
         "F0 and energy contours",
         "Above, the pitch of the voiced moments (YIN): the melody of the sentence. Below, the "
-        "level of every moment. Look at the range and the movement of both: emotions differ in "
-        "them more than in anything else that is seen here.",
+        "level of every moment. Look at the height, the range and the movement of both: a voice "
+        "that is aroused is higher and louder.",
     ),
     "class_balance": (
         "Class balance",
@@ -61,8 +61,8 @@ CAPTIONS = {
     "spoken": (
         "Pitch, energy and duration by emotion",
         "Boxes hold half of the clips, whiskers nine tenths, the line is the median. Emotions "
-        "whose boxes do not overlap can be told apart by this number alone; women and men differ "
-        "in F0 more than most emotions do.",
+        "whose boxes do not overlap can mostly be told apart by this number alone. Where gender is "
+        "known each has boxes of its own, as voices differ in F0 before they feel anything.",
     ),
     "correlation": (
         "Correlation of the features",
@@ -196,24 +196,27 @@ def figures(
     return drawn
 
 
-def pictures(folder: Path, about: str) -> dict[str, Picture]:
+def pictures(folder: Path, shown: Sequence[ClipViews], corpus: str = "") -> dict[str, Picture]:
     """Pictures in a folder, by name, as far as `CAPTIONS` knows them.
 
     Parameters
     ----------
     folder : Path
         With ``NAME.png``.
-    about : str
-        What they are of, for those who do not see them.
+    shown : sequence of ClipViews
+        What the pictures of clips are of.
+    corpus : str
+        What the others are of.
     """
     found = {}
+    of_clips, titles = clip_figures(shown), " and ".join(clip.title for clip in shown)
     for name, (title, caption) in CAPTIONS.items():
         file = folder / f"{name}.png"
         if file.exists():
             data = file.read_bytes()
             small = int.from_bytes(data[16:20], "big") <= SMALL  # PNG's width
-            source = pages.data_uri(data, "image/png")
-            found[name] = Picture(title, caption, f"{title} of {about}", source, small)
+            alt = f"{title}: {titles if name in of_clips else corpus}"
+            found[name] = Picture(title, caption, alt, pages.data_uri(data, "image/png"), small)
     return found
 
 
@@ -250,18 +253,18 @@ def page(
     str
         HTML.
     """
-    about = f"{corpus}, {len(found.clips)} clips"
     return pages.render(
         "explore.html",
         title=title,
         corpus=corpus,
+        size=size(found),
         found=found,
         cards=_cards(found),
         sounds=[
             (view.title, Path(path).name, sound(view), view.duration > LONGEST - 1)
             for view, path in zip(shown, rows["path"], strict=True)
         ],
-        pictures=pictures(folder, about),
+        pictures=pictures(folder, shown, f"{len(found.clips)} clips of {corpus}"),
         ranks=found.ranking.head(SHOWN_RANKS).to_dict("records"),
         findings=found.findings.to_dict("records"),
         neighbours=found.neighbours.to_dict("records"),
@@ -281,8 +284,7 @@ def terminal(found: Exploration, *, title: str, note: str) -> str:
     minutes = found.prosody["duration"].sum() / 60
     lines = [
         "",
-        f"{title} · {len(found.clips)} clips, {found.clips['actor'].nunique()} actors, "
-        f"{len(found.emotions)} emotions · {minutes:.1f} min",
+        f"{title} · {size(found)} · {minutes:.1f} min",
         *([note] if note else []),
         "",
         f"{'nearest clips with the same':34}{'nearest':>8}{'share %':>10}{'chance %':>10}",
@@ -298,6 +300,13 @@ def terminal(found: Exploration, *, title: str, note: str) -> str:
     spread = found.metrics["loudness_between_actors_db"]
     lines += [f"{spread:>6.1f}  dB between the quietest and the loudest actor", ""]
     return "\n".join(lines)
+
+
+def size(found: Exploration) -> str:
+    """Clips, actors and emotions, in words."""
+    counts = {"clip": len(found.clips), "actor": found.clips["actor"].nunique()}
+    counts["emotion"] = len(found.emotions)
+    return ", ".join(f"{n} {name}{'s' if n != 1 else ''}" for name, n in counts.items())
 
 
 def _cards(found: Exploration) -> list[tuple[str, str, str]]:

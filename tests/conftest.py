@@ -140,7 +140,7 @@ def run_cli(tmp_path, ser_environment):
     """Run ``python -m ser.MODULE ARGUMENTS`` as a user does."""
 
     def run(module, *arguments, check=True):
-        if module in ("ser.train", "ser.tune"):
+        if module in ("ser.train", "ser.tune", "ser.explore"):
             place = "hydra.sweep.dir" if "-m" in arguments else "hydra.run.dir"
             arguments = (*arguments, f"{place}={tmp_path}/hydra")
         result = subprocess.run(
@@ -183,3 +183,40 @@ def postgresql(tmp_path_factory):
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium: the system's, as Playwright would download one."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("there is no chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a file in Chromium without a network; `requested` has what the page asked for."""
+    contexts = []
+
+    def open_file(file, *, width, height=844):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, is_mobile=width < 600, offline=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.requested = []
+        page.on(
+            "request",
+            lambda request: request.url.startswith("data:") or page.requested.append(request.url),
+        )
+        page.goto(file.as_uri())
+        return page
+
+    yield open_file
+    for context in contexts:
+        context.close()
