@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser import pages, plots
+from ser import pages, plots, sound_plots
 from ser.audio import as_flac, read_audio
+from ser.clip_views import views
 from ser.evaluation import KNOWN
-from ser.features import spectrum
+from ser.features.prosody import ProsodyFeatures
 from ser.importance import columns_by_name, permutation_importance
 from ser.protocol import Evaluation, Settings
 from ser.splits import Split
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ser.tracking import LoggedRun, Run
 
 N_ERRORS = 12
-N_FFT, HOP_LENGTH = 2048, 512  # samples, of the pictures
 PAGE = "explanation.html"
 
 
@@ -125,9 +125,7 @@ def confident_errors(
 
 def _shown(row: pd.Series, proba: pd.Series, path: str) -> ShownError:
     y, sr = read_audio(path)
-    magnitude = spectrum.magnitude_spectrum(spectrum.frame(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
-    level = spectrum.decibels(spectrum.mel_frames(magnitude, sr=sr))
-    picture = plots.mel_spectrogram(level, sr=sr, hop_length=HOP_LENGTH)
+    picture = sound_plots.mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
     by_size = proba.sort_values(ascending=False)
     return ShownError(
         clip=row["clip"],

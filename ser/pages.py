@@ -13,12 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ser.errors import SerError
+
 if TYPE_CHECKING:
     import jinja2
     from matplotlib.figure import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 DPI = 100
+SMALL = 960  # pixels: a picture as wide can be read on a phone as it is
+MARK = "Made by ser."  # in the footer of every page
 
 
 def render(template: str, **content: object) -> str:
@@ -46,6 +50,11 @@ def png(figure: Figure) -> str:
     return data_uri(file.getvalue(), "image/png")
 
 
+def is_small(picture: bytes) -> bool:
+    """Whether a phone shows a PNG without scrolling."""
+    return int.from_bytes(picture[16:20], "big") <= SMALL
+
+
 def data_uri(data: bytes, media_type: str) -> str:
     """Bytes as a URI that holds them.
 
@@ -53,6 +62,40 @@ def data_uri(data: bytes, media_type: str) -> str:
     'data:text/plain;base64,c2Vy'
     """
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def check_free(file: Path) -> None:
+    """Refuse to write over a file that is not a page made here.
+
+    Raises
+    ------
+    SerError
+        If something else is there.
+    """
+    if file.is_dir() or (file.exists() and MARK.encode() not in file.read_bytes()):
+        raise SerError(f"{file} is there and is no page of ser's: give another place.")
+
+
+def make_folder(folder: Path, page: str) -> None:
+    """Make a folder for a page and its files, or use the one that has this page already.
+
+    Raises
+    ------
+    SerError
+        If something else is there, or it cannot be made.
+    """
+    if folder.is_dir() and (folder / page).exists():
+        return check_free(folder / page)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SerError(
+            f"{folder} is there and does not come from ser.explore: set explore.out=<new folder>."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SerError(
+            f"{folder} cannot be made: {error.strerror}. Set explore.out=<another place>."
+        ) from error
 
 
 @cache

@@ -160,27 +160,6 @@ def permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> F
     return figure
 
 
-def mel_spectrogram(decibels: np.ndarray, *, sr: int, hop_length: int) -> Figure:
-    """Mel spectrogram of one clip.
-
-    Parameters
-    ----------
-    decibels : (n_frames, n_mels) float
-    sr : int
-        Hz.
-    hop_length : int
-        Samples from one frame to the next.
-    """
-    figure = Figure(figsize=(6, 2.2), layout="constrained")
-    axes = figure.subplots()
-    n_frames, n_mels = decibels.shape
-    extent = (0, n_frames * hop_length / sr, 0, n_mels)
-    image = axes.imshow(decibels.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
-    axes.set(xlabel="time (s)", ylabel="mel band")
-    figure.colorbar(image, label="dB")
-    return figure
-
-
 def feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
     """UAR lost without each group of features, and without each of the `top` features.
 

@@ -59,10 +59,11 @@ def report(
     SerError
         If there is no such run, its artifacts cannot be read, or the page cannot be written.
     """
-    from ser import project, run_page, tracking
+    from ser import pages, project, run_page, tracking
 
     run = tracking.find_run(uri or project.tracking_uri(), wanted, experiment)
     out = out or Path(f"{run.name}-{run.id[:8]}.html")
+    pages.check_free(out)
     with TemporaryDirectory() as folder:
         run.download(folder)
         html = run_page.page(run, Path(folder))

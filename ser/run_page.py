@@ -29,7 +29,6 @@ PARTS = {
     "test": "test clips",
 }
 MAX_ROWS = 60  # of a table on the page; the file has all
-SMALL = 960  # pixels: a picture as wide can be read on a phone without scrolling it
 
 # Pictures in the page's order: what to look for in each. Others follow under their own names.
 CAPTIONS = {
@@ -224,8 +223,8 @@ def _figures(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
             title = file.stem.replace("_", " ").replace("curve ", "curve: ").capitalize()
             title = title.replace("Roc", "ROC")
             data = file.read_bytes()
-            small = int.from_bytes(data[16:20], "big") <= SMALL  # PNG's width
-            yield title, CAPTIONS.get(file.stem, ""), pages.data_uri(data, "image/png"), small
+            uri = pages.data_uri(data, "image/png")
+            yield title, CAPTIONS.get(file.stem, ""), uri, pages.is_small(data)
 
 
 def _shown(name: str, table: pd.DataFrame) -> tuple[str, list[str], list[list[object]], int]:

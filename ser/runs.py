@@ -166,7 +166,7 @@ def log_config(run: Run, cfg: DictConfig) -> None:
     run.text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
     run.text(record.versions(provenance.package_versions()), "environment.txt")
     # What is only drawn is not what a run is compared by.
-    resolved["model"].pop("validation_curve", None)
+    resolved.get("model", {}).pop("validation_curve", None)
     resolved["data"].pop("listeners", None)
     run.params(record.flat(resolved))
 
@@ -179,21 +179,47 @@ def load(cfg: DictConfig, choices: Choices, run: Run) -> tuple[pd.DataFrame, np.
     SerError
         If the corpus, a clip or the store is at fault, or the split does not fit the clips.
     """
+    clips, X, content = load_clips(cfg, run)
+    data = log_dataset(run, cfg, choices, clips, content, context=choices["split"])
+    split = instantiate(cfg.split, clips)
+    run.tags({"resume_key": _resume_key(cfg, data)})
+    run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
+    return clips, X, split
+
+
+def load_clips(cfg: DictConfig, run: Run) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Clip table, feature matrix and digest of each clip's bytes; the run says which were skipped.
+
+    Raises
+    ------
+    SerError
+        If the corpus, a clip or the store is at fault.
+    """
     clips = instantiate(cfg.data.corpus)
     extraction = features_of(cfg, clips["path"].tolist())
-    clips, X, content = record.keep_readable(clips, extraction, run)
+    return record.keep_readable(clips, extraction, run)
+
+
+def log_dataset(
+    run: Run,
+    cfg: DictConfig,
+    choices: Choices,
+    clips: pd.DataFrame,
+    content: np.ndarray,
+    *,
+    context: str,
+) -> str:
+    """Say in the run which clips went in, and to what purpose; return their fingerprint."""
     data = provenance.fingerprint(clips, content.tolist())
-    split = instantiate(cfg.split, clips)
-    run.tags({"resume_key": _resume_key(cfg, data), "data_fingerprint": data})
-    run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
     run.dataset(
         name=choices["data"],
         fingerprint=data,
         source=str(cfg.data.get("root") or cfg.data.get("table")),
         profile=record.counts(clips),
-        context=choices["split"],
+        context=context,
     )
-    return clips, X, split
+    run.tags({"data_fingerprint": data})
+    return data
 
 
 def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:

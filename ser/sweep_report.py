@@ -59,7 +59,8 @@ def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
         row = {"job": job.number, **values, "state": state, "run_id": job.run_id or ""}
         if job.run_id:
             row["transductive"] = runs[job.run_id].tags.get("transductive") == "true"
-            row |= {name: runs[job.run_id].metrics[name] for name in SCORES}
+            metrics = runs[job.run_id].metrics  # an exploration has no scores
+            row |= {name: metrics[name] for name in SCORES if name in metrics}
         rows.append(row)
     return pd.DataFrame(rows)
 

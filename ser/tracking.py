@@ -164,6 +164,11 @@ class Run:
             metrics={metric.key: metric.value for metric in self._metrics},
         )
 
+    @property
+    def artifacts(self) -> str:
+        """Where they will be: a folder of this machine, or a URI."""
+        return self._client.get_run(self.id).info.artifact_uri.removeprefix("file://")
+
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
         self._send()

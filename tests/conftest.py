@@ -140,7 +140,7 @@ def run_cli(tmp_path, ser_environment):
     """Run ``python -m ser.MODULE ARGUMENTS`` as a user does."""
 
     def run(module, *arguments, check=True):
-        if module in ("ser.train", "ser.tune"):
+        if module in ("ser.train", "ser.tune", "ser.explore"):
             place = "hydra.sweep.dir" if "-m" in arguments else "hydra.run.dir"
             arguments = (*arguments, f"{place}={tmp_path}/hydra")
         result = subprocess.run(

@@ -67,6 +67,31 @@ def test_tuning_equals_librosa_though_the_spectrum_is_single_precision(name):
     assert tuning == librosa.estimate_tuning(S=exact, sr=48_000)
 
 
+@pytest.mark.parametrize("name", sounds())
+@pytest.mark.parametrize("sr", [16_000, 48_000])
+def test_every_frame_equals_librosa(name, sr):
+    y = sounds()[name].astype(np.float32)
+    frames = spectrum.frame(y, n_fft=2048, hop_length=512)
+    magnitude = spectrum.magnitude_spectrum(frames)
+    stft = np.abs(librosa.stft(y))
+    mel = librosa.feature.melspectrogram(y=y, sr=sr)
+    close = {"rtol": 1e-3, "atol": 1e-3}
+    ours = spectrum.decibels(np.square(magnitude)).T
+    np.testing.assert_allclose(ours, librosa.power_to_db(stft**2), **close)
+    ours = spectrum.decibels(spectrum.mel_frames(magnitude, sr=sr)).T
+    np.testing.assert_allclose(ours, librosa.power_to_db(mel), **close)
+    ours = spectrum.mfcc_frames(magnitude, sr=sr).T
+    np.testing.assert_allclose(ours, librosa.feature.mfcc(y=y, sr=sr), **close)
+    ours = spectrum.chroma_frames(magnitude, frames, sr=sr).T
+    np.testing.assert_allclose(ours, librosa.feature.chroma_stft(S=stft, sr=sr), **close)
+
+
+def test_decibels_of_two_clips_on_one_scale():
+    loud, soft = np.array([1.0, 1e-3], np.float32), np.array([1e-2, 1e-12], np.float32)
+    np.testing.assert_allclose(spectrum.decibels(loud, reference=1.0), [0, -30], atol=1e-4)
+    np.testing.assert_allclose(spectrum.decibels(soft, reference=1.0), [-20, -100], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("sr", "n_fft", "n_mels", "fmax"), [(48_000, 2048, 128, 8000), (22_050, 512, 40, 900)]
 )
@@ -75,6 +100,11 @@ def test_filter_banks_equal_librosa(sr, n_fft, n_mels, fmax):
         filters.mel_bank(sr, n_fft, n_mels, fmax),
         librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels, fmax=fmax),
         rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        filters.mel_frequencies(n_mels, fmax),
+        librosa.mel_frequencies(n_mels, fmin=0, fmax=fmax),
+        rtol=1e-9,
     )
     for tuning in (-0.37, 0.0, 0.12):
         np.testing.assert_allclose(

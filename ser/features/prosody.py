@@ -138,5 +138,9 @@ class ProsodyFeatures:
         f0[level.silent(energy)] = np.nan
         return energy, f0
 
+    def times(self, n_frames: int, sr: int) -> np.ndarray:
+        """Centres of the frames of `contours`, in seconds."""
+        return np.arange(n_frames) * self._hop_length(sr) / sr
+
     def _hop_length(self, sr: int) -> int:
         return max(1, round(self.hop * sr))

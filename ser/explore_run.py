@@ -1,0 +1,123 @@
+"""A corpus, looked at -> one MLflow run, and the same files in a folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from ser import exploration, explore_page, pages, project, provenance, runs, summary, tracking
+from ser.audio import read_audio
+from ser.choices import Choices
+from ser.clip_views import ClipViews, views
+from ser.features.prosody import ProsodyFeatures
+from ser.store import extract
+
+PAGE = "explore.html"  # in the run's artifacts, and in the folder
+
+
+def tracked(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
+    """Look at the corpus; log numbers, tables, pictures and the page.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        ``conf/explore.yaml``, composed.
+    choices : Choices
+
+    Returns
+    -------
+    run_id : str
+    text : str
+        What the terminal shows.
+
+    Raises
+    ------
+    SerError
+        If the data, the config or the store is at fault; the run is then marked FAILED.
+    """
+    out = None if cfg.explore.out is None else Path(cfg.explore.out)
+    if out is not None:
+        pages.make_folder(out, PAGE)
+    command = choices.command("ser.explore")
+    name = f"explore-{choices['data']}-{choices['features']}"
+    with tracking.start_run(
+        uri=cfg.tracking.uri,
+        experiment=cfg.tracking.experiment,
+        name=name,
+        tags={
+            "study": "explore",
+            "features": choices["features"],
+            "corpus": cfg.data.name,
+            "command": command,
+            **provenance.git_state(project.PROJECT),
+        },
+        description=f"`{command}`",
+    ) as run:
+        runs.log_config(run, cfg)
+        clips, X, content = runs.load_clips(cfg, run)
+        runs.log_dataset(run, cfg, choices, clips, content, context="explore")
+        rows, note = exploration.pair(clips, cfg.explore.emotions, cfg.explore.actor)
+        prosody = instantiate(cfg.prosody)
+        spoken = _prosody(cfg, clips, prosody)
+        with tqdm(total=exploration.STEPS, desc="Measuring", disable=None) as bar:
+            found = exploration.explore(
+                clips,
+                X,
+                instantiate(cfg.features).names,
+                spoken,
+                content,
+                max_clips=cfg.explore.max_clips,
+                neighbours=cfg.explore.neighbours,
+                seed=cfg.seed,
+                advance=bar.update,
+            )
+        shown = [_views(clips.loc[row], prosody) for row in rows]
+        run.metrics(found.metrics)
+        for table_name, table in explore_page.tables(found).items():
+            run.table(table, table_name)
+        figures = explore_page.figures(found, shown, top=cfg.explore.top)
+        for figure_name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
+            run.figure(draw(), figure_name)
+        html = explore_page.page(
+            found,
+            shown,
+            clips.loc[rows],
+            folder=run.folder / "figures",
+            title=name,
+            corpus=cfg.data.name,
+            note=note,
+            command=command,
+        )
+        run.text(html, PAGE)
+        if out is not None:
+            _copy(run.folder, out)
+        place = run.artifacts if out is None else str(out)
+    lines = [explore_page.terminal(found, title=name, note=note), f"page    {place}/{PAGE}"]
+    where = summary.where(run.id, run.experiment, cfg.tracking.uri)
+    return run.id, "\n".join([*lines, where])
+
+
+def _copy(folder: Path, out: Path) -> None:
+    """Copy files, without the permissions of a temporary folder."""
+    for file in folder.rglob("*.*"):
+        place = out / file.relative_to(folder)
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, place)
+
+
+def _prosody(cfg: DictConfig, clips: pd.DataFrame, prosody: ProsodyFeatures) -> pd.DataFrame:
+    """Prosodic features of clips that can be read."""
+    extraction = extract(
+        clips["path"].tolist(), prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs
+    )
+    return pd.DataFrame(extraction.X, columns=list(extraction.names))
+
+
+def _views(clip: pd.Series, prosody: ProsodyFeatures) -> ClipViews:
+    y, sr = read_audio(clip["path"])
+    return views(y, sr, f"{clip['emotion']}, actor {clip['actor']}", prosody=prosody)
