@@ -77,7 +77,7 @@ def maps(X: np.ndarray, *, seed: int) -> dict[str, tuple[np.ndarray, str]]:
     tsne = TSNE(perplexity=perplexity, init=init, random_state=seed)
     with threadpool_limits(1):  # its threads wait busily: beside other work they take ten times
         found["t-SNE"] = (tsne.fit_transform(scaled), f"perplexity {perplexity:.0f}")
-    if find_spec("umap"):
+    if _has_umap():
         found["UMAP"] = _umap(scaled, seed)
     return found
 
@@ -129,6 +129,12 @@ def neighbours(X: np.ndarray, clips: pd.DataFrame, *, counts: tuple[int, ...]) -
 def _codes(clips: pd.DataFrame) -> np.ndarray:
     """Numbers of the actors, who may be numbers, names, or both."""
     return pd.factorize(clips["actor"].astype(str))[0]
+
+
+def _has_umap() -> bool:
+    """Whether umap-learn is there, and not just a folder of that name where we are."""
+    spec = find_spec("umap")
+    return spec is not None and spec.origin is not None
 
 
 def _umap(scaled: np.ndarray, seed: int) -> tuple[np.ndarray, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ser import explore_page, pages
+from ser import pages
 from ser.audio import probe, read_audio
 from ser.clip_views import LONGEST, views
 from ser.errors import SerError
 from ser.features.prosody import ProsodyFeatures
+from ser.pictures import clip_figures, pictures, sound
 
 DPI = 110
 
@@ -63,16 +64,16 @@ def page(clip: str, *, prosody: ProsodyFeatures) -> str:
     shown = views(y, sr, name, prosody=prosody)
     values = dict(zip(prosody.names, map(float, prosody(y, sr)), strict=True))
     with TemporaryDirectory() as folder:
-        for picture, draw in explore_page.clip_figures([shown]).items():
+        for picture, draw in clip_figures([shown]).items():
             draw().savefig(Path(folder, f"{picture}.png"), dpi=DPI)
-        pictures = list(explore_page.pictures(Path(folder), [shown]).values())
+        found = pictures(Path(folder), [shown])
     return pages.render(
         "clip.html",
         name=name,
-        sound=explore_page.sound(shown),
+        sound=sound(shown),
         cut=f"{LONGEST:g}" if values["duration"] > LONGEST else "",
         facts=facts(values, sr=sr, channels=probe(clip).channels),
-        pictures=pictures,
+        pictures=list(found.values()),
     )
 
 

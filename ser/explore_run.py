@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -14,8 +16,10 @@ from ser import exploration, explore_page, pages, project, provenance, runs, sum
 from ser.audio import read_audio
 from ser.choices import Choices
 from ser.clip_views import ClipViews, views
+from ser.exploration import Exploration
 from ser.features.prosody import ProsodyFeatures
 from ser.store import extract
+from ser.tracking import Run
 
 PAGE = "explore.html"  # in the run's artifacts, and in the folder
 
@@ -63,26 +67,9 @@ def tracked(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
         runs.log_dataset(run, cfg, choices, clips, content, context="explore")
         rows, note = exploration.pair(clips, cfg.explore.emotions, cfg.explore.actor)
         prosody = instantiate(cfg.prosody)
-        spoken = _prosody(cfg, clips, prosody)
-        with tqdm(total=exploration.STEPS, desc="Measuring", disable=None) as bar:
-            found = exploration.explore(
-                clips,
-                X,
-                instantiate(cfg.features).names,
-                spoken,
-                content,
-                max_clips=cfg.explore.max_clips,
-                neighbours=cfg.explore.neighbours,
-                seed=cfg.seed,
-                advance=bar.update,
-            )
+        found = _explored(cfg, clips, X, content, prosody)
         shown = [_views(clips.loc[row], prosody) for row in rows]
-        run.metrics(found.metrics)
-        for table_name, table in explore_page.tables(found).items():
-            run.table(table, table_name)
-        figures = explore_page.figures(found, shown, top=cfg.explore.top)
-        for figure_name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
-            run.figure(draw(), figure_name)
+        _log(run, found, shown, top=cfg.explore.top)
         html = explore_page.page(
             found,
             shown,
@@ -102,22 +89,47 @@ def tracked(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
     return run.id, "\n".join([*lines, where])
 
 
+def _explored(
+    cfg: DictConfig,
+    clips: pd.DataFrame,
+    X: np.ndarray,
+    content: np.ndarray,
+    prosody: ProsodyFeatures,
+) -> Exploration:
+    """The numbers, with a bar."""
+    spoken = extract(clips["path"].tolist(), prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs)
+    with tqdm(total=exploration.STEPS, desc="Measuring", disable=None) as bar:
+        return exploration.explore(
+            clips,
+            X,
+            instantiate(cfg.features).names,
+            pd.DataFrame(spoken.X, columns=list(spoken.names)),
+            content,
+            max_clips=cfg.explore.max_clips,
+            neighbours=cfg.explore.neighbours,
+            seed=cfg.seed,
+            advance=bar.update,
+        )
+
+
+def _views(clip: pd.Series, prosody: ProsodyFeatures) -> ClipViews:
+    y, sr = read_audio(clip["path"])
+    return views(y, sr, f"{clip['emotion']}, actor {clip['actor']}", prosody=prosody)
+
+
+def _log(run: Run, found: Exploration, shown: Sequence[ClipViews], *, top: int) -> None:
+    """Send numbers, tables and pictures to the run."""
+    run.metrics(found.metrics)
+    for name, table in explore_page.tables(found).items():
+        run.table(table, name)
+    figures = explore_page.figures(found, shown, top=top)
+    for name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
+        run.figure(draw(), name)
+
+
 def _copy(folder: Path, out: Path) -> None:
     """Copy files, without the permissions of a temporary folder."""
     for file in folder.rglob("*.*"):
         place = out / file.relative_to(folder)
         place.parent.mkdir(exist_ok=True)
         shutil.copyfile(file, place)
-
-
-def _prosody(cfg: DictConfig, clips: pd.DataFrame, prosody: ProsodyFeatures) -> pd.DataFrame:
-    """Prosodic features of clips that can be read."""
-    extraction = extract(
-        clips["path"].tolist(), prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs
-    )
-    return pd.DataFrame(extraction.X, columns=list(extraction.names))
-
-
-def _views(clip: pd.Series, prosody: ProsodyFeatures) -> ClipViews:
-    y, sr = read_audio(clip["path"])
-    return views(y, sr, f"{clip['emotion']}, actor {clip['actor']}", prosody=prosody)

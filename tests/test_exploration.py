@@ -1,5 +1,6 @@
 """Statistics, rankings, neighbours, pairs and quality: by hand, and against the tutorial's."""
 
+import importlib.util
 import os
 
 import numpy as np
@@ -135,6 +136,14 @@ def test_maps_have_umap_where_it_is_installed():
     pytest.importorskip("umap")
     X = np.random.default_rng(0).normal(size=(40, 5))
     assert clip_map.maps(X, seed=0)["UMAP"][0].shape == (40, 2)
+
+
+def test_maps_take_no_folder_for_umap(tmp_path, monkeypatch):
+    (tmp_path / "umap").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    expected = {"PCA", "t-SNE"} | ({"UMAP"} if importlib.util.find_spec("umap.umap_") else set())
+    assert set(clip_map.maps(np.random.default_rng(0).normal(size=(40, 5)), seed=0)) == expected
 
 
 def test_pair_is_of_one_actor_and_alike_in_all_else(clips):

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from hydra import compose, initialize_config_dir
 
-from ser import cli, clip_page, data_plots, explore_page, project, sound_plots
+from ser import cli, clip_page, data_plots, pictures, project, sound_plots
 from ser.audio import AudioError
 from ser.clip_views import views
 from ser.errors import SerError
@@ -201,7 +201,7 @@ def test_clips_side_by_side_share_all_scales():
     soft, sr = sound(200.0, amplitude=0.05)
     long, _ = sound(400.0, seconds=1.5, sr=8000)
     pair = [views(soft, sr, "soft", prosody=prosody), views(long, 8000, "long", prosody=prosody)]
-    for name, draw in explore_page.clip_figures(pair).items():
+    for name, draw in pictures.clip_figures(pair).items():
         figure = draw()
         panels = [axes for axes in figure.axes if axes.get_title() in ("soft", "long")]
         assert len(panels) == 2, name
