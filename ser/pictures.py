@@ -13,7 +13,6 @@ from ser import pages, sound_plots
 from ser.audio import as_flac
 from ser.clip_views import ClipViews
 
-
 # Picture -> heading, and what it shows and what to look for.
 CAPTIONS = {
     "waveforms": (
