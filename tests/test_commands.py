@@ -51,6 +51,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"^pip install ", "the gate installs so"),
     (r"^pytest\b|^make\b|^pre-commit\b|^bash \.ci/run", "would run the tests in the tests"),
     (r"^ser-ui\b", "test_ui_answers starts it"),
+    (r"^jupyter execute --inplace", "would overwrite it: tests/test_introduction.py runs it"),
     (r"^dask |HOST:8786", "needs a cluster: tests/test_compute.py starts one"),
     (r"postgresql://", "needs a server: tests/test_tune.py starts one"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
