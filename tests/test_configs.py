@@ -1,5 +1,7 @@
 """Every YAML composes, instantiates and fits; what is misspelt is refused, with the choices."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
@@ -86,3 +88,15 @@ def test_misspelt_choice_lists_the_choices_and_key_is_an_error(run_cli):
     assert wrong.returncode == 1
     assert "gama" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_configuration_reference_is_what_conf_says():
+    spec = importlib.util.spec_from_file_location(
+        "make_configuration", project.PROJECT / "docs" / "make_configuration.py"
+    )
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    page = maker.PAGE.read_text(encoding="utf-8")
+    assert page == maker.page(), "docs/configuration.md is stale: python docs/make_configuration.py"
+    for row in ("| `model=` | `svm` |", "| `cv.n_splits` | `10` |", "| `classifier.C` | `10.0` |"):
+        assert row in page
