@@ -40,6 +40,9 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
         "experiment=seed study.grid.model=[knn] study.grid.scaler=[none]",
     ),
     (r"explain=true", "explain=true model=naive_bayes split=emobox6 curves=none"),
+    (r"model=mlp split=speaker", "model=mlp split=speaker model.classifier.max_iter=10"),
+    (r"explore\.out=ravdess_explored", "explore.out={folder}/explored"),
+    (r"clip=my_recording\.wav", "clip={clip} explore.out={folder}"),
     (r"experiment=permutation", "experiment=permutation permutations=3"),
     (r"extraction\.py (.*) --clips 480 --rounds 3", r"extraction.py \1 --clips 8 --rounds 1"),
     (r"startup\.py (\S+)", r"startup.py \1 --rounds 1"),
@@ -52,6 +55,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"^pytest\b|^make\b|^pre-commit\b|^bash \.ci/run", "would run the tests in the tests"),
     (r"^ser-ui\b", "test_ui_answers starts it"),
     (r"^jupyter execute --inplace", "would overwrite it: tests/test_introduction.py runs it"),
+    (r"data=mine", "tests/test_extending.py follows that page"),
     (r"^dask |HOST:8786", "needs a cluster: tests/test_compute.py starts one"),
     (r"postgresql://", "needs a server: tests/test_tune.py starts one"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
@@ -115,7 +119,7 @@ def place(tmp_path_factory, demo_root, demo_store):
         "SER_STORE": str(demo_store),
         "SER_RAVDESS_ROOT": str(ravdess),
     }
-    words = {"folder": folder, "demo": demo_root, "ravdess": ravdess}
+    words = {"folder": folder, "demo": demo_root, "ravdess": ravdess, "clip": some[0]}
     for word, model in (("run", "naive_bayes"), ("other_run", "dummy")):
         said = _run(f"python -m ser.train model={model} curves=none", environment, folder)
         words[word] = re.search(r"^run +(\w+)", said, re.M).group(1)
@@ -170,7 +174,7 @@ def test_ui_answers(place):
 
 
 def _run(command, environment, folder):
-    if re.match(r"python -m ser\.(train|tune|explore)\b", command) and "--help" not in command:
+    if re.match(r"(python -m ser\.|ser-)(train|tune|explore)\b", command):
         where = (
             "hydra.sweep.dir" if " -m " in command.removeprefix("python -m") else "hydra.run.dir"
         )
