@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ser import jobs, project
 from ser.choices import Choices
@@ -50,6 +51,7 @@ def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) 
     """
     project.register_resolvers()
     _collect_garbage_less()
+    OmegaConf.register_new_resolver("groups", _groups_help, use_cache=False, replace=True)
 
     def call(cfg: DictConfig) -> None:
         try:
@@ -129,6 +131,26 @@ def _choices(hydra_config: HydraConf) -> Choices:
     made = hydra_config.runtime.choices
     groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
     return Choices(groups, tuple(hydra_config.overrides.task))
+
+
+def _groups_help() -> str:
+    """The groups that this entry point composes, in its order, for ``${groups:}`` in its help.
+
+    Hydra's own ``$APP_CONFIG_GROUPS`` lists every folder of ``conf/``, other entry points' too.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    loader = GlobalHydra.instance().config_loader()
+    lines = []
+    for group, chosen in reversed(HydraConfig.get().runtime.choices.items()):  # the last is first
+        if group.startswith("hydra/") or "@" in group:
+            continue
+        choices = sorted(loader.get_group_options(group))
+        listed = ", ".join(f"[{choice}]" if choice == chosen else choice for choice in choices)
+        lines.append(
+            textwrap.fill(listed, 98, initial_indent=f"  {group:14}", subsequent_indent=" " * 16)
+        )
+    return "\n".join(lines)
 
 
 def _collect_garbage_less() -> None:

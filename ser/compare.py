@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Entry point of ``python -m ser.compare`` and of the console script ``ser-compare``."""
-    parser = argparse.ArgumentParser(prog="ser.compare", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.compare",
+        description="Whether runs differ by more than luck: paired tests over actors.",
+        epilog="""examples (a run says its id at its end):
+  python -m ser.compare 3f1c2a 9be014                     two runs on RAVDESS
+  python -m ser.compare 3f1c2a 9be014 --experiment demo   two runs on the demo corpus
+  python -m ser.compare --filter "tags.split = 'loso'"    all finished runs under that split
+""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run id, or its first characters")
     parser.add_argument(
         "--filter",

@@ -1,0 +1,30 @@
+"""What ``--help`` shows of the configuration."""
+
+import re
+
+import pytest
+
+from ser import project
+
+OF_TRAIN = {"data", "features", "split", "scaler", "model", "curves", "compute", "experiment"}
+OF_TUNE = {"search_space", "sampler", "pruner", "tuner"}
+
+
+@pytest.mark.parametrize(
+    ("module", "groups"), [("ser.train", OF_TRAIN), ("ser.tune", OF_TRAIN | OF_TUNE)]
+)
+def test_help_lists_the_groups_that_the_entry_point_takes_and_no_others(run_cli, module, groups):
+    shown = groups_in(run_cli(module, "--help", "model=mlp").stdout)
+    assert set(shown) == groups
+    for group, choices in shown.items():
+        there = sorted(file.stem for file in (project.CONF / group).glob("*.yaml"))
+        assert re.sub(r"[\[\]]", "", choices).split(", ") == there
+    assert "[mlp]" in shown["model"]
+    assert "[ravdess]" in shown["data"]
+    assert "[" not in shown["experiment"]
+
+
+def groups_in(printed):
+    listed = re.search(r"\(GROUP=CHOICE\).*:\n((?:.*\S.*\n)+)", printed).group(1)
+    lines = re.sub(r",\n +", ", ", listed).splitlines()  # a long line goes on below
+    return dict(re.split(r":? +", line.strip(), maxsplit=1) for line in lines)
