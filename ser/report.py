@@ -21,7 +21,10 @@ PAGE = "report.html"  # in the run's artifacts
 
 def main() -> None:
     """Entry point of ``python -m ser.report`` and of the console script ``ser-report``."""
-    parser = argparse.ArgumentParser(prog="ser.report", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.report",
+        description="Everything a run found out, as one HTML page that loads nothing.",
+    )
     parser.add_argument("run", metavar="RUN", help="run id, its first characters, or 'latest'")
     parser.add_argument("--out", type=Path, help="the page's file (default: NAME-ID.html)")
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
