@@ -102,7 +102,8 @@ def compose_again(
     overrides : sequence of str
         As on a command line; they win over it.
     leave_out : sequence of str
-        Keys and groups that the command line may name and this config shall not have.
+        Keys and groups that the command line may name, or name keys in, and this config shall not
+        have.
 
     Returns
     -------
@@ -111,8 +112,12 @@ def compose_again(
         As `run` hands them to a job.
     """
     hydra_config = HydraConfig.get()
-    keys = {*leave_out, *(o.lstrip("+").split("=")[0] for o in overrides)}
-    given = [o for o in hydra_config.overrides.task if o.lstrip("+").split("=")[0] not in keys]
+    replaced = {_key(o) for o in overrides}
+    given = [
+        o
+        for o in hydra_config.overrides.task
+        if _key(o) not in replaced and _key(o).split(".")[0] not in leave_out
+    ]
     cfg = hydra.compose(
         hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True
     )
@@ -125,6 +130,10 @@ def without_hydra(cfg: DictConfig) -> tuple[DictConfig, Choices]:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg, choices
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=")[0]
 
 
 def _choices(hydra_config: HydraConf) -> Choices:

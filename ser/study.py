@@ -57,7 +57,7 @@ def run_study(cfg: DictConfig, choices: Choices) -> str:
         for number, (variant, overrides) in enumerate(planned.items(), start=1):
             print(f"{number}/{len(planned)}  {variant}", flush=True)
             every = [*(cfg.study.get("common") or []), *overrides]
-            composed = cli.compose_again(every, leave_out=["experiment"])
+            composed = cli.compose_again(every, leave_out=["experiment", "study"])
             outcomes[variant] = tracked(*composed, parent=parent)
         table = _table(outcomes, cfg.study.get("published") or {})
         parent.table(table, "study")

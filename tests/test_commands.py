@@ -27,12 +27,15 @@ PAGES = [
 ]
 
 SHORTER = [  # pattern, what stands there instead; every rule that fits is applied, in order
-    (r"data=demo", "data=demo data.root={demo} data.speakers=4 cv.n_splits=2 curves=none"),
+    (r"data=demo", "data=demo data.root={demo} data.speakers=4"),
     (r"\bdata/ravdess\b", "{ravdess}"),
     (r"clips\.csv", "{folder}/clips.csv"),
     (r"RUN RUN", "{run} {other_run}"),
-    (r"^python -m ser\.tune(?! -m)(.*)", r"python -m ser.tune\1 tuner.n_trials=2 cv.n_splits=2"),
-    (r"tuner\.nested=true (.*)tuner.n_trials=2", r"tuner.nested=true \1tuner.n_trials=1"),
+    (
+        r"^python -m ser\.tune(?! -m)(.*)",
+        r"python -m ser.tune\1 tuner.n_trials=2 cv.n_splits=2 curves=none",
+    ),
+    (r"(tuner\.nested=true .*)tuner.n_trials=2", r"\1tuner.n_trials=1 split=luna5"),
     (r"^python -m ser\.tune -m(.*)", r"python -m ser.tune -m\1 tuner.n_trials=1 cv.n_splits=2"),
     (r"model=svm,knn,random_forest,mlp seed=1,2,3 split=random,speaker", "model=knn,svm seed=1,2"),
     (
@@ -45,7 +48,6 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"clip=my_recording\.wav", "clip={clip} explore.out={folder}"),
     (r"experiment=permutation", "experiment=permutation permutations=3"),
     (r"extraction\.py (.*) --clips 480 --rounds 3", r"extraction.py \1 --clips 8 --rounds 1"),
-    (r"startup\.py (\S+)", r"startup.py \1 --rounds 1"),
     (r"cores\.py (\S+) .*", r"cores.py \1 --rounds 1 --epochs 2"),
     (r"scale\.py FOLDER.*", "scale.py {folder}/scale --clips 1000"),
     (r"latest", "latest --out {folder}/report.html"),
@@ -58,6 +60,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"data=mine", "tests/test_extending.py follows that page"),
     (r"^dask |HOST:8786", "needs a cluster: tests/test_compute.py starts one"),
     (r"postgresql://", "needs a server: tests/test_tune.py starts one"),
+    (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
     (r"optuna-vs-grid/(run|compare)\.py", "the grid is 3600 fits"),
     (r"published_check\.py", "compares with numbers on RAVDESS itself"),
@@ -174,15 +177,25 @@ def test_ui_answers(place):
 
 
 def _run(command, environment, folder):
-    if re.match(r"(python -m ser\.|ser-)(train|tune|explore)\b", command):
-        where = (
-            "hydra.sweep.dir" if " -m " in command.removeprefix("python -m") else "hydra.run.dir"
-        )
-        command += f" {where}={folder}/hydra"
-        if "ser.tune" in command:
-            command += f" tuner.storage={folder}/optuna.journal"
     done = subprocess.run(
-        command, shell=True, env=environment, cwd=CHECKOUT, capture_output=True, text=True
+        _in_its_place(command, folder),
+        shell=True,
+        env=environment,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+def _in_its_place(command, folder):
+    """The command, whose outputs and study go into the folder."""
+    if not re.match(r"(python -m ser\.|ser-)(train|tune|explore)\b", command):
+        return command
+    kind = "sweep" if " -m " in command.removeprefix("python -m") else "run"
+    more = f" hydra.{kind}.dir={folder}/hydra"
+    if "ser.tune" in command:
+        more += f" tuner.storage={folder}/optuna.journal"
+    # Overrides stand together: before the flags that a command ends with.
+    return re.sub(r"((?: --\w+(?: (?:job|defaults))?)*)$", rf"{more}\1", command, count=1)
