@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import sklearn.utils
 from sklearn.pipeline import Pipeline
 
 from ser.errors import SerError
+from ser.evaluation import predict
 from ser.features import FeatureSet, settings
+from ser.scaling import MIN_CLIPS, SpeakerScaler
 
 PIPELINE_FILE = "pipeline.skops"
 FEATURES_FILE = "features.json"
@@ -34,55 +39,113 @@ def import_skops() -> None:
         sklearn.utils.all_estimators = everything
 
 
-def save_model(
-    pipeline: Pipeline, feature_set: FeatureSet, folder: Path, *, scale_by_speaker: bool = False
-) -> tuple[Path, Path]:
+@dataclass(frozen=True)
+class TrainedModel:
+    """The whole way from samples to probabilities, as it was trained.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    feature_set : FeatureSet
+        What it was fitted on.
+    scale_by_speaker : bool
+        Whether vectors go through `SpeakerScaler` before the pipeline: the model is transductive
+        and needs to know who speaks.
+    """
+
+    pipeline: Pipeline
+    feature_set: FeatureSet
+    scale_by_speaker: bool
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Order of the probabilities."""
+        return tuple(map(str, self.pipeline.classes_))
+
+    def probabilities(self, X: np.ndarray, speakers: Sequence[object] | None = None) -> np.ndarray:
+        """Probability of every emotion.
+
+        Parameters
+        ----------
+        X : (n_clips, n_features)
+            Vectors of `feature_set`.
+        speakers : (n_clips,), optional
+            Who speaks, for a transductive model: all clips there are of each.
+
+        Returns
+        -------
+        (n_clips, n_emotions) float64
+            Rows sum to 1.
+
+        Raises
+        ------
+        SerError
+            If a transductive model is not told who speaks, or has too few clips of somebody.
+        """
+        if self.scale_by_speaker:
+            if speakers is None:
+                raise SerError(
+                    "The model is transductive: it scales each speaker by the statistics of their "
+                    f"own clips, so it needs to know who speaks, and {MIN_CLIPS} clips of each."
+                )
+            X = SpeakerScaler().transform(X, np.asarray(speakers))
+        return predict(self.pipeline, X, self.emotions)[1]
+
+
+def save_model(model: TrainedModel, folder: Path) -> tuple[Path, Path]:
     """Write the pipeline and the settings of its features into a folder; return the two files."""
     import skops.io
 
     folder.mkdir(parents=True, exist_ok=True)
     pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
-    skops.io.dump(pipeline, pipeline_file)
-    wanted = {**settings(feature_set), "scale_by_speaker": scale_by_speaker}
+    skops.io.dump(model.pipeline, pipeline_file)
+    wanted = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
     features_file.write_text(json.dumps(wanted, indent=2) + "\n")
     return pipeline_file, features_file
 
 
-def load_pipeline(file: Path) -> Pipeline:
-    """Read a pipeline that `save_model` wrote.
+def load_model(folder: Path, *, trust_all: bool = False) -> TrainedModel:
+    """Read a model that `save_model` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        With `PIPELINE_FILE` and `FEATURES_FILE`.
+    trust_all : bool
+        Whether to build types that are not known to be harmless: they can run any code.
 
     Raises
     ------
     SerError
-        If the file holds a type that is not trusted.
+        If a file is missing or holds what is not trusted, or the features have changed since.
     """
+    folder = Path(folder)
+    for name in (PIPELINE_FILE, FEATURES_FILE):
+        if not (folder / name).is_file():
+            raise SerError(f"{folder} has no {name}: it is not a model that ser saved.")
+    feature_set, scale_by_speaker = _load_features(folder / FEATURES_FILE)
+    pipeline = _load_pipeline(folder / PIPELINE_FILE, trust_all=trust_all)
+    return TrainedModel(pipeline, feature_set, scale_by_speaker)
+
+
+def _load_pipeline(file: Path, *, trust_all: bool) -> Pipeline:
     import skops.io
 
     unknown = skops.io.get_untrusted_types(file=file)
     refused = [name for name in unknown if not name.startswith(TRUSTED_PREFIXES)]
-    if refused:
+    if refused and not trust_all:
         raise SerError(
             f"{file} holds types that are not trusted: {', '.join(refused)}. It was not written by "
-            "ser, or by another version of it. Do not load it unless you know where it is from."
+            "ser, or by another version of it. Building them can run any code: only if you know "
+            "where the file is from, say allow_pickle=true."
         )
     return skops.io.load(file, trusted=unknown)
 
 
-def load_features(file: Path) -> tuple[FeatureSet, bool]:
-    """Build the feature set whose settings `save_model` wrote.
-
-    Returns
-    -------
-    feature_set : FeatureSet
-    scale_by_speaker : bool
-        Whether its vectors go through `SpeakerScaler` before the pipeline.
-
-    Raises
-    ------
-    SerError
-        If the class is not one of `ser.features`, or its definition has changed since.
-    """
-    wanted = json.loads(Path(file).read_text())
+def _load_features(file: Path) -> tuple[FeatureSet, bool]:
+    """The feature set whose settings `save_model` wrote, and whether speakers are scaled after it."""
+    wanted = json.loads(file.read_text())
     scale_by_speaker = wanted.pop("scale_by_speaker", False)
     values = {k: v for k, v in wanted.items() if k not in ("_target_", "version")}
     module, _, name = wanted["_target_"].rpartition(".")

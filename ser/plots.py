@@ -190,6 +190,34 @@ def feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
     return figure
 
 
+def emotions_over_time(
+    seconds: Sequence[float],
+    proba: Sequence[np.ndarray],
+    emotions: Sequence[str],
+    *,
+    title: str,
+) -> Figure:
+    """Probability of every emotion in the windows of one recording.
+
+    Parameters
+    ----------
+    seconds : (n_windows,) float
+        Middle of each.
+    proba : (n_windows, n_emotions) float
+    emotions : sequence of str
+    title : str
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots()
+    for emotion, values, colour in zip(emotions, np.array(proba).T, _colours(), strict=False):
+        axes.plot(seconds, 100 * values, color=colour, marker=".", label=emotion)
+    axes.set(xlabel="middle of the window (s)", ylabel="probability (%)", ylim=(0, 100))
+    axes.set_title(f"{title} · {len(seconds)} windows")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def loss_curve(loss: Sequence[float], *, n_clips: int) -> Figure:
     """Training loss after each epoch."""
     figure = Figure(figsize=(7, 5), layout="constrained")

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from ser import explanation, project, provenance, record, report, summary, tracking
 from ser.choices import Choices
+from ser.persistence import TrainedModel
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
@@ -101,7 +102,7 @@ def tracked(
                 run, evaluation, clips, X, split, instantiate(cfg.features).names, settings_of(cfg)
             )
         report.attach(run)
-        run.model(evaluation.pipeline, instantiate(cfg.features), scale_by_speaker=transductive)
+        run.model(TrainedModel(evaluation.pipeline, instantiate(cfg.features), transductive))
     return Outcome(
         run_id=run.id,
         name=name,

@@ -14,8 +14,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.audio import read_audio
-from ser.persistence import load_features, load_pipeline
-from ser.scaling import SpeakerScaler
+from ser.persistence import load_model
 
 
 class EmotionModel(PythonModel):
@@ -23,9 +22,7 @@ class EmotionModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the fitted pipeline and its features from the run's artifacts."""
-        self.pipeline = load_pipeline(Path(context.artifacts["pipeline"]))
-        self.features, by_speaker = load_features(Path(context.artifacts["features"]))
-        self.scaler = SpeakerScaler() if by_speaker else None
+        self.model = load_model(Path(context.artifacts["pipeline"]).parent)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
@@ -51,17 +48,16 @@ class EmotionModel(PythonModel):
             If a speaker of a transductive model has too few clips.
         """
         X = np.stack([self._vector(path) for path in model_input["path"]])
-        if self.scaler is not None:
-            X = self.scaler.transform(X, model_input["speaker"].to_numpy())
-        table = pd.DataFrame({"emotion": self.pipeline.predict(X).astype(object)})
-        proba = self.pipeline.predict_proba(X)
-        for column, emotion in enumerate(self.pipeline.classes_):
+        proba = self.model.probabilities(X, model_input.get("speaker"))
+        emotions = np.array(self.model.emotions, dtype=object)
+        table = pd.DataFrame({"emotion": emotions[proba.argmax(axis=1)]})
+        for column, emotion in enumerate(emotions):
             table[f"p_{emotion}"] = proba[:, column]
         return table
 
     def _vector(self, path: str) -> np.ndarray:
-        y, sr = read_audio(path, min_samples=self.features.min_samples)
-        return self.features(y, sr)
+        y, sr = read_audio(path, min_samples=self.model.feature_set.min_samples)
+        return self.model.feature_set(y, sr)
 
 
 mlflow.models.set_model(EmotionModel())

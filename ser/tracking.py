@@ -42,12 +42,10 @@ from mlflow.entities import (  # noqa: E402
 from mlflow.models import ModelSignature  # noqa: E402
 from mlflow.types import ColSpec, Schema, TensorSpec  # noqa: E402
 from mlflow.utils import requirements_utils  # noqa: E402
-from sklearn.pipeline import Pipeline  # noqa: E402
 
 import ser  # noqa: E402
 from ser.errors import SerError  # noqa: E402
-from ser.features import FeatureSet  # noqa: E402
-from ser.persistence import save_model  # noqa: E402
+from ser.persistence import TrainedModel, save_model  # noqa: E402
 
 # What a loaded model needs; ser itself travels inside the model.
 MODEL_PACKAGES = (
@@ -60,6 +58,7 @@ MODEL_PACKAGES = (
     "soundfile",
     "threadpoolctl",
 )
+LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 
 
@@ -127,9 +126,7 @@ class Run:
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         self._client.log_inputs(self.id, inputs)
 
-    def model(
-        self, pipeline: Pipeline, feature_set: FeatureSet, *, scale_by_speaker: bool = False
-    ) -> None:
+    def model(self, model: TrainedModel) -> None:
         """Log the whole way from an audio path (and a speaker) to probabilities."""
         # MLflow checks the requirements below, which are what is installed, against a map of every
         # module of every package: half a second.
@@ -138,16 +135,14 @@ class Run:
         )
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), no_map:
             warnings.simplefilter("ignore")  # an input example would be a recording of somebody
-            pipeline_file, features_file = save_model(
-                pipeline, feature_set, Path(folder), scale_by_speaker=scale_by_speaker
-            )
+            pipeline_file, features_file = save_model(model, Path(folder))
             package = Path(ser.__file__).parent
             mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "serving.py"),
                 artifacts={"pipeline": str(pipeline_file), "features": str(features_file)},
                 code_paths=[str(package)],
-                signature=_signature(pipeline.classes_, scale_by_speaker=scale_by_speaker),
+                signature=_signature(model),
                 pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
             )
 
@@ -297,6 +292,72 @@ def find_run(uri: str, wanted: str, experiment: str | None = None) -> LoggedRun:
             f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
         )
     return _read(found[0], places[found[0].info.experiment_id])
+
+
+def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
+    """The finished run with the best value of a metric among those with these tags.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    metric : str
+        ``test_uar``, ...; of losses and errors (`LOWER_IS_BETTER`) the lowest is the best.
+    tags : mapping of str to str
+        What the runs must have in common, so that their numbers can be compared.
+
+    Raises
+    ------
+    SerError
+        If no run fits.
+    """
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    places = {e.experiment_id: e.name for e in client.search_experiments()}
+    same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+    order = "ASC" if metric.endswith(LOWER_IS_BETTER) else "DESC"
+    found = client.search_runs(
+        list(places),
+        f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}",
+        max_results=1,
+        order_by=[f"metrics.{metric} {order}"],
+    )
+    if not found:
+        raise SerError(
+            f"No finished run in {uri} has {metric} and "
+            f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
+            "among others with best.corpus=, best.split=, best.transductive=."
+        )
+    return _read(found[0], places[found[0].info.experiment_id])
+
+
+def download_model(uri: str, model_uri: str) -> Path:
+    """A folder with what MLflow holds of a model: ``runs:/ID/model`` or ``models:/NAME@ALIAS``.
+
+    Raises
+    ------
+    SerError
+        If it cannot be had.
+    """
+    mlflow.set_tracking_uri(uri)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
+    except (OSError, mlflow.MlflowException) as error:
+        raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
+
+
+def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
+    """The run that made a model, if the log still has it."""
+    import yaml
+
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    run_id = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")).get("run_id")
+    try:
+        run = client.get_run(run_id)
+        return _read(run, client.get_experiment(run.info.experiment_id).name)
+    except mlflow.MlflowException:
+        return None
 
 
 def finished_runs(
@@ -457,9 +518,9 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _signature(emotions: Sequence[str], *, scale_by_speaker: bool) -> ModelSignature:
-    inputs = ["path", "speaker"] if scale_by_speaker else ["path"]
-    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "emotion")]
-    outputs += [ColSpec("double", f"p_{emotion}") for emotion in emotions]
-    named: list[ColSpec | TensorSpec] = [ColSpec("string", name) for name in inputs]
-    return ModelSignature(inputs=Schema(named), outputs=Schema(outputs))
+def _signature(model: TrainedModel) -> ModelSignature:
+    inputs = ["path", "speaker"] if model.scale_by_speaker else ["path"]
+    outputs = [ColSpec("string", "emotion"), *(ColSpec("double", f"p_{e}") for e in model.emotions)]
+    return ModelSignature(
+        inputs=Schema([ColSpec("string", name) for name in inputs]), outputs=Schema(outputs)
+    )

@@ -1,0 +1,128 @@
+"""Which trained model: a run's, the registry's or a folder's, and what it was fitted with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser.errors import SerError
+from ser.persistence import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
+
+if TYPE_CHECKING:
+    from ser.tracking import LoggedRun
+
+REQUIREMENTS = "requirements.txt"  # written by MLflow beside the model
+MATTERS = ("scikit-learn", "numpy", "scipy", "torch", "opensmile")  # to a prediction
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model, and where it is from.
+
+    Attributes
+    ----------
+    model : TrainedModel
+    folder : Path
+        What MLflow stores of it.
+    name : str
+        The run's name, or what the user called it.
+    run : LoggedRun or None
+        None for a folder's.
+    """
+
+    model: TrainedModel
+    folder: Path
+    name: str
+    run: LoggedRun | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of the pipeline and its features: 16 hexadecimal digits."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name in (PIPELINE_FILE, FEATURES_FILE):
+            digest.update((_files(self.folder) / name).read_bytes())
+        return digest.hexdigest()
+
+    def differing_packages(self) -> Iterator[str]:
+        """A sentence for each package that is here in another version than the model's."""
+        file = self.folder / REQUIREMENTS
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        for name, _, wanted in (line.partition("==") for line in lines):
+            if name not in MATTERS:
+                continue
+            try:
+                here = version(name)
+            except PackageNotFoundError:
+                here = "not installed"
+            if here != wanted:
+                yield (
+                    f"{self.name} was fitted with {name} {wanted}; here it is {here}. Predictions "
+                    f"may differ: pip install {name}=={wanted}."
+                )
+
+
+def find_model(
+    *,
+    run: str = "latest",
+    model: str | None = None,
+    uri: str,
+    experiment: str | None = None,
+    best: Mapping[str, object] | None = None,
+    trust_all: bool = False,
+) -> FoundModel:
+    """The model of a run, of the registry, or of a folder.
+
+    Parameters
+    ----------
+    run : str
+        A run's id or its first characters, ``latest``, or ``best``.
+    model : str, optional
+        Instead of a run: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``runs:/ID/model`` or a
+        folder that MLflow wrote.
+    uri : str
+        MLflow's tracking URI.
+    experiment : str, optional
+        Where to look for the run; everywhere unless given.
+    best : mapping
+        For ``run="best"``: metric, corpus, split and transductive (bool).
+    trust_all : bool
+        See `persistence.load_model`.
+
+    Raises
+    ------
+    SerError
+        If there is none, or it is not to be trusted.
+    """
+    logged = None
+    if model is None:
+        from ser import tracking
+
+        if run == "best":
+            same = {key: best[key] for key in ("corpus", "split")}
+            same["transductive"] = str(best["transductive"]).lower()
+            logged = tracking.best_run(uri, best["metric"], same)
+        else:
+            logged = tracking.find_run(uri, run, experiment)
+        name, folder = logged.name, tracking.download_model(uri, f"runs:/{logged.id}/model")
+    elif Path(model).is_dir():
+        name, folder = model, Path(model)
+    elif model.startswith(("models:/", "runs:/")):
+        from ser import tracking
+
+        name, folder = model, tracking.download_model(uri, model)
+        logged = tracking.run_of_model(folder, uri)
+    else:
+        raise SerError(
+            f"model={model} is neither a folder nor models:/NAME@ALIAS nor runs:/ID/model."
+        )
+    return FoundModel(load_model(_files(folder), trust_all=trust_all), folder, name, logged)
+
+
+def _files(folder: Path) -> Path:
+    """Where in MLflow's folder of a model its own files are."""
+    inside = folder / "artifacts"
+    return inside if inside.is_dir() else folder
