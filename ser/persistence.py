@@ -144,7 +144,7 @@ def _load_pipeline(file: Path, *, trust_all: bool) -> Pipeline:
 
 
 def _load_features(file: Path) -> tuple[FeatureSet, bool]:
-    """The feature set whose settings `save_model` wrote, and whether speakers are scaled after it."""
+    """The feature set that `save_model` wrote, and whether speakers are scaled after it."""
     wanted = json.loads(file.read_text())
     scale_by_speaker = wanted.pop("scale_by_speaker", False)
     values = {k: v for k, v in wanted.items() if k not in ("_target_", "version")}

@@ -115,9 +115,9 @@ def predict_recordings(
         return
     if nameless := [one.name for one in wanted if one.speaker is None]:
         raise SerError(
-            "The model is transductive: it scales each speaker by the statistics of their own clips "
-            f"and must know who speaks. {nameless[0]} has no speaker. Give clips=TABLE.csv with a "
-            "column 'speaker', or speaker=folder where each folder has the clips of one."
+            "The model is transductive: it scales each speaker by the statistics of their own "
+            f"clips and must know who speaks. {nameless[0]} has no speaker. Give clips=TABLE.csv "
+            "with a column 'speaker', or speaker=folder where each folder has the clips of one."
         )
     batches = hear(wanted, model.feature_set, windows=windows, n_jobs=n_jobs)
     yield _asked(model, [heard for batch in batches for heard in batch])
@@ -130,7 +130,7 @@ def hear(
     windows: Windows | None = None,
     n_jobs: int = -1,
 ) -> Iterator[list[Heard]]:
-    """Features of each recording, or of each of its windows, in order, some recordings at a time."""
+    """Features of each recording, or of its windows, in order, some recordings at a time."""
     from joblib import delayed
 
     n_jobs = 1 if len(wanted) <= ALONE else n_jobs

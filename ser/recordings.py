@@ -44,9 +44,9 @@ def recordings(wanted: Sequence[str], *, speaker: str | None = None) -> list[Rec
     Parameters
     ----------
     wanted : sequence of str
-        Audio files, folders (with all audio files below them), globs (``**`` goes into folders), CSV
-        files with a column `path` (relative to the file's folder) and perhaps one with the speaker,
-        or ``-`` for one recording on standard input.
+        Audio files, folders (with all audio files below them), globs (``**`` goes into folders),
+        CSV files with a column `path` (relative to the file's folder) and perhaps one with the
+        speaker, or ``-`` for one recording on standard input.
     speaker : str, optional
         Where to read who speaks: ``folder`` for the name of a clip's folder, else a column of the
         CSV files; by default the column ``speaker`` where there is one.

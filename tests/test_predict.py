@@ -1,0 +1,213 @@
+"""``python -m ser.predict``: a tracked model on recordings, however they are given."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from ser.errors import SerError
+from ser.prediction import Windows, predict_recordings
+from ser.prediction_output import Journal, Layout
+from ser.recordings import Recording, recordings
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, demo_root, demo_store):
+    """Tracking URI with an inductive and a transductive run, and their test predictions."""
+    place = tmp_path_factory.mktemp("trained")
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlruns/mlflow.db",
+        "SER_STORE": str(demo_store),
+    }
+    small = ["data=demo", f"data.root={demo_root}", "data.speakers=4", "curves=none"]
+    small += ["model=svm", "split=loso", f"hydra.run.dir={place}/hydra"]
+    runs = {}
+    for scaler in ("speaker", "standard"):
+        out = subprocess.run(
+            [sys.executable, "-m", "ser.train", *small, f"scaler={scaler}"],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        (runs[scaler],) = (line.split()[1] for line in out.splitlines() if line[:4] == "run ")
+    return environment, runs
+
+
+@pytest.fixture
+def ser_predict(trained, tmp_path):
+    environment, _ = trained
+
+    def run(*arguments, data=None, returncode=0):
+        result = subprocess.run(
+            [sys.executable, "-m", "ser.predict", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            input=data,
+            capture_output=True,
+        )
+        assert result.returncode == returncode, result.stderr.decode()
+        return result.stdout.decode(), result.stderr.decode()
+
+    return run
+
+
+@pytest.fixture
+def model(trained):
+    from ser.models import find_model
+
+    environment, runs = trained
+    return find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
+
+
+def test_predict_says_of_clips_what_the_loaded_model_says(ser_predict, trained, demo_root, model):
+    import mlflow
+
+    environment, runs = trained
+    mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
+    paths = sorted(map(str, (demo_root / "Actor_02").glob("*.wav")))
+    served = mlflow.pyfunc.load_model(f"runs:/{runs['standard']}/model")
+    expected = served.predict(pd.DataFrame({"path": paths}))
+    out, _ = ser_predict(
+        f"run={runs['standard'][:8]}", f"clips={demo_root}/Actor_02", "output=json"
+    )
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["clip"] for row in rows] == paths
+    assert [row["emotion"] for row in rows] == expected["emotion"].tolist()
+    for row, (_, wanted) in zip(rows, expected.iterrows(), strict=True):
+        for emotion in model.emotions:
+            assert row[f"p_{emotion}"] == pytest.approx(wanted[f"p_{emotion}"], abs=2e-6)
+
+
+def test_predict_takes_standard_input_odd_names_and_reports_what_is_bad(
+    ser_predict, demo_root, tmp_path
+):
+    clip = next((demo_root / "Actor_01").glob("*.wav"))
+    odd = tmp_path / "odd (1), a=b 'c'.wav"
+    shutil.copy(clip, odd)
+    (tmp_path / "torn.wav").write_bytes(clip.read_bytes()[:200])
+    table, said = ser_predict("clips=-", data=clip.read_bytes())
+    line = table.splitlines()[1]
+    assert line.endswith("<stdin>")
+    assert ser_predict(f"clips={odd.name}")[0].splitlines()[1].split()[:9] == line.split()[:9]
+    out, said = ser_predict("clips=*.wav", "output=csv", returncode=3)
+    rows = pd.read_csv(pd.io.common.StringIO(out))
+    assert rows["clip"].tolist() == [odd.name, "torn.wav"]
+    assert rows["emotion"].isna().tolist() == [False, True]
+    assert "torn.wav" in said
+    assert "claims" in said
+    refused = ser_predict("clips=nothing-*.wav", returncode=1)[1]
+    assert "names no audio" in refused
+    assert "Traceback" not in refused
+
+
+def test_predict_transductive_needs_speakers_and_then_agrees_with_its_run(
+    ser_predict, trained, demo_root, tmp_path
+):
+    _, runs = trained
+    folder = f"clips={demo_root}/Actor_03"
+    refused = ser_predict(f"run={runs['speaker']}", folder, returncode=1)[1]
+    assert "must know who speaks" in refused
+    by_folder, _ = ser_predict(f"run={runs['speaker']}", folder, "speaker=folder", "output=csv")
+    table = tmp_path / "table.csv"
+    clips = sorted((demo_root / "Actor_03").glob("*.wav"))
+    pd.DataFrame({"path": clips, "who": "third"}).to_csv(table, index=False)
+    out = tmp_path / "answers" / "a.parquet"
+    ser_predict(
+        f"run={runs['speaker']}", f"clips={table}", "speaker=who", "output=parquet", f"out={out}"
+    )
+    answers = pd.read_parquet(out)
+    expected = pd.read_csv(pd.io.common.StringIO(by_folder))
+    assert answers["speaker"].unique().tolist() == ["third"]
+    pd.testing.assert_frame_equal(
+        answers.drop(columns=["speaker", "error"]),
+        expected.drop(columns=["speaker", "error"]),
+        check_dtype=False,
+    )
+
+
+def test_predict_windows_have_times_and_are_clips_of_their_own(
+    ser_predict, demo_root, tmp_path, model
+):
+    clip = next((demo_root / "Actor_01").glob("*.wav"))
+    y, sr = soundfile.read(clip, dtype="float32")
+    y = np.tile(y, 3)
+    y[4 * sr : 6 * sr] = 0
+    soundfile.write(tmp_path / "long.wav", y, sr, subtype="FLOAT")
+    out, said = ser_predict(
+        "clips=long.wav", "window=2", "hop=1", "output=json", "pictures=drawn", returncode=3
+    )
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert rows[0]["start"] == 0
+    assert rows[0]["end"] == 2
+    assert rows[-1]["end"] == pytest.approx(len(y) / sr, abs=1e-3)
+    assert rows[4]["error"] == "silent: all samples are zero"
+    assert "long.wav from 4.0 s" in said
+    part = y[sr : 3 * sr]
+    alone = model.probabilities(model.feature_set(part, sr)[None])[0]
+    second = [rows[1][f"p_{emotion}"] for emotion in model.emotions]
+    np.testing.assert_allclose(second, alone, atol=2e-6)
+    assert (tmp_path / "drawn" / "long-emotions.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3.0, 7.25, 60.0])
+def test_windows_cover_the_recording_and_never_leave_it(seconds):
+    starts, length = Windows(3, 1).starts(round(seconds * 100), 100), 300
+    assert starts[0] == 0
+    assert (np.diff(starts) <= 100).all()
+    if seconds >= 3:
+        assert starts[-1] + length == round(seconds * 100)
+
+
+def test_predict_killed_goes_on_and_loses_nothing(ser_predict, trained, demo_root, tmp_path):
+    environment, runs = trained
+    arguments = [f"clips={demo_root}", "output=csv", "out=all.csv", "run=" + runs["standard"]]
+    command = [sys.executable, "-m", "ser.predict", *arguments, "compute.n_jobs=1"]
+    part = tmp_path / "all.csv.part"
+    killed = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while killed.poll() is None and (not part.exists() or part.stat().st_size < 5_000):
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "all.csv").exists()
+    with part.open("a") as file:
+        file.write('{"clip": "torn')
+    said = ser_predict(*arguments)[1]
+    assert "are in all.csv.part already" in said
+    clips = pd.read_csv(tmp_path / "all.csv")["clip"]
+    assert clips.tolist() == sorted(map(str, demo_root.rglob("*.wav")))
+    assert "is there already" in ser_predict(*arguments, returncode=1)[1]
+
+
+def test_journal_of_another_model_is_not_continued(tmp_path):
+    layout = Layout(("happy", "sad"), windows=False, speakers=False)
+    Journal(tmp_path / "a.csv", "csv", layout, {"model": "1"}).close()
+    with pytest.raises(SerError, match="another model"):
+        Journal(tmp_path / "a.csv", "csv", layout, {"model": "2"})
+
+
+def test_recordings_of_tables_without_the_column_name_it(tmp_path):
+    (tmp_path / "t.csv").write_text("path,actor\na.wav,1\n")
+    with pytest.raises(SerError, match="no column who"):
+        recordings([str(tmp_path / "t.csv")], speaker="who")
+    (found,) = recordings([str(tmp_path / "t.csv")], speaker="actor")
+    assert found == Recording(str(tmp_path / "a.wav"), speaker="1")
+
+
+def test_predict_recordings_keeps_the_order_with_many_workers(model, demo_root):
+    wanted = [Recording(str(path)) for path in sorted(demo_root.rglob("*.wav"))]
+    wanted.insert(20, Recording(str(demo_root)))
+    heard = [one for batch in predict_recordings(model, wanted, n_jobs=2) for one in batch]
+    assert [one.name for one in heard] == [one.name for one in wanted]
+    assert [one.error for one in heard if one.error] == ["it is a folder"]
