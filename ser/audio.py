@@ -20,7 +20,7 @@ import soundfile as sf
 from ser.errors import SerError
 
 BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
-# Of one clip: 1 GiB of float32, 93 min at 48 kHz. Compressed bombs stop here.
+# Of one clip: 1 GiB of float32, 93 min at 48 kHz.
 MAX_SAMPLES = 2**28
 
 # Container -> byte order and name of the chunk with the samples.
@@ -54,7 +54,11 @@ class AudioError(SerError):
 
 
 def read_audio(
-    source: str | Path | bytes, *, name: str | None = None, min_samples: int = 2048
+    source: str | Path | bytes,
+    *,
+    name: str | None = None,
+    min_samples: int = 2048,
+    max_samples: int = MAX_SAMPLES,
 ) -> tuple[np.ndarray, int]:
     """Samples of a WAV, FLAC, OGG, MP3 or AIFF file, mixed to mono by the mean over channels.
 
@@ -66,6 +70,8 @@ def read_audio(
         What errors call the file; by default its path.
     min_samples : int
         Fewest samples that make a clip.
+    max_samples : int
+        Most samples that are decoded, over all channels: compressed bombs stop here.
 
     Returns
     -------
@@ -78,13 +84,13 @@ def read_audio(
     ------
     AudioError
         The file is missing, unreadable, not audio, cut short, corrupt, empty, too short, too
-        long (`MAX_SAMPLES`), silent, or holds NaN or infinite samples.
+        long, silent, or holds NaN or infinite samples.
     """
     name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
-    y, sr = _decode(data, name)
+    y, sr = _decode(data, name, max_samples)
     if cut := _cut_chunk(data):
         raise AudioError(name, cut)
     if y.size == 0:
@@ -164,7 +170,7 @@ def as_flac(y: np.ndarray, sr: int) -> bytes:
     return file.getvalue()
 
 
-def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
+def _decode(data: bytes, name: str, max_samples: int) -> tuple[np.ndarray, int]:
     """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
     try:
         file = sf.SoundFile(io.BytesIO(data))
@@ -172,7 +178,7 @@ def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
         raise AudioError(name, f"it is not readable as audio ({_reason(error)})") from None
     with file:
         try:
-            mono = _mono_blocks(file, name)
+            mono = _mono_blocks(file, name, max_samples)
         except (sf.LibsndfileError, ValueError, MemoryError) as error:
             cause = f"it is corrupt, cut short or without a length ({_reason(error)})"
             raise AudioError(name, cause) from None
@@ -183,7 +189,7 @@ def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
         return y, file.samplerate
 
 
-def _mono_blocks(file: sf.SoundFile, name: str) -> list[np.ndarray]:
+def _mono_blocks(file: sf.SoundFile, name: str, max_samples: int) -> list[np.ndarray]:
     block_frames = max(BLOCK_SAMPLES // file.channels, 1)
     # libsndfile takes four times as long to scale 16-bit samples itself, to the same numbers.
     scale = np.float32(1 / 2**15) if file.subtype == "PCM_16" else None
@@ -197,8 +203,8 @@ def _mono_blocks(file: sf.SoundFile, name: str) -> list[np.ndarray]:
             blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
         n_samples += len(block)
         more = len(block) == block_frames
-        if n_samples > MAX_SAMPLES:
-            raise AudioError(name, f"it is longer than {MAX_SAMPLES} samples: cut it into clips")
+        if n_samples > max_samples:
+            raise AudioError(name, f"it is longer than {max_samples} samples: cut it into clips")
     return blocks
 
 

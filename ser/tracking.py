@@ -519,8 +519,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _signature(model: TrainedModel) -> ModelSignature:
-    inputs = ["path", "speaker"] if model.scale_by_speaker else ["path"]
+    """What the model answers; without inputs, as MLflow would drop a field it does not know."""
     outputs = [ColSpec("string", "emotion"), *(ColSpec("double", f"p_{e}") for e in model.emotions)]
-    return ModelSignature(
-        inputs=Schema([ColSpec("string", name) for name in inputs]), outputs=Schema(outputs)
-    )
+    return ModelSignature(outputs=Schema(outputs))
