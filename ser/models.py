@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ser.errors import SerError
 from ser.persistence import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
@@ -71,7 +71,7 @@ def find_model(
     model: str | None = None,
     uri: str,
     experiment: str | None = None,
-    best: Mapping[str, object] | None = None,
+    best: Mapping[str, Any] | None = None,
     trust_all: bool = False,
 ) -> FoundModel:
     """The model of a run, of the registry, or of a folder.
@@ -101,7 +101,7 @@ def find_model(
     if model is None:
         from ser import tracking
 
-        if run == "best":
+        if run == "best" and best is not None:
             same = {key: best[key] for key in ("corpus", "split")}
             same["transductive"] = str(best["transductive"]).lower()
             logged = tracking.best_run(uri, best["metric"], same)

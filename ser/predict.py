@@ -9,7 +9,7 @@ import sys
 from itertools import groupby
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ser import cli
 from ser.errors import SerError
@@ -29,7 +29,7 @@ SOME_UNUSABLE = 3  # exit code
 
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
-    sys.argv[1:] = map(_quoted, sys.argv[1:])
+    sys.argv[1:] = map(_as_hydra_takes_it, sys.argv[1:])
     cli.run(predict, config_name="predict")
 
 
@@ -62,7 +62,7 @@ def predict(cfg: DictConfig, choices: Choices) -> None:
     windows = None if cfg.window is None else Windows(cfg.window, cfg.hop)
     found = find_model(
         run=str(cfg.run),
-        model=cfg.model,
+        model=cfg.model_uri,
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         best=cfg.best,
@@ -120,19 +120,23 @@ def _draw(batch: Sequence[Heard], emotions: Sequence[str], folder: Path) -> None
         parts = [heard for heard in group if heard.proba is not None]
         if parts:
             middle = [(heard.start + heard.end) / 2 for heard in parts]
-            proba = [heard.proba for heard in parts]
+            proba = [heard.proba for heard in parts if heard.proba is not None]
             figure = plots.emotions_over_time(middle, proba, emotions, title=Path(name).name)
             figure.savefig(folder / f"{Path(name).stem}-emotions.png", dpi=110)
 
 
-def _listed(clips: object) -> list[str]:
+def _listed(clips: Any) -> list[str]:
     return [str(clips)] if isinstance(clips, str | int | float) else [str(one) for one in clips]
 
 
-def _quoted(argument: str) -> str:
-    """Quote file names for Hydra, whose grammar has meanings for ``(``, ``,``, ``=`` and others."""
+def _as_hydra_takes_it(argument: str) -> str:
+    """Quote names of files, and keep ``model=`` from being a config group, which it is elsewhere.
+
+    Hydra's grammar has meanings for ``(``, ``,``, ``=`` and others.
+    """
     key, _, value = argument.partition("=")
-    if key not in ("clips", "out", "pictures", "model") or not value or value[0] in "[\"'":
+    key = {"model": "model_uri"}.get(key, key)
+    if key not in ("clips", "out", "pictures", "model_uri") or not value or value[0] in "[\"'":
         return argument
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"

@@ -189,7 +189,8 @@ def _asked(model: TrainedModel, batch: list[Heard]) -> list[Heard]:
     if not good:
         return batch
     speakers = [heard.speaker for heard in good] if model.scale_by_speaker else None
-    proba = model.probabilities(np.stack([heard.vector for heard in good]), speakers)
+    X = np.stack([heard.vector for heard in good if heard.vector is not None])
+    proba = model.probabilities(X, speakers)
     rows = iter(proba)
     return [
         heard if heard.vector is None else replace(heard, vector=None, proba=next(rows))

@@ -8,6 +8,7 @@ when the last clip is done.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ser.errors import SerError
 from ser.prediction import Heard
@@ -109,7 +111,7 @@ class Printed:
         times = f"{'seconds':<16}" if "start" in self._layout.columns else ""
         print(f"{times}{'emotion':<11}{''.join(heads)}  clip")
 
-    def _line(self, row: dict[str, object]) -> str:
+    def _line(self, row: dict[str, Any]) -> str:
         cells = [f"{100 * row[f'p_{emotion}']:>9.1f}%" for emotion in self._layout.emotions]
         span = "" if row.get("start") is None else f"{row['start']:.1f}-{row['end']:.1f}"
         times = f"{span:<16}" if "start" in self._layout.columns else ""
@@ -227,7 +229,8 @@ def opened(
         if kind == "parquet":
             raise SerError("output=parquet is a file: give out=FILE.parquet.")
         # Names of files are bytes; what is no UTF-8 goes out as it came in.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")
         yield Printed(kind, layout)
         return
     if kind == "table":

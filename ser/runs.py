@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.pipeline import Pipeline
 
-from ser import explanation, project, provenance, record, report, summary, tracking
+from ser import explanation, model_card, project, provenance, record, report, summary, tracking
 from ser.choices import Choices
 from ser.persistence import TrainedModel
 from ser.pipeline import build_pipeline
@@ -102,7 +102,9 @@ def tracked(
                 run, evaluation, clips, X, split, instantiate(cfg.features).names, settings_of(cfg)
             )
         report.attach(run)
-        run.model(TrainedModel(evaluation.pipeline, instantiate(cfg.features), transductive))
+        card = model_card.card(run.so_far(), evaluation, about=cfg.data.about)
+        run.text(card, tracking.CARD)
+        run.model(TrainedModel(evaluation.pipeline, instantiate(cfg.features), transductive), card)
     return Outcome(
         run_id=run.id,
         name=name,
@@ -168,7 +170,8 @@ def log_config(run: Run, cfg: DictConfig) -> None:
     run.text(record.versions(provenance.package_versions()), "environment.txt")
     # What is only drawn is not what a run is compared by.
     resolved.get("model", {}).pop("validation_curve", None)
-    resolved["data"].pop("listeners", None)
+    for key in ("listeners", "about"):
+        resolved["data"].pop(key, None)
     run.params(record.flat(resolved))
 
 

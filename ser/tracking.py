@@ -7,6 +7,7 @@ A run is FINISHED only by `Run.finish`, which comes last; an exception on the wa
 from __future__ import annotations
 
 import fcntl
+import io
 import logging
 import os
 import tempfile
@@ -14,7 +15,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    suppress,
+)
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -58,6 +65,7 @@ MODEL_PACKAGES = (
     "soundfile",
     "threadpoolctl",
 )
+CARD = "model_card.md"
 LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 
@@ -126,8 +134,8 @@ class Run:
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         self._client.log_inputs(self.id, inputs)
 
-    def model(self, model: TrainedModel) -> None:
-        """Log the whole way from an audio path (and a speaker) to probabilities."""
+    def model(self, model: TrainedModel, card: str) -> None:
+        """Log the whole way from audio (and a speaker) to probabilities, with its model card."""
         # MLflow checks the requirements below, which are what is installed, against a map of every
         # module of every package: half a second.
         no_map: AbstractContextManager[object] = mock.patch.object(
@@ -136,11 +144,17 @@ class Run:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), no_map:
             warnings.simplefilter("ignore")  # an input example would be a recording of somebody
             pipeline_file, features_file = save_model(model, Path(folder))
+            card_file = Path(folder, CARD)
+            card_file.write_text(card, encoding="utf-8")
             package = Path(ser.__file__).parent
             mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "serving.py"),
-                artifacts={"pipeline": str(pipeline_file), "features": str(features_file)},
+                artifacts={
+                    "pipeline": str(pipeline_file),
+                    "features": str(features_file),
+                    "card": str(card_file),
+                },
                 code_paths=[str(package)],
                 signature=_signature(model),
                 pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
@@ -360,6 +374,44 @@ def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
         return None
 
 
+def register(uri: str, run_id: str, name: str, alias: str, description: str) -> str:
+    """Put a run's model in MLflow's registry, under an alias.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    run_id : str
+    name, alias : str
+        ``models:/NAME@ALIAS`` is the model from then on.
+    description : str
+        Markdown, shown with the version: its model card.
+
+    Returns
+    -------
+    str
+        What happened, in a line.
+
+    Raises
+    ------
+    SerError
+        If the run has no model, or the registry does not take the name or the alias.
+    """
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    try:
+        with redirect_stderr(io.StringIO()):  # MLflow says there what is said below
+            version = mlflow.register_model(f"runs:/{run_id}/model", name).version
+        client.update_model_version(name, version, description=description)
+        before = client.get_registered_model(name).aliases.get(alias)
+        client.set_registered_model_alias(name, alias, version)  # last: it is whole by now
+    except (OSError, mlflow.MlflowException) as error:
+        raise SerError(f"Run {run_id} cannot be registered as {name}@{alias}: {error}") from error
+    return f"models:/{name}@{alias} is version {version}" + (
+        f", and was version {before}" if before else ""
+    )
+
+
 def finished_runs(
     uri: str, experiment: str, run_ids: Sequence[str], query: str | None
 ) -> list[LoggedRun]:
@@ -520,5 +572,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _signature(model: TrainedModel) -> ModelSignature:
     """What the model answers; without inputs, as MLflow would drop a field it does not know."""
-    outputs = [ColSpec("string", "emotion"), *(ColSpec("double", f"p_{e}") for e in model.emotions)]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "emotion")]
+    outputs += [ColSpec("double", f"p_{emotion}") for emotion in model.emotions]
     return ModelSignature(outputs=Schema(outputs))

@@ -54,6 +54,10 @@ def train(cfg: DictConfig, choices: Choices) -> Done | None:
         return Done(earlier.id, skipped=True)
     outcome = tracked(cfg, choices)
     print(outcome.text)
+    if cfg.register is not None:
+        from ser.register import register
+
+        print(register(outcome.run_id, cfg.register, uri=cfg.tracking.uri))
     return Done(outcome.run_id)
 
 
