@@ -1,0 +1,169 @@
+"""MLflow's own server on a registered model: right answers, 4xx with reasons, and many at once."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+
+from ser.audio import read_audio
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, demo_root, demo_store):
+    """Address of a server of ``models:/ser@champion``, the model, and the log it is in."""
+    from ser.models import find_model
+
+    place = tmp_path_factory.mktemp("served")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlruns/mlflow.db",
+        "SER_STORE": str(demo_store),
+        "SER_SERVE_ROOT": str(demo_root),
+    }
+    train = f"data=demo data.root={demo_root} data.speakers=4 curves=none model=svm split=loso"
+    command = [sys.executable, "-m", "ser.train", *train.split(), "register=ser"]
+    said = subprocess.run(
+        [*command, f"hydra.run.dir={place}/hydra"],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "models:/ser@champion is version 1" in said
+    serve = f"models serve -m models:/ser@champion --env-manager local --port {port} --workers 2"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *serve.split()],
+        env={**environment, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"},
+        cwd=place,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urlopen(f"{address}/ping", timeout=5)
+                break
+            except (URLError, OSError):
+                assert server.poll() is None
+                time.sleep(0.5)
+        model = find_model(model="models:/ser@champion", uri=environment["MLFLOW_TRACKING_URI"])
+        yield address, model
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def ask(address, body):
+    """Status and answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = Request(f"{address}/invocations", data, {"Content-Type": "application/json"})
+    try:
+        with urlopen(request, timeout=120) as response:
+            return response.status, json.load(response)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
+def recording(path):
+    return base64.b64encode(Path(path).read_bytes()).decode()
+
+
+def expected(model, path):
+    y, sr = read_audio(path)
+    return model.probabilities(model.feature_set(y, sr)[None])[0]
+
+
+def test_served_model_answers_recordings_and_allowed_paths_as_it_was_trained(served, demo_root):
+    address, found = served
+    clips = sorted((demo_root / "Actor_01").glob("*.wav"))[:3]
+    wanted = np.array([expected(found.model, clip) for clip in clips])
+    encoded = [{"audio_b64": recording(clip)} for clip in clips]
+    for body in (
+        {"dataframe_records": encoded},
+        {"dataframe_records": [{"path": str(clip.relative_to(demo_root))} for clip in clips]},
+        {"dataframe_split": {"columns": ["path"], "data": [[str(clip)] for clip in clips]}},
+        {"inputs": {"audio_b64": [row["audio_b64"] for row in encoded]}},
+    ):
+        status, answer = ask(address, body)
+        assert status == 200, answer
+        rows = answer["predictions"]
+        got = np.array([[row[f"p_{emotion}"] for emotion in found.model.emotions] for row in rows])
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+        assert [row["emotion"] for row in rows] == [
+            found.model.emotions[i] for i in wanted.argmax(axis=1)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"dataframe_records": [{"audio_b64": "%%%"}]}, "is not base64"),
+        ({"dataframe_records": [{"audio_b64": ""}]}, "empty (0 bytes)"),
+        ({"dataframe_records": [{"audio_b64": "UklGRg=="}]}, "not readable as audio"),
+        ({"dataframe_records": [{"audio_b64": "A" * 100_000_000}]}, "at most 20971520"),
+        ({"dataframe_records": [{"audio_b64": 7}]}, "is no text"),
+        ({"dataframe_records": [{"path": "../../etc/passwd"}]}, "not below the folder"),
+        ({"dataframe_records": [{"path": "/etc/passwd"}]}, "not below the folder"),
+        ({"dataframe_records": [{"path": "Actor_01/nobody.wav"}]}, "no such file"),
+        ({"dataframe_records": [{"audio_b64": "", "volume": 1}]}, "Unknown field volume"),
+        ({"dataframe_records": [{"audio_b64": "", "path": ""}]}, "either audio_b64 or path"),
+        ({"dataframe_records": []}, "either audio_b64 or path"),
+        ({}, "exactly one of the input fields"),
+        (b"{not json", "JSON"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_served_model_refuses_with_a_reason_and_lives_on(served, demo_root, body, reason):
+    address, _ = served
+    status, answer = ask(address, body)
+    assert 400 <= status < 500
+    assert reason in answer["message"]
+    clip = next((demo_root / "Actor_02").glob("*.wav"))
+    assert ask(address, {"dataframe_records": [{"audio_b64": recording(clip)}]})[0] == 200
+
+
+def test_served_model_answers_eight_clients_without_loss_or_mix(served, demo_root):
+    address, found = served
+    clips = sorted(demo_root.rglob("*.wav"))
+    wanted = {clip: expected(found.model, clip).argmax() for clip in clips}
+    bodies = {clip: {"dataframe_records": [{"audio_b64": recording(clip)}]} for clip in clips}
+    asked = [clips[i % len(clips)] for i in range(500)]
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda clip: ask(address, bodies[clip]), asked))
+    assert [status for status, _ in answers] == [200] * 500
+    got = [answer["predictions"][0]["emotion"] for _, answer in answers]
+    assert got == [found.model.emotions[wanted[clip]] for clip in asked]
+
+
+def test_registered_model_carries_its_card(served):
+    import mlflow
+
+    _, found = served
+    (card,) = found.folder.rglob("model_card.md")
+    text = card.read_text(encoding="utf-8")
+    metrics = found.run.metrics
+    assert f"UAR {100 * metrics['test_uar']:.1f} %" in text
+    low, high = (100 * metrics[f"test_uar_{end}"] for end in ("low", "high"))
+    assert f"over actors: {low:.1f} to {high:.1f}" in text
+    assert "voices synthesised by ser" in text
+    assert "| female |" in text
+    version = mlflow.MlflowClient().get_model_version_by_alias("ser", "champion")
+    assert version.description == text
