@@ -15,6 +15,7 @@ from ser.persistence import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_mod
 if TYPE_CHECKING:
     from ser.tracking import LoggedRun
 
+CARD = "model_card.md"
 REQUIREMENTS = "requirements.txt"  # written by MLflow beside the model
 MATTERS = ("scikit-learn", "numpy", "scipy", "torch", "opensmile")  # to a prediction
 
@@ -38,6 +39,12 @@ class FoundModel:
     folder: Path
     name: str
     run: LoggedRun | None = None
+
+    @property
+    def card(self) -> str:
+        """Its model card, in Markdown; empty where it has none."""
+        file = _files(self.folder) / CARD
+        return file.read_text(encoding="utf-8") if file.exists() else ""
 
     @property
     def digest(self) -> str:

@@ -29,7 +29,7 @@ SOME_UNUSABLE = 3  # exit code
 
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
-    sys.argv[1:] = map(_as_hydra_takes_it, sys.argv[1:])
+    cli.quote_arguments("clips", "out", "pictures", "model")
     cli.run(predict, config_name="predict")
 
 
@@ -127,19 +127,6 @@ def _draw(batch: Sequence[Heard], emotions: Sequence[str], folder: Path) -> None
 
 def _listed(clips: Any) -> list[str]:
     return [str(clips)] if isinstance(clips, str | int | float) else [str(one) for one in clips]
-
-
-def _as_hydra_takes_it(argument: str) -> str:
-    """Quote names of files, and keep ``model=`` from being a config group, which it is elsewhere.
-
-    Hydra's grammar has meanings for ``(``, ``,``, ``=`` and others.
-    """
-    key, _, value = argument.partition("=")
-    key = {"model": "model_uri"}.get(key, key)
-    if key not in ("clips", "out", "pictures", "model_uri") or not value or value[0] in "[\"'":
-        return argument
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
 
 
 if __name__ == "__main__":

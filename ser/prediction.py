@@ -111,7 +111,7 @@ def predict_recordings(
     """
     if not model.scale_by_speaker:
         for batch in hear(wanted, model.feature_set, windows=windows, n_jobs=n_jobs):
-            yield _asked(model, batch)
+            yield ask(model, batch)
         return
     if nameless := [one.name for one in wanted if one.speaker is None]:
         raise SerError(
@@ -120,7 +120,7 @@ def predict_recordings(
             "with a column 'speaker', or speaker=folder where each folder has the clips of one."
         )
     batches = hear(wanted, model.feature_set, windows=windows, n_jobs=n_jobs)
-    yield _asked(model, [heard for batch in batches for heard in batch])
+    yield ask(model, [heard for batch in batches for heard in batch])
 
 
 def hear(
@@ -167,6 +167,27 @@ def hear_samples(
     return parts
 
 
+def ask(model: TrainedModel, batch: list[Heard]) -> list[Heard]:
+    """The same, with the model's probabilities in the place of the features.
+
+    Raises
+    ------
+    SerError
+        If a transductive model has too few clips of somebody.
+    """
+    good = [heard for heard in batch if heard.vector is not None]
+    if not good:
+        return batch
+    speakers = [heard.speaker for heard in good] if model.scale_by_speaker else None
+    X = np.stack([heard.vector for heard in good if heard.vector is not None])
+    proba = model.probabilities(X, speakers)
+    rows = iter(proba)
+    return [
+        heard if heard.vector is None else replace(heard, vector=None, proba=next(rows))
+        for heard in batch
+    ]
+
+
 def _hear_batch(
     some: Iterable[Recording], feature_set: FeatureSet, windows: Windows | None
 ) -> list[Heard]:
@@ -182,17 +203,3 @@ def _hear_batch(
             except AudioError as error:
                 found.append(Heard(one.name, one.speaker, error=error.cause))
     return found
-
-
-def _asked(model: TrainedModel, batch: list[Heard]) -> list[Heard]:
-    good = [heard for heard in batch if heard.vector is not None]
-    if not good:
-        return batch
-    speakers = [heard.speaker for heard in good] if model.scale_by_speaker else None
-    X = np.stack([heard.vector for heard in good if heard.vector is not None])
-    proba = model.probabilities(X, speakers)
-    rows = iter(proba)
-    return [
-        heard if heard.vector is None else replace(heard, vector=None, proba=next(rows))
-        for heard in batch
-    ]

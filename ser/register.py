@@ -62,12 +62,13 @@ def register(
         If there is no such run, it has no model or no card, or the name is not taken.
     """
     from ser import project, tracking
+    from ser.models import CARD
 
     uri = uri or project.tracking_uri()
     run = tracking.find_run(uri, wanted, experiment)
     with TemporaryDirectory() as folder:
         run.download(folder)
-        card = Path(folder, tracking.CARD)
+        card = Path(folder, CARD)
         if not card.exists():
             raise SerError(
                 f"Run {run.id} ({run.name}) has no model card: it was made by an older ser, or "

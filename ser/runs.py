@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from ser import explanation, model_card, project, provenance, record, report, summary, tracking
 from ser.choices import Choices
+from ser.models import CARD
 from ser.persistence import TrainedModel
 from ser.pipeline import build_pipeline
 from ser.protocol import Settings, evaluate
@@ -103,7 +104,7 @@ def tracked(
             )
         report.attach(run)
         card = model_card.card(run.so_far(), evaluation, about=cfg.data.about)
-        run.text(card, tracking.CARD)
+        run.text(card, CARD)
         run.model(TrainedModel(evaluation.pipeline, instantiate(cfg.features), transductive), card)
     return Outcome(
         run_id=run.id,

@@ -52,6 +52,7 @@ from mlflow.utils import requirements_utils  # noqa: E402
 
 import ser  # noqa: E402
 from ser.errors import SerError  # noqa: E402
+from ser.models import CARD  # noqa: E402
 from ser.persistence import TrainedModel, save_model  # noqa: E402
 
 # What a loaded model needs; ser itself travels inside the model.
@@ -65,7 +66,6 @@ MODEL_PACKAGES = (
     "soundfile",
     "threadpoolctl",
 )
-CARD = "model_card.md"
 LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 
