@@ -10,6 +10,7 @@ import atexit
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,11 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Start the run that the jobs' runs belong to."""
-        from ser import provenance, tracking
+        from ser import cli, provenance, tracking
 
+        config = config.copy()
+        with suppress(SerError):  # which every job will say
+            cli.with_test_corpus(config, cli.choices_of(config.hydra))
         overrides = shlex.join(config.hydra.overrides.task)
         command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
         self._started = tracking.start_run(
