@@ -99,7 +99,7 @@ def parse_name(path: Path) -> Fields:
     actor = int(fields["actor"])
     if actor not in ACTORS:
         raise SerError(f"{path.stem!r} is no CREMA-D name: expected {_EXPECTED}")
-    return fields | {"actor": actor, "intensity": INTENSITIES[fields["intensity"]]}
+    return {**fields, "actor": actor, "intensity": INTENSITIES[fields["intensity"]]}
 
 
 def _genders(file: Path, actors: set[int]) -> dict[int, str]:

@@ -79,7 +79,7 @@ def parse_name(path: Path) -> Fields:
         name="EMO-DB",
         expected="actor, sentence, emotion and version such as 03a01Fa",
     )
-    return fields | {"gender": "male" if fields["actor"] in MALE else "female"}
+    return {**fields, "gender": "male" if fields["actor"] in MALE else "female"}
 
 
 CORPUS = Corpus(

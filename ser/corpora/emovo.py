@@ -70,8 +70,8 @@ def parse_name(path: Path) -> Fields:
     """
     expected = "emotion, actor and sentence such as dis-f1-b1"
     fields = match(_NAME, path.stem, name="EMOVO", expected=expected)
-    fields = {name: fields[name].lower() for name in ("actor", "code", "statement")}
-    return fields | {"gender": "female" if fields["actor"][0] == "f" else "male"}
+    lower = {name: fields[name].lower() for name in ("actor", "code", "statement")}
+    return {**lower, "gender": "female" if lower["actor"][0] == "f" else "male"}
 
 
 CORPUS = Corpus(

@@ -91,7 +91,7 @@ def clip_table(
         There are no clips, a name is out of the grammar, a clip is there twice, a code is not in
         `labels`, or fewer than two emotions are left.
     """
-    root, labels = Path(root).expanduser().absolute(), dict(labels)
+    root = Path(root).expanduser().absolute()
     clips = parsed_clips(root, corpus)
     if not clips:
         raise SerError(f"No {corpus.name} clips under {root}. {advice(root, corpus)}")
@@ -105,18 +105,17 @@ def clip_table(
         )
     _check_codes(clips, corpus, labels)
     kept = _kept(clips, corpus, labels, leave_out)
-    emotions = sorted({str(labels[fields["code"]]) for fields in kept.values()})
+    emotions = sorted({str(labels[_code(fields)]) for fields in kept.values()})
     if len(emotions) < 2:
         raise SerError(
             f"{corpus.name} in {root} has clips of {len(emotions)} emotions ({emotions}) by "
             "data.labels: a model needs two or more."
         )
     rows = [
-        {"path": str(path), "emotion": labels[fields["code"]]}
-        | {name: value for name, value in fields.items() if name != "code"}
+        {"path": str(path), "emotion": labels[_code(fields)], **fields}
         for path, fields in kept.items()
     ]
-    return with_durations(pd.DataFrame(rows))
+    return with_durations(pd.DataFrame(rows).drop(columns="code"))
 
 
 def parsed_clips(root: Path, corpus: Corpus) -> dict[Path, Fields]:
@@ -183,7 +182,7 @@ def _check_codes(
     clips: Mapping[Path, Fields], corpus: Corpus, labels: Mapping[str, str | None]
 ) -> None:
     for path, fields in clips.items():
-        code = fields["code"]
+        code = _code(fields)
         if code not in labels:
             raise SerError(
                 f"{path}: the emotion code {code!r} is not in the label table of "
@@ -201,9 +200,9 @@ def _kept(
     """The clips that are neither unwanted nor of an unwanted emotion; the others are counted."""
     unwanted = [path for path in clips if path.stem in leave_out]
     codes = Counter(
-        str(fields["code"])
+        _code(fields)
         for path, fields in clips.items()
-        if labels[fields["code"]] is None and path not in unwanted
+        if labels[_code(fields)] is None and path not in unwanted
     )
     left_out = [f"{count} of code {code} (data.labels)" for code, count in sorted(codes.items())]
     left_out += [f"{path.name} (data.leave_out)" for path in unwanted]
@@ -212,5 +211,10 @@ def _kept(
     return {
         path: fields
         for path, fields in clips.items()
-        if path not in unwanted and labels[fields["code"]] is not None
+        if path not in unwanted and labels[_code(fields)] is not None
     }
+
+
+def _code(fields: Fields) -> str:
+    """Of the emotion."""
+    return str(fields["code"])

@@ -74,7 +74,7 @@ def parse_name(path: Path) -> Fields:
         raise SerError(
             f"{path.stem!r} in {path.parent.name!r} is no SAVEE name: expected {expected}"
         )
-    return fields | {"actor": actor, "number": int(fields["number"]), "gender": "male"}
+    return {**fields, "actor": actor, "number": int(fields["number"]), "gender": "male"}
 
 
 CORPUS = Corpus(

@@ -71,10 +71,8 @@ def parse_name(path: Path) -> Fields:
         expected="actor (OAF or YAF), word and emotion such as OAF_back_angry",
     )
     actor = "YAF" if fields["actor"].upper() == "YAF" else "OAF"
-    return {name: text.lower() for name, text in fields.items()} | {
-        "actor": actor,
-        "gender": "female",
-    }
+    lower = {name: text.lower() for name, text in fields.items()}
+    return {**lower, "actor": actor, "gender": "female"}
 
 
 CORPUS = Corpus(
