@@ -191,9 +191,9 @@ def load(cfg: DictConfig, choices: Choices, run: Run) -> tuple[pd.DataFrame, np.
         name=choices["data"],
         fingerprint=data,
         source=" and ".join(
-            str(data.get("root") or data.get("table"))
-            for data in (cfg.data, cfg.get("test_data"))
-            if data is not None
+            str(one.get("root") or one.get("table"))
+            for one in (cfg.data, cfg.get("test_data"))
+            if one is not None
         ),
         profile=record.counts(clips),
         context=choices["split"],
@@ -240,7 +240,8 @@ def _say_what_two_corpora_need(
     warning = cross_corpus.rates_warning(
         clips, resampled=getattr(features, "sr", None), can_resample=hasattr(features, "sr")
     )
-    if warning:
+    # Features that count in seconds and Hz mean the same at every rate.
+    if warning and hasattr(features, "n_fft"):
         run.tags({"warning": warning})
         log.warning(warning)
 
