@@ -125,8 +125,11 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     figure.suptitle(f"{title} · {by_factor['emotion']['clips'].sum()} test clips")
     upper, lower = figure.subfigures(2, 1)
-    few = ("intensity", "gender", "statement")
-    few = [name for name in few if 0 < len(by_factor.get(name, ())) <= MOST_LEVELS]
+    few = [
+        name
+        for name in ("intensity", "gender", "statement")
+        if 0 < len(by_factor.get(name, ())) <= MOST_LEVELS
+    ]
     widths = [len(by_factor["emotion"]) + 2, *(len(by_factor[name]) + 1 for name in few)]
     panels = upper.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]
     for axes, factor in zip([*panels, lower.subplots()], ["emotion", *few, "actor"], strict=True):
