@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from hydra.experimental.callback import Callback
 
 from ser import project
+from ser.choices import Choices
+from ser.cross_config import with_test_corpus
 from ser.errors import SerError
 from ser.jobs import INTERRUPTED, STARTED, Job, outcomes
 
@@ -37,11 +39,11 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Start the run that the jobs' runs belong to."""
-        from ser import cli, provenance, tracking
+        from ser import provenance, tracking
 
         config = config.copy()
         with suppress(SerError):  # which every job will say
-            cli.with_test_corpus(config, cli.choices_of(config.hydra))
+            with_test_corpus(config, Choices(config.hydra.runtime.choices))
         overrides = shlex.join(config.hydra.overrides.task)
         command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
         self._started = tracking.start_run(
