@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ser import jobs, project
 from ser.choices import Choices
+from ser.cross_config import with_test_corpus
 from ser.errors import SerError
 
 
@@ -60,7 +61,7 @@ def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) 
 
             import_skops()
             with instantiate(cfg.compute):
-                done = job(cfg, _choices(HydraConfig.get()))
+                done = job(cfg, with_test_corpus(cfg, _choices(HydraConfig.get())))
             if jobs.under_way():
                 jobs.record(
                     run_id=done.run_id if done else None, skipped=bool(done and done.skipped)
@@ -146,7 +147,7 @@ def without_hydra(cfg: DictConfig) -> tuple[DictConfig, Choices]:
     choices = _choices(cfg.hydra)
     with open_dict(cfg):
         del cfg["hydra"]
-    return cfg, choices
+    return cfg, with_test_corpus(cfg, choices)
 
 
 def _key(override: str) -> str:

@@ -16,7 +16,7 @@ from ser.pipeline import fit
 from ser.splits import Fold
 
 # What a clip table may know of a clip besides its emotion.
-KNOWN = ("actor", "gender", "intensity", "statement", "repetition")
+KNOWN = ("corpus", "actor", "gender", "intensity", "statement", "repetition")
 
 
 @dataclass(frozen=True)
@@ -283,8 +283,13 @@ def breakdown(predictions: pd.DataFrame) -> pd.DataFrame:
         factor (emotion, intensity, gender, statement, actor), level, clips, accuracy, and uar
         (NaN for one emotion, whose recall is its accuracy).
     """
-    factors = {"emotion": "true", **{name: name for name in KNOWN if name in predictions}}
-    factors.pop("repetition", None)
+    factors = {"emotion": "true"} | {
+        name: name
+        for name in KNOWN
+        # The corpus is the same for all test clips; of two corpora, one may not know the rest.
+        if name in predictions and name not in ("corpus", "repetition")
+        if predictions[name].notna().any()
+    }
     hit = (predictions["true"] == predictions["predicted"]).astype(float)
     tables = []
     for factor, column in factors.items():

@@ -13,6 +13,7 @@ from ser.curves import Curve
 
 # Okabe & Ito's palette, told apart with every common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
 
 def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str) -> Figure:
@@ -125,15 +126,20 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     figure.suptitle(f"{title} · {by_factor['emotion']['clips'].sum()} test clips")
     upper, lower = figure.subfigures(2, 1)  # type: ignore[misc]  # two, as asked for
-    few = [name for name in ("intensity", "gender", "statement") if name in by_factor]
+    few = [
+        name
+        for name in ("intensity", "gender", "statement")
+        if 0 < len(by_factor.get(name, ())) <= MOST_LEVELS
+    ]
     widths = [len(by_factor["emotion"]) + 2, *(len(by_factor[name]) + 1 for name in few)]
     panels = upper.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]
     for axes, factor in zip([*panels, lower.subplots()], ["emotion", *few, "actor"], strict=True):
         levels = by_factor[factor]
         places = np.arange(len(levels))
         axes.bar(places, 100 * levels["accuracy"], color=COLOURS[0])
-        slanted = factor == "emotion"
         names = levels["level"].astype(str) if len(levels) <= 60 else [""] * len(levels)
+        room = 150 if factor == "actor" else 25  # characters side by side
+        slanted = factor == "emotion" or sum(map(len, names)) > room
         axes.set_xticks(places, names, rotation=30 * slanted, ha="right" if slanted else "center")
         axes.set(xlabel=factor, ylim=(0, 105))
         axes.grid(axis="y", alpha=0.3)

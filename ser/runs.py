@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,19 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.pipeline import Pipeline
 
-from ser import explanation, model_card, project, provenance, record, report, summary, tracking
+from ser import (
+    cross_corpus,
+    explanation,
+    model_card,
+    project,
+    provenance,
+    record,
+    report,
+    summary,
+    tracking,
+)
 from ser.choices import Choices
+from ser.cross_corpus import Part
 from ser.models import CARD
 from ser.persistence import TrainedModel
 from ser.pipeline import build_pipeline
@@ -24,6 +36,8 @@ from ser.scaling import SpeakerScaler
 from ser.splits import Split
 from ser.store import Extraction, extract
 from ser.tracking import LoggedRun, Run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,7 @@ def finished_before(cfg: DictConfig) -> LoggedRun | None:
     SerError
         If the data or the store is at fault.
     """
-    clips = instantiate(cfg.data.corpus)
+    clips, _ = clips_of(cfg)
     extraction = features_of(cfg, clips["path"].tolist())
     good = ~clips["path"].isin(extraction.errors).to_numpy()
     data = provenance.fingerprint(clips[good], extraction.content[good].tolist())
@@ -144,6 +158,7 @@ def _resume_key(cfg: DictConfig, data: str) -> str:
         resolved.pop(key)
     for key in ("root", "corpus"):
         resolved["data"].pop(key, None)
+        resolved.get("test_data", {}).pop(key, None)
     everything = [resolved, provenance.code_digest(), provenance.package_versions(), data]
     text = json.dumps(everything, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -158,6 +173,7 @@ def tags(cfg: DictConfig, choices: Choices, *, module: str = "ser.train") -> dic
     return {
         **{group: choices[group] for group in ("model", "features", "split", "scaler")},
         "corpus": cfg.data.name,
+        **({"test_corpus": cfg.test_data.name} if "test_data" in cfg else {}),
         "command": choices.command(module),
         **provenance.git_state(project.PROJECT),
     }
@@ -173,6 +189,8 @@ def log_config(run: Run, cfg: DictConfig) -> None:
     resolved.get("model", {}).pop("validation_curve", None)
     for key in ("listeners", "about"):
         resolved["data"].pop(key, None)
+    for section in ("data", "test_data"):
+        resolved.get(section, {}).get("corpus", {}).pop("labels", None)  # there already
     run.params(record.flat(resolved))
 
 
@@ -200,7 +218,9 @@ def load_clips(cfg: DictConfig, run: Run) -> tuple[pd.DataFrame, np.ndarray, np.
     SerError
         If the corpus, a clip or the store is at fault.
     """
-    clips = instantiate(cfg.data.corpus)
+    clips, left_out = clips_of(cfg)
+    if left_out is not None:
+        _say_what_two_corpora_need(cfg, clips, left_out, run)
     extraction = features_of(cfg, clips["path"].tolist())
     return record.keep_readable(clips, extraction, run)
 
@@ -219,12 +239,61 @@ def log_dataset(
     run.dataset(
         name=choices["data"],
         fingerprint=data,
-        source=str(cfg.data.get("root") or cfg.data.get("table")),
+        source=" and ".join(
+            str(one.get("root") or one.get("table"))
+            for one in (cfg.data, cfg.get("test_data"))
+            if one is not None
+        ),
         profile=record.counts(clips),
         context=context,
     )
     run.tags({"data_fingerprint": data})
     return data
+
+
+def clips_of(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Clip table of the config's corpus, or of its two.
+
+    Returns
+    -------
+    clips : DataFrame
+    left_out : DataFrame or None
+        Of two corpora, the emotions that only one has: see `cross_corpus.join`.
+
+    Raises
+    ------
+    SerError
+        If a corpus is at fault, or two share too few emotions.
+    """
+    clips = instantiate(cfg.data.corpus)
+    if "test_data" not in cfg:
+        return clips, None
+    train, test = (
+        Part(name, table, people=data.get("actors_of", name))
+        for name, table, data in (
+            (cfg.split.train, clips, cfg.data),
+            (cfg.split.test, instantiate(cfg.test_data.corpus), cfg.test_data),
+        )
+    )
+    return cross_corpus.join(train, test)
+
+
+def _say_what_two_corpora_need(
+    cfg: DictConfig, clips: pd.DataFrame, left_out: pd.DataFrame, run: Run
+) -> None:
+    """Tell the terminal and the run what is left out, and what differing sampling rates do."""
+    run.metrics({"n_left_out_clips": float(left_out["clips"].sum())})
+    if len(left_out):
+        run.table(left_out, "left_out_clips")
+        print(f"Left out, as only one of the corpora has them: {cross_corpus.described(left_out)}.")
+    features = instantiate(cfg.features)
+    warning = cross_corpus.rates_warning(
+        clips, resampled=getattr(features, "sr", None), can_resample=hasattr(features, "sr")
+    )
+    # Features that count in seconds and Hz mean the same at every rate.
+    if warning and hasattr(features, "n_fft"):
+        run.tags({"warning": warning})
+        log.warning(warning)
 
 
 def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:

@@ -45,7 +45,7 @@ class Split:
     ----------
     folds : tuple of Fold
         One, or several whose test parts hold every clip once.
-    unheard : tuple of {"actor", "statement"}
+    unheard : tuple of {"corpus", "actor", "statement"}
         What a test clip shares with no training clip of its fold.
     """
 
@@ -73,7 +73,9 @@ class Split:
         if not self.unheard:
             return "test actors known to the model"
         known = "" if self.grouped else ", test actors known to the model"
-        return f"test {' and '.join(self.unheard)} never heard{known}"
+        *others, last = self.unheard
+        listed = f"{', '.join(others)} and {last}" if others else last
+        return f"test {listed} never heard{known}"
 
 
 def random(
@@ -235,6 +237,33 @@ def speaker_statement(clips: pd.DataFrame, *, n_groups: int, seed: int) -> Split
             train = ~inside & (spoken != one)
             folds.append(Fold(np.flatnonzero(train), np.flatnonzero(test)))
     return Split(tuple(folds), unheard=("actor", "statement"))
+
+
+def cross_corpus(clips: pd.DataFrame, *, train: str, test: str) -> Split:
+    """Trained on all clips of one corpus, tested on all of another.
+
+    Parameters
+    ----------
+    clips : (n_clips, ...) DataFrame
+        With `corpus`, and actors (and statements) that are the same only where the people (and
+        the sentences) are: see `ser.cross_corpus.join`.
+    train, test : str
+        Names in `corpus`.
+
+    Returns
+    -------
+    Split
+        Of one fold. The actors and the statements are among what is unheard where no training
+        clip has them.
+    """
+    is_train, is_test = ((clips["corpus"] == name).to_numpy() for name in (train, test))
+    fold = Fold(np.flatnonzero(is_train), np.flatnonzero(is_test))
+    unheard = ["corpus"]
+    for what in ("actor", "statement"):
+        known = what in clips and not clips[what].isna().any()
+        if known and not set(clips.loc[is_train, what]) & set(clips.loc[is_test, what]):
+            unheard.append(what)
+    return Split((fold,), tuple(unheard))
 
 
 def check(split: Split, emotions: np.ndarray) -> None:

@@ -10,12 +10,15 @@ import atexit
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.experimental.callback import Callback
 
 from ser import project
+from ser.choices import Choices
+from ser.cross_config import with_test_corpus
 from ser.errors import SerError
 from ser.jobs import INTERRUPTED, STARTED, Job, outcomes
 
@@ -43,6 +46,9 @@ class SweepCallback(Callback):
         """Start the run that the jobs' runs belong to."""
         from ser import provenance, tracking
 
+        config = config.copy()
+        with suppress(SerError):  # which every job will say
+            with_test_corpus(config, Choices(config.hydra.runtime.choices))
         overrides = shlex.join(config.hydra.overrides.task)
         command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
         started = tracking.start_run(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ser.errors import SerError
-from ser.features import filters, spectrum
+from ser.features import filters, settings, spectrum
 from ser.features.notebook import NotebookFeatures
+from ser.features.resampling import resample
 from ser.features.tuning import estimate_tuning
 
 
@@ -187,3 +188,44 @@ def test_notebook_features_equal_reference_on_every_clip(ravdess_root, tmp_path)
     ]
     X = extract(clips["path"].tolist(), NotebookFeatures(), store=tmp_path / "s.sqlite").X
     np.testing.assert_allclose(X, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("sr", "wanted"), [(48_000, 16_000), (24_414, 16_000), (16_000, 44_100)])
+def test_resample_gives_the_tone_that_another_rate_would_have_caught(sr, wanted):
+    def tone(rate):
+        t = np.arange(rate // 2) / rate
+        return (0.5 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+
+    y = resample(tone(sr), sr, wanted)
+    assert y.dtype == np.float32 and abs(len(y) - wanted // 2) <= 1
+    inside = slice(wanted // 20, wanted // 2 - wanted // 20)  # edges ring
+    np.testing.assert_allclose(y[inside], tone(wanted)[inside], atol=2e-3)
+
+
+def test_resample_filters_what_the_lower_rate_cannot_hold():
+    t = np.arange(24_000) / 48_000
+    above = np.sin(2 * np.pi * 11_000 * t).astype(np.float32)  # would fold to 5 kHz at 16 kHz
+    assert np.abs(resample(above, 48_000, 16_000)[800:-800]).max() < 2e-3
+
+
+def test_notebook_features_at_one_rate_do_not_depend_on_the_files():
+    rng = np.random.default_rng(0)
+    low = np.convolve(rng.normal(0, 0.1, 16_000), np.hanning(9) / 5, "same").astype(np.float32)
+    high = resample(low, 16_000, 48_000)
+    own, same = NotebookFeatures(chroma=False), NotebookFeatures(chroma=False, sr=16_000)
+    np.testing.assert_array_equal(same(low, 16_000), own(low, 16_000))
+    mfcc = [name.startswith("mfcc") for name in own.names]
+    apart = np.abs(own(high, 48_000) - own(low, 16_000))[mfcc].max()
+    close = np.abs(same(high, 48_000) - same(low, 16_000))[mfcc].max()
+    assert apart > 100 and close < 2
+
+
+def test_settings_know_the_rate_and_are_as_before_without_one():
+    assert "sr" not in settings(NotebookFeatures())  # or every store would be void
+    assert settings(NotebookFeatures(sr=16_000))["sr"] == 16_000
+
+
+@pytest.mark.parametrize("sr", [10, 16_000.5, "16k"])
+def test_notebook_features_refuse_a_rate(sr):
+    with pytest.raises(SerError, match=r"features\.sr"):
+        NotebookFeatures(sr=sr)

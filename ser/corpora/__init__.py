@@ -1,13 +1,13 @@
 """Corpora: a folder of audio files -> a clip table.
 
 A corpus is one module here and one YAML in `conf/data`. The module has a function
-`load(root, ...) -> pandas.DataFrame` with one row per clip, sorted by path relative to the root
-and numbered 0 to n_clips - 1, and with at least the columns
+`load(root, ...) -> pandas.DataFrame` with one row per clip, sorted by path relative to the root or
+by what the file names say, numbered 0 to n_clips - 1, and with at least the columns
 
 path : str
     Absolute path of the audio file.
 emotion : str
-    Its label; where the corpus allows it, one of `EMOTIONS`.
+    Its label; where the corpus allows it, one of `EMOTIONS` or `FURTHER_EMOTIONS`.
 actor : int or str
     Who speaks. Splits by actor rest on it.
 duration : float
@@ -29,6 +29,7 @@ import pandas as pd
 from ser.audio import probe
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+FURTHER_EMOTIONS = ("boredom",)  # of corpora besides RAVDESS
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 

@@ -82,11 +82,11 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
     root = Path(root).expanduser().absolute()
     clips = _speech_clips(root)
     if not clips:
-        archive = _archive_in(root) or _download(root, allowed=download)
-        unpack(archive, root)
+        unpacked = unpack_part(root, ARCHIVE, channel="speech", download=download)
         clips = _speech_clips(root)
     if not clips:
-        raise SerError(f"{archive} was unpacked, but holds no RAVDESS speech. {_advice(root)}")
+        advice = _advice(root, ARCHIVE)
+        raise SerError(f"{unpacked} was unpacked, but holds no RAVDESS speech. {advice}")
     if len(clips) < N_CLIPS:
         log.warning("RAVDESS in %s is incomplete: %d clips of %d", root, len(clips), N_CLIPS)
     return with_durations(pd.DataFrame(clips, columns=COLUMNS))
@@ -95,6 +95,35 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
 def clip_table(root: Path) -> pd.DataFrame:
     """Clip table of what is under a folder, whole or not: see `load`."""
     return with_durations(pd.DataFrame(_speech_clips(root), columns=COLUMNS))
+
+
+def unpack_part(root: Path, archive: Archive, *, channel: str, download: bool) -> Path:
+    """Unpack the zip of RAVDESS's speech or song that lies in a folder, or is fetched into it.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the corpus.
+    archive : Archive
+        What to fetch where no zip lies there.
+    channel : {"speech", "song"}
+    download : bool
+        Whether it may be fetched.
+
+    Returns
+    -------
+    Path
+        The zip.
+
+    Raises
+    ------
+    SerError
+        A zip there cannot be read, or there is none and it cannot be fetched.
+    """
+    code = next(code for code, word in _FIELDS["channel"].items() if word == channel)
+    zipped = _archive_in(root, code) or _download(root, archive, allowed=download)
+    unpack(zipped, root)
+    return zipped
 
 
 def parse_name(stem: str) -> dict[str, str | int]:
@@ -147,31 +176,33 @@ def _speech_clips(root: Path) -> list[dict[str, str | int]]:
     return sorted(clips.values(), key=lambda clip: (clip["actor"], Path(str(clip["path"])).stem))
 
 
-def _archive_in(root: Path) -> Path | None:
-    """The first zip in the folder that holds RAVDESS audio-only speech."""
+def _archive_in(root: Path, channel: str) -> Path | None:
+    """The first zip in the folder that holds RAVDESS audio-only clips of a channel."""
+    start = f"03-{channel}-"
     for path in sorted(root.glob("*.zip")):
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [PurePosixPath(name) for name in archive.namelist()]
         except (zipfile.BadZipFile, OSError) as error:
             raise SerError(f"{path} is not a readable zip ({error}). Remove it.") from None
-        if any(n.stem.startswith("03-01-") and n.suffix.lower() in AUDIO_SUFFIXES for n in names):
+        if any(n.stem.startswith(start) and n.suffix.lower() in AUDIO_SUFFIXES for n in names):
             return path
     return None
 
 
-def _download(root: Path, *, allowed: bool) -> Path:
+def _download(root: Path, archive: Archive, *, allowed: bool) -> Path:
+    advice = _advice(root, archive)
     if not allowed:
-        raise SerError(f"No RAVDESS clips under {root}, and data.download=false. {_advice(root)}")
-    log.info("No RAVDESS clips under %s: fetching %s", root, ARCHIVE.url)
+        raise SerError(f"No RAVDESS clips under {root}, and data.download=false. {advice}")
+    log.info("No RAVDESS clips under %s: fetching %s", root, archive.url)
     try:
-        return fetch(ARCHIVE.url, root / ARCHIVE.name, md5=ARCHIVE.md5, size=ARCHIVE.size)
+        return fetch(archive.url, root / archive.name, md5=archive.md5, size=archive.size)
     except SerError as error:
-        raise SerError(f"No RAVDESS clips under {root}. {error} {_advice(root)}") from error
+        raise SerError(f"No RAVDESS clips under {root}. {error} {advice}") from error
 
 
-def _advice(root: Path) -> str:
+def _advice(root: Path, archive: Archive) -> str:
     return (
-        f"Put {ARCHIVE.url} into {root}, or set data.root=<folder with the clips>, "
+        f"Put {archive.url} into {root}, or set data.root=<folder with the clips>, "
         "or try data=demo, which needs no download."
     )

@@ -38,6 +38,9 @@ class FeatureSet(Protocol):
 def settings(feature_set: FeatureSet) -> dict[str, object]:
     """Everything that decides a feature set's numbers: its class, version and fields.
 
+    A field that is None asks for nothing and is left out, so that a new one of this kind leaves
+    what is stored and trained under the old settings as it is.
+
     >>> from ser.features.notebook import NotebookFeatures
     >>> settings(NotebookFeatures(chroma=False))["chroma"]
     False
@@ -46,5 +49,5 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
     return {
         "_target_": f"{kind.__module__}.{kind.__qualname__}",
         "version": kind.version,
-        **asdict(feature_set),  # type: ignore[call-overload]
+        **{k: v for k, v in asdict(feature_set).items() if v is not None},  # type: ignore[call-overload]
     }

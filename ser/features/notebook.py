@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ser.errors import SerError
-from ser.features import spectrum
+from ser.features import resampling, spectrum
 
 PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")
 
@@ -34,6 +34,10 @@ class NotebookFeatures:
         Samples in a frame, even.
     hop_length : int
         Samples from one frame to the next.
+    sr : int or None
+        Rate that clips are resampled to first, in Hz. Without it each clip is taken at its own:
+        frames of `n_fft` samples and MFCCs up to sr/2 then mean other times and frequencies in
+        clips of other rates.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class NotebookFeatures:
     fmax: float = 8000.0
     n_fft: int = 2048
     hop_length: int = 512
+    sr: int | None = None
 
     version: ClassVar[int] = 2
 
@@ -64,10 +69,14 @@ class NotebookFeatures:
             "n_fft": (16, 1 << 20),
         }
         bounds |= {"hop_length": (1, self.n_fft), "fmax": (1, 1e6)}
+        if isinstance(self.sr, int):
+            bounds["sr"] = (resampling.MIN_SR, resampling.MAX_SR)
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SerError(f"features.{name}={value} is not in {low} .. {high}.")
+        if not isinstance(self.sr, int | None):
+            raise SerError(f"features.sr={self.sr!r}: give whole Hz, or null for each clip's own.")
         if self.n_fft % 2:
             raise SerError(f"features.n_fft={self.n_fft} is odd; give an even number of samples.")
         if not self.names:
@@ -100,6 +109,8 @@ class NotebookFeatures:
         -------
         (len(names),) float32
         """
+        if self.sr is not None:
+            y, sr = resampling.resample(y, sr, self.sr), self.sr
         frames = spectrum.frame(y, n_fft=self.n_fft, hop_length=self.hop_length)
         magnitude = spectrum.magnitude_spectrum(frames)
         groups = []

@@ -1,0 +1,40 @@
+"""Clips at one sampling rate, before anything is measured in samples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+MIN_SR, MAX_SR = 1000, 768_000  # Hz
+
+
+def resample(y: np.ndarray, sr: int, wanted: int) -> np.ndarray:
+    """A clip at another sampling rate, by a polyphase filter (`scipy.signal.resample_poly`).
+
+    What lies above half of the lower rate is filtered out. A clip that is raised to a higher rate
+    holds nothing above half of its own.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+    sr : int
+        Its rate, in Hz.
+    wanted : int
+        The rate it is to have, in Hz.
+
+    Returns
+    -------
+    (ceil(n_samples * wanted / sr),) float32
+
+    Examples
+    --------
+    >>> resample(np.zeros(48_000, np.float32), 48_000, 16_000).shape
+    (16000,)
+    """
+    if sr == wanted:
+        return y
+    from scipy.signal import resample_poly  # half a second, for those who need it
+
+    common = math.gcd(sr, wanted)
+    return resample_poly(y, wanted // common, sr // common).astype(np.float32, copy=False)
