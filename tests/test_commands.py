@@ -30,6 +30,10 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"data=demo", "data=demo data.root={demo} data.speakers=4"),
     (r"\bdata/ravdess\b", "{ravdess}"),
     (r"clips\.csv", "{folder}/clips.csv"),
+    (r"clips=my_recording\.wav", "clips={clip}"),
+    (r"run=best clips=recordings (.*)out=answers\.csv", r"clips={recordings} \1out={folder}/a.csv"),
+    (r"pictures=pictures", "pictures={folder}/pictures"),
+    (r"ser\.register RUN", "ser.register {run}"),
     (r"RUN RUN", "{run} {other_run}"),
     (
         r"^python -m ser\.tune(?! -m)(.*)",
@@ -49,6 +53,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"experiment=permutation", "experiment=permutation permutations=3"),
     (r"extraction\.py (.*) --clips 480 --rounds 3", r"extraction.py \1 --clips 8 --rounds 1"),
     (r"cores\.py (\S+) .*", r"cores.py \1 --rounds 1 --epochs 2"),
+    (r"(serving\.py \S+)", r"\1 --requests 20"),
     (r"scale\.py FOLDER.*", "scale.py {folder}/scale --clips 1000"),
     (r"latest", "latest --out {folder}/report.html"),
 ]
@@ -58,6 +63,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"^ser-ui\b", "test_ui_answers starts it"),
     (r"^jupyter execute --inplace", "would overwrite it: tests/test_introduction.py runs it"),
     (r"data=mine", "tests/test_extending.py follows that page"),
+    (r"^mlflow models serve|^python -m ser\.app", "tests/test_serving.py and test_app.py do"),
     (r"^dask |HOST:8786", "needs a cluster: tests/test_compute.py starts one"),
     (r"postgresql://", "needs a server: tests/test_tune.py starts one"),
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
@@ -123,6 +129,7 @@ def place(tmp_path_factory, demo_root, demo_store):
         "SER_RAVDESS_ROOT": str(ravdess),
     }
     words = {"folder": folder, "demo": demo_root, "ravdess": ravdess, "clip": some[0]}
+    words["recordings"] = ravdess / "Actor_01"
     for word, model in (("run", "naive_bayes"), ("other_run", "dummy")):
         said = _run(f"python -m ser.train model={model} curves=none", environment, folder)
         words[word] = re.search(r"^run +(\w+)", said, re.M).group(1)

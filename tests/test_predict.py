@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from sklearn.preprocessing import FunctionTransformer
 
 from ser.errors import SerError
 from ser.prediction import Windows, predict_recordings
 from ser.prediction_output import Journal, Layout
 from ser.recordings import Recording, recordings
+from ser.tracking import best_run
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +213,52 @@ def test_predict_recordings_keeps_the_order_with_many_workers(model, demo_root):
     heard = [one for batch in predict_recordings(model, wanted, n_jobs=2) for one in batch]
     assert [one.name for one in heard] == [one.name for one in wanted]
     assert [one.error for one in heard if one.error] == ["it is a folder"]
+
+
+def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
+    experiment = client.create_experiment("x")
+    for name, uar, loss, tags in (
+        ("good", 0.4, 1.5, {"corpus": "ravdess", "split": "loso", "transductive": "false"}),
+        ("better", 0.5, 1.6, {"corpus": "ravdess", "split": "loso", "transductive": "false"}),
+        ("known", 0.7, 1.0, {"corpus": "ravdess", "split": "random", "transductive": "false"}),
+        ("told", 0.6, 1.0, {"corpus": "ravdess", "split": "loso", "transductive": "true"}),
+        ("other", 0.9, 1.0, {"corpus": "demo", "split": "loso", "transductive": "false"}),
+    ):
+        run = client.create_run(experiment, tags=tags, run_name=name)
+        client.log_metric(run.info.run_id, "test_uar", uar)
+        client.log_metric(run.info.run_id, "test_log_loss", loss)
+        client.set_terminated(run.info.run_id, "FINISHED")
+    failed = client.create_run(experiment, tags=tags | {"corpus": "ravdess"}, run_name="failed")
+    client.log_metric(failed.info.run_id, "test_uar", 1.0)
+    client.set_terminated(failed.info.run_id, "FAILED")
+    same = {"corpus": "ravdess", "split": "loso", "transductive": "false"}
+    assert best_run(client.tracking_uri, "test_uar", same).name == "better"
+    assert best_run(client.tracking_uri, "test_log_loss", same).name == "good"
+    with pytest.raises(SerError, match="split statement"):
+        best_run(client.tracking_uri, "test_uar", same | {"split": "statement"})
+
+
+def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_path):
+    from ser.models import find_model
+    from ser.persistence import load_model, save_model
+
+    environment, runs = trained
+    found = find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
+    found.pipeline.steps.insert(0, ("mine", FunctionTransformer(os.path.basename)))
+    save_model(found, tmp_path)
+    with pytest.raises(SerError, match=r"not trusted: .*basename.*allow_pickle=true"):
+        load_model(tmp_path)
+    assert load_model(tmp_path, trust_all=True).emotions == found.emotions
+
+
+def test_differing_packages_are_named(trained, tmp_path):
+    from ser.models import find_model
+
+    environment, runs = trained
+    found = find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"])
+    assert list(found.differing_packages()) == []
+    shutil.copytree(found.folder, tmp_path / "model")
+    file = tmp_path / "model" / "requirements.txt"
+    file.write_text("scikit-learn==1.0.0\npandas==0.1\n")
+    (sentence,) = find_model(model=str(tmp_path / "model"), uri="").differing_packages()
+    assert "fitted with scikit-learn 1.0.0" in sentence
