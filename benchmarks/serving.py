@@ -39,7 +39,8 @@ def main():
         print(
             f"{len(some)} requests, recordings of {np.mean([len(b) for b in bodies]) / 1e3:.0f} kB"
         )
-        ask(address, bodies[0])
+        for one in bodies[:20]:  # until both of the server's workers are warm
+            ask(address, one)
         alone = [in_process(model, clip) for clip in some]
         show("in this process: decode, features, model", alone)
         show("one client after the other", [ask(address, one) for one in bodies])
