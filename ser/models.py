@@ -113,7 +113,7 @@ def find_model(
             same["transductive"] = str(best["transductive"]).lower()
             logged = tracking.best_run(uri, best["metric"], same)
         else:
-            logged = tracking.find_run(uri, run, experiment)
+            logged = tracking.find_run(uri, run, experiment, with_model=True)
         name, folder = logged.name, tracking.download_model(uri, f"runs:/{logged.id}/model")
     elif Path(model).is_dir():
         name, folder = model, Path(model)

@@ -65,7 +65,7 @@ def register(
     from ser.models import CARD
 
     uri = uri or project.tracking_uri()
-    run = tracking.find_run(uri, wanted, experiment)
+    run = tracking.find_run(uri, wanted, experiment, with_model=True)
     with TemporaryDirectory() as folder:
         run.download(folder)
         card = Path(folder, CARD)

@@ -268,7 +268,9 @@ class LoggedRun:
         mlflow.MlflowClient().log_artifact(self.id, str(file))
 
 
-def find_run(uri: str, wanted: str, experiment: str | None = None) -> LoggedRun:
+def find_run(
+    uri: str, wanted: str, experiment: str | None = None, *, with_model: bool = False
+) -> LoggedRun:
     """The finished run with this id.
 
     Parameters
@@ -279,6 +281,8 @@ def find_run(uri: str, wanted: str, experiment: str | None = None) -> LoggedRun:
         Its id, or the first characters of it, or ``latest``.
     experiment : str, optional
         Where to look; everywhere unless given.
+    with_model : bool
+        Whether to pass over runs that evaluated no model: explorations, comparisons, trials.
 
     Raises
     ------
@@ -293,6 +297,7 @@ def find_run(uri: str, wanted: str, experiment: str | None = None) -> LoggedRun:
         raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
     where = f"experiment {experiment!r}" if experiment else uri
     query = "attributes.status = 'FINISHED'"
+    query += " and metrics.n_development_clips > 0" if with_model else ""
     if wanted != "latest":
         query += f" and attributes.run_id LIKE '{_id_start(wanted)}%'"
     found = client.search_runs(

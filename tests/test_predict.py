@@ -18,7 +18,7 @@ from ser.errors import SerError
 from ser.prediction import Windows, predict_recordings
 from ser.prediction_output import Journal, Layout
 from ser.recordings import Recording, recordings
-from ser.tracking import best_run
+from ser.tracking import best_run, find_run
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +236,18 @@ def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
     assert best_run(client.tracking_uri, "test_log_loss", same).name == "good"
     with pytest.raises(SerError, match="split statement"):
         best_run(client.tracking_uri, "test_uar", same | {"split": "statement"})
+
+
+def test_latest_run_with_a_model_passes_over_what_has_none(client):
+    experiment = client.create_experiment("x")
+    for name, metric in (("trained", "n_development_clips"), ("explored", "n_clips")):
+        run = client.create_run(experiment, run_name=name)
+        client.log_metric(run.info.run_id, metric, 100)
+        client.set_terminated(run.info.run_id, "FINISHED")
+        time.sleep(0.01)
+    uri = client.tracking_uri
+    assert find_run(uri, "latest").name == "explored"
+    assert find_run(uri, "latest", with_model=True).name == "trained"
 
 
 def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_path):
