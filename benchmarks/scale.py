@@ -112,7 +112,7 @@ def main():
     columns = ("extract", "list", "table", "split", "read", "fingerprint")
     print("us a clip:" + "".join(f"{c:>13}" for c in columns) + f"{'MiB peak':>13}{'matrix':>9}")
     for n_clips in arguments.clips:
-        root = arguments.folder / f"scale-{n_clips}"
+        root = arguments.folder.absolute() / f"scale-{n_clips}"
         make_corpus(root, n_clips)
         try:
             paths = [str(path) for path in audio_files(root)]

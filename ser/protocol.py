@@ -133,7 +133,7 @@ def evaluate(
     y = clips["emotion"].to_numpy(dtype=str)
     groups = clips["actor"].to_numpy() if split.grouped else None
     labels = tuple(np.unique(y))
-    check(split, y)
+    check(split, clips)
     curves = settings.learning_clips or settings.learning_actors or settings.validation
     inner = []
     if len(split.folds) == 1 or curves:

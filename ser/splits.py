@@ -266,19 +266,22 @@ def cross_corpus(clips: pd.DataFrame, *, train: str, test: str) -> Split:
     return Split((fold,), tuple(unheard))
 
 
-def check(split: Split, emotions: np.ndarray) -> None:
-    """Refuse a split that no model can be fitted or scored on.
+def check(split: Split, clips: pd.DataFrame) -> None:
+    """Refuse a split that no model can be fitted or scored on, or that is not what it says.
 
     Parameters
     ----------
     split : Split
-    emotions : (n_clips,)
+    clips : (n_clips, ...) DataFrame
+        With `emotion`, and a column for each of the split's `unheard`.
 
     Raises
     ------
     SerError
-        If a part of a fold is empty, or an emotion is missing where a fold trains.
+        If a part of a fold is empty, an emotion is missing where a fold trains, a clip is in
+        training and held out, or training clips share what the split says is unheard.
     """
+    emotions = clips["emotion"].to_numpy(dtype=str)
     known = set(emotions)
     for number, fold in enumerate(split.folds):
         if not len(fold.train) or not len(fold.test):
@@ -292,6 +295,7 @@ def check(split: Split, emotions: np.ndarray) -> None:
                 f"Fold {number} of the split leaves no training clip of {', '.join(missing)} "
                 f"({len(fold.train)} training clips). Use another split, or more clips of it."
             )
+        _check_apart(fold, number, clips, split.unheard)
 
 
 def cross_validation_folds(
@@ -334,6 +338,21 @@ def cross_validation_folds(
     folds = kind(n_splits=n_splits, shuffle=True, random_state=seed)
     positions = folds.split(np.zeros(len(y)), y, groups if grouped else None)
     return [Fold(train, test) for train, test in positions]
+
+
+def _check_apart(fold: Fold, number: int, clips: pd.DataFrame, unheard: Sequence[str]) -> None:
+    for held_out in (fold.test, fold.validation):
+        if both := np.isin(held_out, fold.train).sum():
+            raise SerError(f"Fold {number} of the split trains on {both} clips that it holds out.")
+    for what in unheard:
+        of_clip = clips[what].to_numpy()
+        shared = set(of_clip[fold.train]) & set(of_clip[fold.test])
+        if shared:
+            named = ", ".join(sorted(map(str, shared))[:5])
+            raise SerError(
+                f"The split says that no {what} is heard in training and in test, and fold "
+                f"{number} shares {len(shared)} ({named}). Mend its folds, or its `unheard`."
+            )
 
 
 def _without_actors(clips: pd.DataFrame, actors: Sequence[object]) -> Fold:

@@ -102,7 +102,7 @@ def test_several_folds_hold_every_clip_once_and_what_they_claim_is_unheard(clips
         for what in split.unheard:
             assert not set(train[what]) & set(test[what])
         assert set(train["emotion"]) == set(clips["emotion"])
-    splits.check(split, clips["emotion"].to_numpy())
+    splits.check(split, clips)
 
 
 def test_speaker_statement_groups_are_gender_balanced_and_trained_on_the_other_sentence(clips):
@@ -144,9 +144,19 @@ def test_check_names_the_fold_and_what_it_lacks(clips):
     no_sad = np.flatnonzero(emotions != "sad")
     sad = np.flatnonzero(emotions == "sad")
     with pytest.raises(SerError, match=r"Fold 0 .* no training clip of sad"):
-        splits.check(splits.Split((splits.Fold(no_sad, sad),)), emotions)
+        splits.check(splits.Split((splits.Fold(no_sad, sad),)), clips)
     with pytest.raises(SerError, match=r"Fold 0 .* 0 test clips"):
-        splits.check(splits.Split((splits.Fold(no_sad, sad[:0]),)), emotions)
+        splits.check(splits.Split((splits.Fold(no_sad, sad[:0]),)), clips)
+
+
+def test_check_refuses_folds_that_are_not_what_the_split_says(clips):
+    rows = np.arange(len(clips))
+    halves = splits.Fold(rows[::2], rows[1::2])  # of every actor
+    splits.check(splits.Split((halves,)), clips)
+    with pytest.raises(SerError, match=r"no actor is heard .* fold 0 shares 24"):
+        splits.check(splits.Split((halves,), unheard=("actor",)), clips)
+    with pytest.raises(SerError, match="trains on 2 clips that it holds out"):
+        splits.check(splits.Split((splits.Fold(rows[:-10], rows[-12:]),)), clips)
 
 
 def test_splits_without_what_they_go_by(clips):
