@@ -469,6 +469,7 @@ def test_cross_corpus_model_predicts_paths_of_any_rate(
     assert answer["emotion"].tolist() == test["predicted"].tolist()
 
 
+@pytest.mark.slow
 def test_cross_corpus_resumes_in_a_sweep(small_emodb, run_cli, demo_root, client):
     arguments = [
         *("ser.train", "-m", "data=demo", f"data.root={demo_root}", "data.speakers=4"),

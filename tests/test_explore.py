@@ -97,6 +97,7 @@ def test_explore_demo_is_all_there(run_cli, demo_root, client, tmp_path):
         assert len(pd.read_csv(out / "tables" / f"{name}.csv")) == rows
 
 
+@pytest.mark.slow
 def test_explore_a_table_of_two_speakers_and_its_sample(explored, tones, tmp_path, client):
     out = tmp_path / "out"
     common = ["data=table", f"data.table={tones}", f"explore.out={out}"]

@@ -71,6 +71,7 @@ def model(trained):
     return find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
 
 
+@pytest.mark.slow
 def test_predict_says_of_clips_what_the_loaded_model_says(ser_predict, trained, demo_root, model):
     import mlflow
 
@@ -90,6 +91,7 @@ def test_predict_says_of_clips_what_the_loaded_model_says(ser_predict, trained, 
             assert row[f"p_{emotion}"] == pytest.approx(wanted[f"p_{emotion}"], abs=2e-6)
 
 
+@pytest.mark.slow
 def test_predict_takes_standard_input_odd_names_and_reports_what_is_bad(
     ser_predict, demo_root, tmp_path
 ):
@@ -112,6 +114,7 @@ def test_predict_takes_standard_input_odd_names_and_reports_what_is_bad(
     assert "Traceback" not in refused
 
 
+@pytest.mark.slow
 def test_predict_transductive_needs_speakers_and_then_agrees_with_its_run(
     ser_predict, trained, demo_root, tmp_path
 ):
@@ -137,6 +140,7 @@ def test_predict_transductive_needs_speakers_and_then_agrees_with_its_run(
     )
 
 
+@pytest.mark.slow
 def test_predict_windows_have_times_and_are_clips_of_their_own(
     ser_predict, demo_root, tmp_path, model
 ):
@@ -170,6 +174,7 @@ def test_windows_cover_the_recording_and_never_leave_it(seconds):
         assert starts[-1] + length == round(seconds * 100)
 
 
+@pytest.mark.slow
 def test_predict_killed_goes_on_and_loses_nothing(ser_predict, trained, demo_root, tmp_path):
     environment, runs = trained
     arguments = [f"clips={demo_root}", "output=csv", "out=all.csv", "run=" + runs["standard"]]
@@ -207,6 +212,7 @@ def test_recordings_of_tables_without_the_column_name_it(tmp_path):
     assert found == Recording(str(tmp_path / "a.wav"), speaker="1")
 
 
+@pytest.mark.slow
 def test_predict_recordings_keeps_the_order_with_many_workers(model, demo_root):
     wanted = [Recording(str(path)) for path in sorted(demo_root.rglob("*.wav"))]
     wanted.insert(20, Recording(str(demo_root)))
@@ -250,6 +256,7 @@ def test_latest_run_with_a_model_passes_over_what_has_none(client):
     assert find_run(uri, "latest", with_model=True).name == "trained"
 
 
+@pytest.mark.slow
 def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_path):
     from ser.models import find_model
     from ser.persistence import load_model, save_model
@@ -263,6 +270,7 @@ def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_pat
     assert load_model(tmp_path, trust_all=True).emotions == found.emotions
 
 
+@pytest.mark.slow
 def test_differing_packages_are_named(trained, tmp_path):
     from ser.models import find_model
 

@@ -48,6 +48,7 @@ def test_report_shows_the_runs_numbers_and_is_its_artifact(
     assert not re.search(r"(src|href)=\"(?!data:|#)", html)
 
 
+@pytest.mark.slow
 def test_report_command_makes_the_same_numbers(run_here, run_cli, small, client):
     run_here(*small, "model=knn", "model.classifier.n_neighbors=3", "split=speaker", "seed=5")
     first = find_run(client.tracking_uri, "latest")
