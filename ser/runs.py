@@ -117,7 +117,8 @@ def tracked(
                 run, evaluation, clips, X, split, instantiate(cfg.features).names, settings_of(cfg)
             )
         report.attach(run)
-        card = model_card.card(run.so_far(), evaluation, about=cfg.data.about)
+        about = cfg.data.get("about") or "nothing is said of it"
+        card = model_card.card(run.so_far(), evaluation, about=about)
         run.text(card, CARD)
         run.model(TrainedModel(evaluation.pipeline, instantiate(cfg.features), transductive), card)
     return Outcome(

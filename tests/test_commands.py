@@ -31,7 +31,8 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"\bdata/ravdess\b", "{ravdess}"),
     (r"clips\.csv", "{folder}/clips.csv"),
     (r"clips=my_recording\.wav", "clips={clip}"),
-    (r"run=best clips=recordings (.*)out=answers\.csv", r"clips={recordings} \1out={folder}/a.csv"),
+    (r"run=best clips=recordings", "run=best best.split=random clips={recordings}"),
+    (r"out=answers\.csv", "out={folder}/answers.csv"),
     (r"pictures=pictures", "pictures={folder}/pictures"),
     (r"ser\.register RUN", "ser.register {run}"),
     (r"RUN RUN", "{run} {other_run}"),
@@ -55,7 +56,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"cores\.py (\S+) .*", r"cores.py \1 --rounds 1 --epochs 2"),
     (r"(serving\.py \S+)", r"\1 --requests 20"),
     (r"scale\.py FOLDER.*", "scale.py {folder}/scale --clips 1000"),
-    (r"latest", "latest --out {folder}/report.html"),
+    (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),
 ]
 ELSEWHERE = [  # pattern, why it is not run here
     (r"^pip install ", "the gate installs so"),
@@ -193,7 +194,7 @@ def _run(command, environment, folder):
         text=True,
     )
     assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def _in_its_place(command, folder):
