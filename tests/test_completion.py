@@ -18,7 +18,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("word", "offered"),
     [
-        ("model=s", {"model=svm", "model=svm_linear"}),
+        ("model=sv", {"model=svm", "model=svm_linear"}),
         ("split=lo", {"split=loso"}),
         ("cv.n_sp", {"cv.n_splits="}),
     ],

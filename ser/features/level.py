@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ser.features.spectrum import MIN_POWER
+from ser.features.spectrum import MIN_POWER, frame
 
 SILENCE = 40.0  # dB below the loudest frame: pauses and what surrounds the speech
 FULL_SCALE = 0.999  # of the largest sample that a file can hold
+HOP = 0.01  # s between the frames that `trim` looks at
+WINDOW = 0.04  # s that each of them lasts
+MARGIN = 0.05  # s left around what sounds: the ends of words are quiet
 CLIPPED_RUN = 3  # samples in a row at full scale: one or two are a peak that just fits
 
 
@@ -35,6 +38,34 @@ def silent(level: np.ndarray) -> np.ndarray:
     array([False, False,  True])
     """
     return level <= level.max() - SILENCE
+
+
+def trim(y: np.ndarray, sr: int) -> np.ndarray:
+    """The clip without the silence before and after the speech, but for `MARGIN` seconds of it.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+    sr : int
+        Hz.
+
+    Returns
+    -------
+    (n_sounding,) float32
+        A view of `y`.
+
+    Examples
+    --------
+    >>> y = np.zeros(48_000, np.float32)
+    >>> y[16_000:32_000] = 0.5
+    >>> round(len(trim(y, 16_000)) / 16_000, 2)
+    1.12
+    """
+    hop_length, window = round(HOP * sr), 2 * round(WINDOW * sr / 2)
+    level = levels(frame(y, n_fft=window, hop_length=hop_length))
+    sounding = np.flatnonzero(~silent(level)) * hop_length
+    margin = round(MARGIN * sr)
+    return y[max(0, sounding[0] - margin) : sounding[-1] + margin]
 
 
 def clipped(y: np.ndarray) -> np.ndarray:

@@ -43,7 +43,28 @@ def f0(
     fmax: float = FMAX,
     threshold: float = THRESHOLD,
 ) -> np.ndarray:
-    """F0 contour of a clip.
+    """F0 contour of a clip: the first of what `track` returns.
+
+    Examples
+    --------
+    >>> t = np.arange(16_000, dtype=np.float32) / 16_000
+    >>> contour = f0(np.sin(2 * np.pi * 150 * t), 16_000)
+    >>> float(np.nanmedian(contour).round(1))
+    150.0
+    """
+    return track(y, sr, hop_length=hop_length, fmin=fmin, fmax=fmax, threshold=threshold)[0]
+
+
+def track(
+    y: np.ndarray,
+    sr: int,
+    *,
+    hop_length: int | None = None,
+    fmin: float = FMIN,
+    fmax: float = FMAX,
+    threshold: float = THRESHOLD,
+) -> tuple[np.ndarray, np.ndarray]:
+    """F0 of a clip, and how far from periodic it is, frame by frame.
 
     Parameters
     ----------
@@ -60,20 +81,15 @@ def f0(
 
     Returns
     -------
-    (1 + n_samples // hop_length,) float32
+    f0 : (1 + n_samples // hop_length,) float32
         Hz; NaN where a frame is unvoiced, or `SILENCE` below the loudest.
+    aperiodicity : (1 + n_samples // hop_length,) float32
+        d' at the deepest dip, in [0, 1]: 0 for a sound that repeats exactly, 1 where there is none.
 
     Raises
     ------
     SerError
         If `fmin` and `fmax` are not in their bounds.
-
-    Examples
-    --------
-    >>> t = np.arange(16_000, dtype=np.float32) / 16_000
-    >>> contour = f0(np.sin(2 * np.pi * 150 * t), 16_000)
-    >>> float(np.nanmedian(contour).round(1))
-    150.0
     """
     if not 0 < fmin < fmax < sr / 4:
         raise SerError(
@@ -92,14 +108,15 @@ def f0(
     padded[length // 2 : length // 2 + len(thin)] = thin
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)
     lag = np.full(len(centres), np.nan, dtype=np.float32)
+    aperiodicity = np.ones(len(centres), dtype=np.float32)
     loud = np.flatnonzero(_loud(padded, centres, length))
     for i in range(0, len(loud), FRAMES_AT_ONCE):
         some = loud[i : i + FRAMES_AT_ONCE]
         difference = _difference(frames[centres[some]], window)
-        lag[some] = _period(difference, shortest, threshold)
+        lag[some], aperiodicity[some] = _period(difference, shortest, threshold)
     contour = rate / lag
     contour[(contour < fmin) | (contour > fmax)] = np.nan
-    return contour
+    return contour, aperiodicity
 
 
 def _thin_out(y: np.ndarray, step: int) -> np.ndarray:
@@ -143,8 +160,12 @@ def _difference(frames: np.ndarray, window: int) -> np.ndarray:
     return np.maximum(difference, 0)
 
 
-def _period(difference: np.ndarray, shortest: int, threshold: float) -> np.ndarray:
-    """Lag, between samples, of each frame's period; NaN where no dip of d' is below the threshold.
+def _period(
+    difference: np.ndarray, shortest: int, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lag, between samples, of each frame's period, and d' at its deepest dip.
+
+    The lag is NaN where no dip of d' is below the threshold.
 
     d' is the difference over its mean up to each lag (eq. 8). A parabola through d at the dip and
     beside it tells where between two samples it is lowest (step 5).
@@ -164,4 +185,4 @@ def _period(difference: np.ndarray, shortest: int, threshold: float) -> np.ndarr
         shift = np.where(curvature > 0, 0.5 * (before - after) / curvature, 0)
     period = np.full(len(difference), np.nan, dtype=np.float32)
     period[rows] = lag + np.clip(shift, -0.5, 0.5)
-    return period
+    return period, np.clip(deepest[:, 0], 0, 1)
