@@ -1,32 +1,36 @@
-"""Probabilities for classifiers that have only decision values, honest for unknown speakers too."""
+"""Probabilities by clips that were held out, honest for unknown speakers too."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from ser.splits import cross_validation_folds
 
+LEAST = 1e-12  # a probability whose logarithm is taken
+PLATT_C = 1e6  # nearly no penalty on two numbers
 
-class TemperatureScaling(ClassifierMixin, BaseEstimator):
-    """Softmax of a classifier's decision values over one temperature (Guo et al. 2017).
 
-    The temperature minimises the log loss of out-of-fold decision values; the classifier is then
-    fitted on all clips. One positive number cannot change which class is largest, so accuracy is
-    the classifier's own. scikit-learn's ``CalibratedClassifierCV(method="temperature")`` does the
-    same, but draws its folds by clip: on a model meant for unknown speakers that calibrates on
-    known ones and leaves it too sure. Here the folds keep actors apart when `groups` are given.
+class Calibration(ClassifierMixin, BaseEstimator):
+    """A classifier, and a map from its scores to probabilities.
+
+    The map is fitted on out-of-fold scores, the classifier then on all clips. scikit-learn's
+    ``CalibratedClassifierCV`` does the same, but draws its folds by clip: on a model meant for
+    unknown speakers that calibrates on known ones and leaves it too sure. Here the folds keep
+    actors apart when `groups` are given.
 
     Parameters
     ----------
     estimator : classifier
-        With ``decision_function`` of shape (n_clips, n_classes), or (n_clips,) for two classes.
+        With ``decision_function`` of shape (n_clips, n_classes), or (n_clips,) for two classes;
+        without one, the logarithms of its probabilities are its scores.
     n_splits : int
-        Folds that the out-of-fold decision values come from; fewer where an emotion has fewer
-        clips or there are fewer actors. With only one clip of an emotion the temperature is 1.
+        Folds that the out-of-fold scores come from; fewer where an emotion has fewer clips or there
+        are fewer actors. With only one clip of an emotion nothing is fitted.
     random_state : int or None
         Seed of the folds.
 
@@ -35,12 +39,6 @@ class TemperatureScaling(ClassifierMixin, BaseEstimator):
     estimator_ : classifier
         Fitted on all clips.
     classes_ : (n_classes,)
-    temperature_ : float
-        In (1e-3, 1e3).
-
-    References
-    ----------
-    Guo, Pleiss, Sun, Weinberger (2017), On calibration of modern neural networks, ICML.
     """
 
     def __init__(
@@ -54,10 +52,8 @@ class TemperatureScaling(ClassifierMixin, BaseEstimator):
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def fit(
-        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
-    ) -> TemperatureScaling:
-        """Fit the classifier and its temperature.
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Calibration:
+        """Fit the classifier and the map.
 
         Parameters
         ----------
@@ -69,18 +65,23 @@ class TemperatureScaling(ClassifierMixin, BaseEstimator):
         self.estimator_ = clone(self.estimator).fit(X, y)
         self.classes_ = self.estimator_.classes_
         scores, targets = self._out_of_fold(X, np.asarray(y), groups)
-        self.temperature_ = _best_temperature(scores, targets) if len(targets) else 1.0
+        self._calibrate(scores, targets)
         return self
 
+    def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
+        raise NotImplementedError
+
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """(n_clips,) the class with the largest decision value."""
-        check_is_fitted(self)
-        return self.classes_[self._scores(self.estimator_, X).argmax(axis=1)]
+        """(n_clips,) the most probable class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
         check_is_fitted(self)
-        return softmax(self._scores(self.estimator_, X) / self.temperature_, axis=1)
+        return self._probabilities(self._scores(self.estimator_, X))
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
 
     def _out_of_fold(
         self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
@@ -111,14 +112,84 @@ class TemperatureScaling(ClassifierMixin, BaseEstimator):
 
     @staticmethod
     def _scores(fitted: ClassifierMixin, X: np.ndarray) -> np.ndarray:
+        if not hasattr(fitted, "decision_function"):
+            return np.log(np.maximum(fitted.predict_proba(X), LEAST))
         scores = fitted.decision_function(X)
         return scores if scores.ndim == 2 else np.column_stack([-scores, scores])
 
 
-def _best_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
+class TemperatureScaling(Calibration):
+    """Softmax of the scores over one temperature (Guo et al. 2017).
+
+    One positive number cannot change which class is largest, so accuracy is the classifier's own.
+
+    Attributes
+    ----------
+    temperature_ : float
+        In (1e-3, 1e3); 1 where nothing could be held out.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger (2017), On calibration of modern neural networks, ICML.
+    """
+
+    def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
+        self.temperature_ = best_temperature(scores, targets)[0] if len(targets) else 1.0
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        return softmax(scores / self.temperature_, axis=1)
+
+
+class SigmoidCalibration(Calibration):
+    """A sigmoid of each class's score against the others, scaled to a sum of 1 (Platt 1999).
+
+    It has two numbers for every class, and can lift one that the classifier names too seldom: it
+    may change predictions.
+
+    Attributes
+    ----------
+    slope_, intercept_ : (n_classes,)
+        1 and 0 where nothing could be held out.
+
+    References
+    ----------
+    Platt (1999), Probabilistic outputs for support vector machines, Advances in Large Margin
+    Classifiers. Zadrozny & Elkan (2002), Transforming classifier scores into accurate multiclass
+    probability estimates, KDD.
+    """
+
+    def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
+        self.slope_, self.intercept_ = np.ones(len(self.classes_)), np.zeros(len(self.classes_))
+        for one in np.unique(targets):
+            fitted = LogisticRegression(C=PLATT_C).fit(scores[:, [one]], targets == one)
+            self.slope_[one], self.intercept_[one] = fitted.coef_[0, 0], fitted.intercept_[0]
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        odds = expit(scores * self.slope_ + self.intercept_)
+        odds = np.maximum(odds, LEAST)
+        return odds / odds.sum(axis=1, keepdims=True)
+
+
+def best_temperature(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Temperature that makes the softmax of held-out scores most likely, and its log loss.
+
+    Parameters
+    ----------
+    scores : (n_clips, n_classes)
+    targets : (n_clips,) int
+        Column of each clip's class.
+
+    Returns
+    -------
+    temperature : float
+        In (1e-3, 1e3).
+    loss : float
+        Mean negative log probability of the right class, in nats.
+    """
     rows = np.arange(len(targets))
 
     def log_loss(log_temperature: float) -> float:
         return -log_softmax(scores / np.exp(log_temperature), axis=1)[rows, targets].mean()
 
-    return float(np.exp(minimize_scalar(log_loss, bounds=np.log([1e-3, 1e3]), method="bounded").x))
+    best = minimize_scalar(log_loss, bounds=np.log([1e-3, 1e3]), method="bounded")
+    return float(np.exp(best.x)), float(best.fun)

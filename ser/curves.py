@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from ser.errors import SerError
 from ser.parallel import run_fits
-from ser.pipeline import fit
+from ser.pipeline import fit, heard
 from ser.splits import Fold
 
 
@@ -178,4 +178,5 @@ def _fit_and_score(
         return np.nan, np.nan
     some = None if groups is None else groups[train]
     fitted = fit(pipeline, X[train], y[train], groups=some)
-    return fitted.score(X[train], y[train]), fitted.score(X[test], y[test])
+    heard_X = heard(X)
+    return fitted.score(heard_X[train], y[train]), fitted.score(heard_X[test], y[test])

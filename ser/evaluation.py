@@ -12,7 +12,7 @@ from sklearn import metrics
 from sklearn.pipeline import Pipeline
 
 from ser.parallel import run_fits
-from ser.pipeline import fit
+from ser.pipeline import fit, heard
 from ser.splits import Fold
 
 # What a clip table may know of a clip besides its emotion.
@@ -25,8 +25,8 @@ class FoldResult:
 
     Attributes
     ----------
-    pipeline : Pipeline
-        Fitted on the fold's training clips.
+    pipeline : Pipeline or None
+        Fitted on the fold's training clips; None where it was not kept.
     test : (n_test,) int
         Positions of the held-out clips.
     proba : (n_test, n_labels) float
@@ -38,7 +38,7 @@ class FoldResult:
         `scores` on the clips it was fitted on; empty where they were not asked for.
     """
 
-    pipeline: Pipeline
+    pipeline: Pipeline | None
     test: np.ndarray
     proba: np.ndarray
     predicted: np.ndarray
@@ -88,8 +88,13 @@ def evaluate_fold(
     groups: np.ndarray | None,
     fold: Fold,
     score_train: bool = False,
+    keep: bool = True,
 ) -> FoldResult:
-    """Fit a clone of the pipeline on a fold's training clips and predict its held-out ones."""
+    """Fit a clone of the pipeline on a fold's training clips and predict its held-out ones.
+
+    `keep` says whether the fitted pipeline is returned: a model may hold its training clips, and
+    twenty-four of them more than a small machine has memory for.
+    """
     some, labels = None if groups is None else groups[fold.train], np.unique(y).tolist()
     start = time.perf_counter()
     fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
@@ -100,7 +105,13 @@ def evaluate_fold(
     if score_train:
         on_train = scores(y[fold.train], *predict(fitted, X[fold.train], labels), labels)
     return FoldResult(
-        fitted, fold.test, proba, predicted, fitted_at - start, end - fitted_at, on_train
+        fitted if keep else None,
+        fold.test,
+        proba,
+        predicted,
+        fitted_at - start,
+        end - fitted_at,
+        on_train,
     )
 
 
@@ -111,7 +122,8 @@ def predict(
 
     Parameters
     ----------
-    X : (n_clips, n_features)
+    X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features)
+        Augmented copies are left out.
     labels : sequence of str
         Sorted; at least the pipeline's own.
 
@@ -124,7 +136,7 @@ def predict(
         computes in single precision.
     """
     proba = np.zeros((len(X), len(labels)))
-    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(X)
+    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(heard(X))
     proba /= proba.sum(axis=1, keepdims=True)
     return np.asarray(labels)[proba.argmax(axis=1)], proba
 

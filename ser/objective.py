@@ -19,7 +19,7 @@ from ser.epochs import EpochFit, has_epochs, trains_by_epochs
 from ser.errors import SerError
 from ser.evaluation import scores
 from ser.parallel import Job, run_fits
-from ser.pipeline import fit, without_probabilities
+from ser.pipeline import fit, heard, with_copies, without_probabilities
 from ser.runs import features_of, model_of
 from ser.search_space import SearchSpace
 from ser.splits import Fold
@@ -125,7 +125,8 @@ class Objective:
         """All folds side by side, some epochs at a time, until they end or are pruned."""
         y = self._y()
         jobs: list[Job] = [
-            (_timed, (EpochFit.start, pipeline, X[f.train], y[f.train])) for f in self.folds
+            (_timed, (EpochFit.start, pipeline, *with_copies(X[f.train], y[f.train], None)[:2]))
+            for f in self.folds
         ]
         fits = self._run(jobs, pipeline, score)
         epochs = 0
@@ -134,7 +135,9 @@ class Objective:
             jobs = [(_timed, (one.advance, epochs)) for one in fits]
             fits = self._run(jobs, pipeline, score)
             score.folds = [
-                scores(y[fold.test], one.pipeline.predict(X[fold.test]), None, ())[self._metric]
+                scores(y[fold.test], one.pipeline.predict(heard(X)[fold.test]), None, ())[
+                    self._metric
+                ]
                 for one, fold in zip(fits, self.folds, strict=True)
             ]
             score.epochs[epochs] = score.value
@@ -168,7 +171,7 @@ class Objective:
 
 def features_key(cfg: DictConfig) -> str:
     """What a feature matrix depends on."""
-    return str(cfg.features)
+    return str([cfg.features, cfg.augmentation])
 
 
 def overrides_of(space: SearchSpace, values: dict[str, object]) -> list[str]:
@@ -193,4 +196,4 @@ def _score(
 ) -> float:
     some = None if groups is None else groups[fold.train]
     fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
-    return scores(y[fold.test], fitted.predict(X[fold.test]), None, ())[metric]
+    return scores(y[fold.test], fitted.predict(heard(X)[fold.test]), None, ())[metric]

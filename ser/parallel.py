@@ -63,9 +63,11 @@ def _leaves_the_gil(pipeline: Pipeline) -> bool:
     """Whether fits run side by side in threads, which start at once and share the data.
 
     libsvm, the trees and the neighbours compute outside of Python. An MLP's epochs are a Python
-    loop over small arrays: two threads of them take longer than one after the other.
+    loop over small arrays, and so are those of PyTorch: two threads of them take longer than one
+    after the other.
     """
-    return not type(inner_classifier(pipeline)).__module__.startswith("sklearn.neural_network")
+    module = type(inner_classifier(pipeline)).__module__
+    return not module.startswith(("sklearn.neural_network", "ser.nets."))
 
 
 def _call(

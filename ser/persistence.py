@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from ser.errors import SerError
 from ser.evaluation import predict
-from ser.features import FeatureSet, settings
+from ser.features import FeatureSet, restore, settings
 from ser.scaling import MIN_CLIPS, SpeakerScaler
 
 PIPELINE_FILE = "pipeline.skops"
@@ -22,7 +21,16 @@ FEATURES_FILE = "features.json"
 
 # skops trusts a small set of types by itself. A model may hold these besides; a file that asks for
 # anything else is refused. All are plain containers of numbers, none runs code when it is built.
-TRUSTED_PREFIXES = ("sklearn.", "ser.calibration.", "numpy.", "scipy.sparse.")
+TRUSTED_PREFIXES = (
+    "sklearn.",
+    "ser.calibration.",
+    "ser.ensemble.",
+    "ser.kernel_ridge.",
+    "ser.nets.classifier.",
+    "ser.selection.",
+    "numpy.",
+    "scipy.sparse.",
+)
 
 
 def import_skops() -> None:
@@ -147,15 +155,7 @@ def _load_features(file: Path) -> tuple[FeatureSet, bool]:
     """The feature set that `save_model` wrote, and whether speakers are scaled after it."""
     wanted = json.loads(file.read_text())
     scale_by_speaker = wanted.pop("scale_by_speaker", False)
-    values = {k: v for k, v in wanted.items() if k not in ("_target_", "version")}
-    module, _, name = wanted["_target_"].rpartition(".")
-    # A name from a file must not choose what is imported: only feature sets of this package.
-    if not module.startswith("ser.features."):
-        raise SerError(f"{file} names {wanted['_target_']}, which is not a feature set of ser.")
-    kind = getattr(import_module(module), name)
-    if kind.version != wanted["version"]:
-        raise SerError(
-            f"The model was trained on version {wanted['version']} of {name}; this ser computes "
-            f"version {kind.version}, with other numbers. Use the ser that trained it."
-        )
-    return kind(**values), scale_by_speaker
+    try:
+        return restore(wanted), scale_by_speaker
+    except SerError as error:
+        raise SerError(f"{file}: {error}") from error

@@ -224,12 +224,14 @@ def emotions_over_time(
     return figure
 
 
-def loss_curve(loss: Sequence[float], *, n_clips: int) -> Figure:
-    """Training loss after each epoch."""
+def loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> Figure:
+    """Loss after each epoch, of training and, where there is one, of validation."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    axes.plot(np.arange(1, len(loss) + 1), loss, color=COLOURS[0])
-    axes.set(xlabel="epoch", ylabel="training loss (cross-entropy + penalty, nats)", ylim=(0, None))
+    for (part, loss), colour in zip(losses.items(), COLOURS, strict=False):
+        axes.plot(np.arange(1, len(loss) + 1), loss, color=colour, label=part)
+    axes.set(xlabel="epoch", ylabel="loss (cross-entropy + penalty, nats)", ylim=(0, None))
+    axes.legend(frameon=False)
     axes.set_title(f"Loss while fitting · {len(loss)} epochs · {n_clips} training clips")
     axes.grid(alpha=0.3)
     return figure

@@ -41,6 +41,8 @@ class Settings:
         What the learning curve trains on: clips, or actors under a grouped split; empty for none.
     validation : mapping of str to sequence
         Parameter of the pipeline (``classifier__alpha``) -> values to draw a validation curve of.
+    keep_models : bool
+        Whether the models of several folds stay in memory, to be explained.
     n_permutations : int
         Shuffles of the emotions for the permutation check; 0 for none.
     seed : int
@@ -54,6 +56,7 @@ class Settings:
     learning_clips: tuple[int, ...] = ()
     learning_actors: tuple[int, ...] = ()
     validation: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    keep_models: bool = False
     n_permutations: int = 0
     n_jobs: int = -1
 
@@ -70,7 +73,8 @@ class Evaluation:
         Fitted on the split's development part: all training clips of a single fold, or all clips
         where the split has several folds, each of which tested a model of its own.
     models : tuple of Pipeline
-        Fitted on the training clips of each fold of the split.
+        Fitted on the training clips of each fold of the split; none of several folds, unless
+        `Settings.keep_models`.
     metrics : dict of str to float
         ``train_accuracy``, ``cv_uar_mean``, ``test_f1_macro``, ``test_uar_low``, ...
     cv_scores : dict of str to list of float
@@ -81,8 +85,9 @@ class Evaluation:
         One row for every prediction on a held-out clip: see `evaluation.predictions_table`.
     learning : Curve or None
     validation : tuple of Curve
-    loss : list of float
-        Training loss after each epoch, where the classifier keeps it.
+    loss : dict of str to list of float
+        ``train``, and ``validation`` where some was held out to stop by: loss of the final model
+        after each epoch, where the classifier keeps it.
     permuted : (n_permutations,) float
         Test UARs after the emotions were shuffled.
     warnings : tuple of str
@@ -98,7 +103,7 @@ class Evaluation:
     predictions: pd.DataFrame
     learning: Curve | None
     validation: tuple[Curve, ...]
-    loss: list[float]
+    loss: dict[str, list[float]]
     permuted: np.ndarray
     warnings: tuple[str, ...]
 
@@ -164,14 +169,14 @@ def evaluate(
     return Evaluation(
         labels=labels,
         pipeline=final,
-        models=tuple(result.pipeline for result in outer),
+        models=tuple(result.pipeline for result in outer if result.pipeline is not None),
         metrics=metrics,
         cv_scores=cv_scores,
         fold_scores=fold_scores,
         predictions=predictions,
         learning=learning,
         validation=validation,
-        loss=list(getattr(inner_classifier(final), "loss_curve_", [])),
+        loss=_losses(final),
         permuted=permuted,
         warnings=messages,
     )
@@ -244,9 +249,13 @@ def _fit_all(
     """Results of the split's folds, of the cross-validation, and the final model: all at once."""
     data = (pipeline, X, y, groups)
     n_outer = len(split.folds)
-    jobs: list[Job] = [(evaluate_fold, (*data, fold, True)) for fold in split.folds]
+    keep = settings.keep_models or n_outer == 1
+    jobs: list[Job] = [
+        (evaluate_fold, (*data, fold, True, keep or bool(len(fold.validation))))
+        for fold in split.folds
+    ]
     if n_outer == 1:
-        jobs += [(evaluate_fold, (*data, fold)) for fold in inner]
+        jobs += [(evaluate_fold, (*data, fold, False, False)) for fold in inner]
     else:
         jobs.append((fit, (pipeline, X, y, groups)))
     with _progress(len(jobs), "Fitting") as advance:
@@ -380,6 +389,13 @@ def _model_metrics(final: Pipeline, outer: Sequence[FoldResult]) -> dict[str, fl
     if oob is not None:
         numbers["oob_accuracy"] = float(oob)
     return numbers
+
+
+def _losses(final: Pipeline) -> dict[str, list[float]]:
+    classifier = inner_classifier(final)
+    kept = {"train": "loss_curve_", "validation": "validation_loss_curve_"}
+    losses = {part: list(getattr(classifier, name, None) or ()) for part, name in kept.items()}
+    return {part: loss for part, loss in losses.items() if loss}
 
 
 def _by_metric(folds: Sequence[dict[str, float]]) -> dict[str, list[float]]:

@@ -67,7 +67,8 @@ def log(
     if len(split.folds) > 1:
         for name, values in evaluation.fold_scores.items():
             run.steps(f"fold_{name}", values)
-    run.steps("train_loss", evaluation.loss, first=1)
+    for part, loss in evaluation.loss.items():
+        run.steps(f"{part}_loss", loss, first=1)
 
     run.table(evaluation.predictions, "predictions")
     run.table(by_emotion, "per_class")

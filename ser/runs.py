@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from sklearn.pipeline import Pipeline
 
 from ser import (
@@ -30,11 +30,11 @@ from ser.choices import Choices
 from ser.cross_corpus import Part
 from ser.models import CARD
 from ser.persistence import TrainedModel
-from ser.pipeline import build_pipeline
+from ser.pipeline import build_pipeline, heard
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
 from ser.splits import Split
-from ser.store import Extraction, extract
+from ser.store import Extraction, augmented, extract
 from ser.tracking import LoggedRun, Run
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,13 @@ def tracked(
         record.log(run, evaluation, clips, split, title=name, listeners=listeners)
         if cfg.explain:
             explanation.log(
-                run, evaluation, clips, X, split, instantiate(cfg.features).names, settings_of(cfg)
+                run,
+                evaluation,
+                clips,
+                heard(X),
+                split,
+                instantiate(cfg.features).names,
+                settings_of(cfg),
             )
         report.attach(run)
         about = cfg.data.get("about") or "nothing is said of it"
@@ -298,24 +304,37 @@ def _say_what_two_corpora_need(
 
 
 def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:
-    """Features of the clips, by the config's feature set."""
-    return extract(
-        paths,
-        instantiate(cfg.features),
-        store=cfg.store,
-        on_error=cfg.data.on_error,
-        n_jobs=cfg.compute.n_jobs,
+    """Features of the clips, by the config's feature set, and of their augmented copies."""
+    features, augmentation = instantiate(cfg.features), instantiate(cfg.get("augmentation"))
+    plain, *copies = (
+        extract(paths, one, store=cfg.store, on_error=cfg.data.on_error, n_jobs=cfg.compute.n_jobs)
+        for one in (features, *(augmentation.of(features) if augmentation else ()))
     )
+    return augmented(plain, copies, paths) if copies else plain
 
 
 def model_of(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:
     """The config's Pipeline, not fitted, and what scales by speaker before it."""
     scaler = instantiate(cfg.scaler)
     by_speaker = scaler if isinstance(scaler, SpeakerScaler) else None
-    model = instantiate(cfg.model, _convert_="all")
-    model.pop("validation_curve", None)
-    steps = {"scaler": None if by_speaker else scaler, **model}
-    return build_pipeline(steps, seed=cfg.seed), by_speaker
+    model = cfg.model.copy()
+    _drop(model, "validation_curve")
+    steps = {
+        "scaler": None if by_speaker else scaler,
+        "selection": instantiate(cfg.selection),
+        **instantiate(model, _convert_="all"),
+    }
+    return build_pipeline(steps, seed=cfg.seed, calibrate=cfg.calibrate), by_speaker
+
+
+def _drop(cfg: DictConfig, key: str) -> None:
+    """Take a key out of a config and of those in it, as of an ensemble's members."""
+    with open_dict(cfg):
+        cfg.pop(key, None)
+    for name in cfg:
+        inner = cfg._get_node(name)  # an interpolation is left as it is
+        if isinstance(inner, DictConfig) and not inner._is_interpolation():
+            _drop(inner, key)
 
 
 def settings_of(cfg: DictConfig) -> Settings:
@@ -333,6 +352,7 @@ def settings_of(cfg: DictConfig) -> Settings:
         learning_clips=tuple(learning["clips"]),
         learning_actors=tuple(learning["actors"]),
         validation=validation if cfg.curves.validation else {},
+        keep_models=cfg.explain,
         n_permutations=cfg.permutations,
         seed=cfg.seed,
         n_jobs=cfg.compute.n_jobs,

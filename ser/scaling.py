@@ -28,13 +28,14 @@ class SpeakerScaler(BaseEstimator):
 
         Parameters
         ----------
-        X : (n_clips, n_features)
+        X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features)
+            Of augmented copies each is a voice of its own: the speaker's first, second, ...
         speakers : (n_clips,)
             Who speaks. All clips of a speaker that there are, training and test.
 
         Returns
         -------
-        (n_clips, n_features) float32
+        float32 array of X's shape
             A column that is constant for a speaker is 0.
 
         Raises
@@ -42,6 +43,9 @@ class SpeakerScaler(BaseEstimator):
         SerError
             If a speaker has fewer than `MIN_CLIPS` clips.
         """
+        if X.ndim == 3:
+            copies = [self.transform(X[:, i], speakers) for i in range(X.shape[1])]
+            return np.stack(copies, axis=1)
         scaled = np.empty(X.shape, dtype=np.float32)
         for speaker in np.unique(speakers):
             rows = np.flatnonzero(speakers == speaker)

@@ -117,6 +117,32 @@ def random(
     return Split((Fold(train, test, validation),))
 
 
+def random_folds(clips: pd.DataFrame, *, n_splits: int, seed: int) -> Split:
+    """Cross-validation by clip: every clip is tested by a model that has heard its actor.
+
+    Parameters
+    ----------
+    clips : (n_clips, ...) DataFrame
+        With `emotion`, of which every fold gets the same share.
+    n_splits : int
+        At least 2, at most the clips of the rarest emotion.
+    seed : int
+
+    Raises
+    ------
+    SerError
+        If there are too few clips of an emotion.
+    """
+    folds = cross_validation_folds(
+        clips["emotion"].to_numpy(dtype=str),
+        clips["actor"].to_numpy(),
+        n_splits=n_splits,
+        grouped=False,
+        seed=seed,
+    )
+    return Split(tuple(folds))
+
+
 def speaker(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
     """Actors drawn at random, of each gender the same part: no test actor is heard in training.
 

@@ -29,6 +29,7 @@ from ser import compute
 from ser.audio import AudioError, read_audio, read_file
 from ser.errors import SerError
 from ser.features import FeatureSet, settings
+from ser.features.union import UnionFeatures
 
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
@@ -112,6 +113,13 @@ def extract(
     """
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
+    if isinstance(feature_set, UnionFeatures):
+        each = [
+            extract(paths, one, store=store, on_error=on_error, n_jobs=n_jobs, progress=progress)
+            for one in feature_set.sets.values()
+        ]
+        side_by_side = np.concatenate([one.X for one in each], axis=1)
+        return _joined(each, paths, side_by_side, feature_set.names)
     n_clips, names = len(paths), feature_set.names
     X = np.full((n_clips, len(names)), np.nan, dtype=np.float32)
     content = np.zeros(n_clips, dtype=f"U{2 * DIGEST_BYTES}")
@@ -137,6 +145,43 @@ def extract(
             content[row] = digest.hex()
         _read_vectors(connection, extractor, number, X, rows=missing)
     return Extraction(X, names, content, errors, n_extracted)
+
+
+def augmented(plain: Extraction, copies: Sequence[Extraction], paths: Sequence[str]) -> Extraction:
+    """Clips with their augmented copies.
+
+    Returns
+    -------
+    Extraction
+        Its X is (n_clips, 1 + n_copies, n_features), the clips themselves first.
+
+    Raises
+    ------
+    SerError
+        If a clip changed between two extractions.
+    """
+    every = [plain, *copies]
+    return _joined(every, paths, np.stack([one.X for one in every], axis=1), plain.names)
+
+
+def _joined(
+    extractions: Sequence[Extraction], paths: Sequence[str], X: np.ndarray, names: tuple[str, ...]
+) -> Extraction:
+    """Several extractions of the same clips; one that failed in any is in error in all.
+
+    Raises
+    ------
+    SerError
+        If a clip changed between two of them.
+    """
+    errors = {path: cause for one in extractions for path, cause in one.errors.items()}
+    X[np.isnan(X).any(axis=tuple(range(1, X.ndim)))] = np.nan
+    contents = np.stack([one.content for one in extractions])
+    for row in np.flatnonzero((contents != contents[0]).any(axis=0)).tolist():
+        if paths[row] not in errors:
+            raise SerError(f"{paths[row]} changed while its features were extracted; start again.")
+    n_extracted = sum(one.n_extracted for one in extractions)
+    return Extraction(X, names, contents[0], errors, n_extracted)
 
 
 @dataclass(frozen=True)

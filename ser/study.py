@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ def run_study(cfg: DictConfig, choices: Choices) -> str:
         parent.table(table, "study")
         parent.metrics(
             {
-                f"{row['name'].replace(' ', '_')}_test_uar": row["test_uar"]
+                # MLflow takes few signs besides letters in a metric's name.
+                re.sub(r"[^\w.-]+", "_", row["name"]) + "_test_uar": row["test_uar"]
                 for row in table.to_dict("records")
             }
         )

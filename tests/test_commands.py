@@ -56,6 +56,18 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"cores\.py (\S+) .*", r"cores.py \1 --rounds 1 --epochs 2"),
     (r"(serving\.py \S+)", r"\1 --requests 20"),
     (r"scale\.py FOLDER.*", "scale.py {folder}/scale --clips 1000"),
+    (
+        r"experiment=best_(in|trans)ductive",
+        r"experiment=best_\1ductive augmentation=none split=luna5"
+        " features@features.sets.compare=prosody",
+    ),
+    (r"experiment=best_random", "experiment=best_random augmentation=none"),
+    (
+        r"experiment=(features|classifiers|augmentation)\b",
+        r"experiment=\1 ~study.variants"
+        """ '+study.variants.one=["model=lda","features=prosody","split=luna5"]'""",
+    ),
+    (r"feature_sets\.py (\S+)", r"feature_sets.py \1 --clips 4"),
     (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),
 ]
 ELSEWHERE = [  # pattern, why it is not run here
@@ -70,6 +82,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
     (r"optuna-vs-grid/(run|compare)\.py", "the grid is 3600 fits"),
+    (r"model=(cnn|lstm|crnn)\b", "tests/test_nets.py trains one"),
     (r"published_check\.py", "compares with numbers on RAVDESS itself"),
 ]
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from ser import project
-from ser.pipeline import build_pipeline, fit
+from ser.pipeline import fit
+from ser.runs import model_of
 from ser.study import variants
 
 CHOICES = {
@@ -32,12 +34,16 @@ def test_config_composes(group, choice):
     of_tune = ("search_space", "sampler", "pruner", "tuner")
     cfg = composed(f"{group}={choice}", config="tune" if group in of_tune else "train")
     if group == "experiment":
-        assert cfg.get("study") or cfg.permutations or cfg.get("tuner")
-        # Every run of a study is made of choices that there are.
-        for overrides in variants(cfg.study).values() if cfg.study else ():
-            for override in (*(cfg.study.get("common") or ()), *overrides):
-                name, _, value = override.partition("=")
-                assert value in CHOICES[name]
+        # A recipe is a study, a search, or changes what one run is.
+        plain = composed(config="train")
+        assert cfg.get("study") or cfg.get("tuner") or cfg.model != plain.model or cfg.permutations
+        # Every run of a study composes by itself: nothing else of the recipe reaches it.
+        studied = cfg.get("study") or {}
+        assert set(OmegaConf.load(project.CONF / group / f"{choice}.yaml")) <= (
+            {"study"} if studied else {"defaults", "permutations", "model", "tuner", "compute"}
+        )
+        for overrides in list(variants(studied).values())[:50] if studied else ():
+            composed(*(studied.get("common") or ()), *overrides)
     elif group in ("sampler", "pruner"):
         assert cfg.tuner[group]["_target_"].startswith(f"optuna.{group}s.")
     else:
@@ -46,23 +52,39 @@ def test_config_composes(group, choice):
 
 @pytest.mark.parametrize("model", CHOICES["model"])
 def test_model_fits_and_gives_probabilities(model):
+    if model in NETWORKS:
+        pytest.importorskip("skorch", reason="needs ser[deep]")
     cfg = composed(f"model={model}", *FAST.get(model, ()))
     rng = np.random.default_rng(0)
     y = np.repeat(["angry", "calm", "sad"], 40)
-    X = rng.normal(size=(120, 12)) + np.repeat(np.arange(3), 40)[:, None]
-    steps = {"scaler": instantiate(cfg.scaler), **instantiate(cfg.model, _convert_="all")}
-    steps.pop("validation_curve", None)
-    fitted = fit(build_pipeline(steps, seed=0), X, y)
+    n_columns = len(instantiate(cfg.features).names) if model in OWN_FEATURES else 12
+    X = rng.normal(size=(120, n_columns)) + np.repeat(np.arange(3), 40)[:, None]
+    pipeline, _ = model_of(cfg)
+    fitted = fit(pipeline, X, y)
     proba = fitted.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_array_equal(fitted.predict(X), fitted.classes_[proba.argmax(axis=1)])
     assert fitted.score(X, y) > (0.3 if model == "dummy" else 0.8)
 
 
+NETWORKS = ("cnn", "lstm", "crnn")
+OWN_FEATURES = (*NETWORKS, "kernel_ridge_by_set")
+SMALL_NETWORK = [
+    "features.n_mels=16",
+    "features.seconds=0.4",
+    "model.classifier.epochs=8",
+    "model.classifier.checkpoints=null",
+]
 FAST = {
     "random_forest": ["model.classifier.n_estimators=50"],
     "adaboost": ["model.classifier.n_estimators=20"],
     "mlp": ["model.classifier.max_iter=200"],
+    "gradient_boosting": ["model.classifier.max_iter=20"],
+    "kernel_ridge_by_set": [
+        "features@features.sets.functionals=notebook",
+        "features@features.sets.compare=prosody",
+    ],
+    **dict.fromkeys(NETWORKS, SMALL_NETWORK),
 }
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from ser import project
 
-OF_TRAIN = {"data", "features", "split", "scaler", "model", "curves", "compute", "experiment"}
+OF_TRAIN = {"data", "features", "split", "augmentation", "scaler", "selection", "model", "curves"}
+OF_TRAIN |= {"compute", "experiment"}
 OF_TUNE = {"search_space", "sampler", "pruner", "tuner"}
 
 

@@ -12,10 +12,14 @@ It sees no label and fits nothing, so a clip's features are computed once and ke
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import ClassVar, Protocol
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import import_module
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+
+from ser.errors import SerError
 
 
 class FeatureSet(Protocol):
@@ -39,15 +43,53 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
     """Everything that decides a feature set's numbers: its class, version and fields.
 
     A field that is None asks for nothing and is left out, so that a new one of this kind leaves
-    what is stored and trained under the old settings as it is.
+    what is stored and trained under the old settings as it is. A field that is a feature set, or a
+    mapping of some, is written the same way (`restore` reads it back).
 
     >>> from ser.features.notebook import NotebookFeatures
     >>> settings(NotebookFeatures(chroma=False))["chroma"]
     False
     """
     kind = type(feature_set)
+    values = {f.name: getattr(feature_set, f.name) for f in fields(feature_set)}  # type: ignore[arg-type]
     return {
         "_target_": f"{kind.__module__}.{kind.__qualname__}",
         "version": kind.version,
-        **{k: v for k, v in asdict(feature_set).items() if v is not None},  # type: ignore[call-overload]
+        **{name: _written(value) for name, value in values.items() if value is not None},
     }
+
+
+def restore(wanted: Mapping[str, Any]) -> FeatureSet:
+    """The feature set whose `settings` these are.
+
+    Raises
+    ------
+    SerError
+        If they name something else than a feature set of ser, or another version of one.
+    """
+    module, _, name = wanted["_target_"].rpartition(".")
+    # A name from a file must not choose what is imported: only feature sets of this package.
+    if not module.startswith("ser.features."):
+        raise SerError(f"{wanted['_target_']} is not a feature set of ser.")
+    kind = getattr(import_module(module), name)
+    if kind.version != wanted["version"]:
+        raise SerError(
+            f"The model was trained on version {wanted['version']} of {name}; this ser computes "
+            f"version {kind.version}, with other numbers. Use the ser that trained it."
+        )
+    values = {k: v for k, v in wanted.items() if k not in ("_target_", "version")}
+    return kind(**{name: _read(value) for name, value in values.items()})
+
+
+def _written(value: object) -> object:
+    if hasattr(value, "version"):
+        return settings(value)  # type: ignore[arg-type]
+    if isinstance(value, Mapping):
+        return {key: _written(one) for key, one in value.items()}
+    return value
+
+
+def _read(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    return restore(value) if "_target_" in value else {k: _read(v) for k, v in value.items()}
