@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ser.secret import masked_override
+
 # Where things lie and how many cores there are: no number depends on it.
 _ELSEWHERE = ("tracking", "store", "compute", "sweep")
 
@@ -37,13 +39,15 @@ class Choices:
     def command(self, module: str = "ser.train") -> str:
         """The command line that makes the same numbers again, wherever its data and log lie.
 
+        Secrets are masked in it: it goes into the log.
+
         >>> Choices({}, ("model=svm", "model.classifier.C=3", "compute=dask")).command()
         'python -m ser.train model=svm model.classifier.C=3'
         """
         kept = [o for o in self.overrides if _first(o) not in _ELSEWHERE]
         if not any(_first(o) == "experiment" for o in kept):
             kept = [o for o in kept if o != "study=null"]  # which it is already
-        return shlex.join(["python", "-m", module, *kept])
+        return shlex.join(["python", "-m", module, *map(masked_override, kept)])
 
 
 def _first(override: str) -> str:

@@ -20,7 +20,7 @@ import pandas as pd
 from ser.errors import SerError
 
 if TYPE_CHECKING:
-    from ser.tracking import LoggedRun
+    from ser.logged_runs import LoggedRun
 
 
 def main() -> None:
@@ -79,10 +79,10 @@ def compare(
         If there are fewer than two runs, or they cannot be set side by side: other clips, or
         transductive and inductive ones together.
     """
-    from ser import plots, project, report, summary, tracking
+    from ser import logged_runs, plots, project, report, summary, tracking
 
     uri = uri or project.tracking_uri()
-    runs = tracking.finished_runs(uri, experiment, run_ids, query)
+    runs = logged_runs.finished_runs(uri, experiment, run_ids, query)
     if len(runs) < 2:
         raise SerError(
             f"{len(runs)} runs found in {experiment!r}: a comparison needs at least two."

@@ -25,7 +25,8 @@ from ser.protocol import Evaluation, Settings
 from ser.splits import Split
 
 if TYPE_CHECKING:
-    from ser.tracking import LoggedRun, Run
+    from ser.logged_runs import LoggedRun
+    from ser.tracking import Run
 
 N_ERRORS = 12
 PAGE = "explanation.html"

@@ -15,6 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from ser.secret import masked_override
+
 OUTCOME = "outcome.json"
 STARTED = "sweep.started"  # empty file: job folders older than it are another sweep's
 INTERRUPTED = "interrupted by the user"
@@ -51,7 +53,8 @@ def under_way() -> bool:
 def record(*, run_id: str | None = None, error: str | None = None, skipped: bool = False) -> None:
     """Leave word of the job that this process runs."""
     hydra_config = HydraConfig.get()
-    job = Job(hydra_config.job.num, tuple(hydra_config.overrides.task), run_id, error, skipped)
+    overrides = tuple(map(masked_override, hydra_config.overrides.task))
+    job = Job(hydra_config.job.num, overrides, run_id, error, skipped)
     file = Path(hydra_config.runtime.output_dir) / OUTCOME
     part = file.with_suffix(".part")
     part.write_text(json.dumps(asdict(job)), encoding="utf-8")
@@ -77,7 +80,7 @@ def outcomes(folder: Path) -> list[Job]:
 
 def _died(folder: Path) -> Job:
     """A job whose process ended without a word."""
-    overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+    overrides = map(masked_override, OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
     job = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.job
     return Job(int(job.num), tuple(overrides), error="its process ended without a word")
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ser.evaluation import breakdown, per_class
 
 if TYPE_CHECKING:
+    from ser.logged_runs import LoggedRun
     from ser.protocol import Evaluation
-    from ser.tracking import LoggedRun
 
 USES = """## What it is not for
 

@@ -13,7 +13,7 @@ from ser.errors import SerError
 from ser.persistence import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
 
 if TYPE_CHECKING:
-    from ser.tracking import LoggedRun
+    from ser.logged_runs import LoggedRun
 
 CARD = "model_card.md"
 REQUIREMENTS = "requirements.txt"  # written by MLflow beside the model
@@ -106,22 +106,22 @@ def find_model(
     """
     logged = None
     if model is None:
-        from ser import tracking
+        from ser import logged_runs
 
         if run == "best" and best is not None:
             same = {key: best[key] for key in ("corpus", "split")}
             same["transductive"] = str(best["transductive"]).lower()
-            logged = tracking.best_run(uri, best["metric"], same)
+            logged = logged_runs.best_run(uri, best["metric"], same)
         else:
-            logged = tracking.find_run(uri, run, experiment, with_model=True)
-        name, folder = logged.name, tracking.download_model(uri, f"runs:/{logged.id}/model")
+            logged = logged_runs.find_run(uri, run, experiment, with_model=True)
+        name, folder = logged.name, logged_runs.download_model(uri, f"runs:/{logged.id}/model")
     elif Path(model).is_dir():
         name, folder = model, Path(model)
     elif model.startswith(("models:/", "runs:/")):
-        from ser import tracking
+        from ser import logged_runs
 
-        name, folder = model, tracking.download_model(uri, model)
-        logged = tracking.run_of_model(folder, uri)
+        name, folder = model, logged_runs.download_model(uri, model)
+        logged = logged_runs.run_of_model(folder, uri)
     else:
         raise SerError(
             f"model={model} is neither a folder nor models:/NAME@ALIAS nor runs:/ID/model."

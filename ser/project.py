@@ -25,6 +25,11 @@ def register_resolvers() -> None:
     )
 
 
+def feature_store() -> Path:
+    """The feature store where no config says it: the environment's, or the project's own."""
+    return Path(os.environ.get("SER_STORE", PROJECT / "data" / "features.sqlite"))
+
+
 def tracking_uri() -> str:
     """MLflow's tracking URI where no config says it: the environment's, or the project's own."""
     own = f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"

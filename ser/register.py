@@ -61,11 +61,11 @@ def register(
     SerError
         If there is no such run, it has no model or no card, or the name is not taken.
     """
-    from ser import project, tracking
+    from ser import logged_runs, project, tracking
     from ser.models import CARD
 
     uri = uri or project.tracking_uri()
-    run = tracking.find_run(uri, wanted, experiment, with_model=True)
+    run = logged_runs.find_run(uri, wanted, experiment, with_model=True)
     with TemporaryDirectory() as folder:
         run.download(folder)
         card = Path(folder, CARD)

@@ -62,9 +62,9 @@ def report(
     SerError
         If there is no such run, its artifacts cannot be read, or the page cannot be written.
     """
-    from ser import pages, project, run_page, tracking
+    from ser import logged_runs, pages, project, run_page
 
-    run = tracking.find_run(uri or project.tracking_uri(), wanted, experiment)
+    run = logged_runs.find_run(uri or project.tracking_uri(), wanted, experiment)
     out = out or Path(f"{run.name}-{run.id[:8]}.html")
     pages.check_free(out)
     with TemporaryDirectory() as folder:

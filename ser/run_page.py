@@ -19,7 +19,7 @@ import yaml
 from ser import pages
 
 if TYPE_CHECKING:
-    from ser.tracking import LoggedRun
+    from ser.logged_runs import LoggedRun
 
 METRICS = {"accuracy": "accuracy %", "uar": "UAR %", "f1_macro": "macro F1 %"}
 PARTS = {

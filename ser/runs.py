@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from ser import (
     cross_corpus,
     explanation,
+    logged_runs,
     model_card,
     project,
     provenance,
@@ -28,14 +29,16 @@ from ser import (
 )
 from ser.choices import Choices
 from ser.cross_corpus import Part
+from ser.logged_runs import LoggedRun
 from ser.models import CARD
 from ser.persistence import TrainedModel
 from ser.pipeline import build_pipeline, heard
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
+from ser.secret import masked
 from ser.splits import Split
 from ser.store import Extraction, augmented, extract
-from ser.tracking import LoggedRun, Run
+from ser.tracking import Run
 
 log = logging.getLogger(__name__)
 
@@ -152,14 +155,14 @@ def finished_before(cfg: DictConfig) -> LoggedRun | None:
     extraction = features_of(cfg, clips["path"].tolist())
     good = ~clips["path"].isin(extraction.errors).to_numpy()
     data = provenance.fingerprint(clips[good], extraction.content[good].tolist())
-    return tracking.finished_before(
+    return logged_runs.finished_before(
         cfg.tracking.uri, cfg.tracking.experiment, _resume_key(cfg, data)
     )
 
 
 def _resume_key(cfg: DictConfig, data: str) -> str:
     """Digest of everything that a run's numbers depend on."""
-    resolved = _plain(cfg)
+    resolved = _unsecret(cfg)
     # Where things lie and how many cores there are changes no number.
     for key in ("tracking", "store", "compute", "sweep"):
         resolved.pop(key)
@@ -175,6 +178,10 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]  # a mapping's
 
 
+def _unsecret(cfg: DictConfig) -> dict[str, Any]:
+    return masked(_plain(cfg))  # type: ignore[return-value]  # a mapping's is one
+
+
 def tags(cfg: DictConfig, choices: Choices, *, module: str = "ser.train") -> dict[str, str]:
     """What the UI filters runs by, and what makes the run again: choices, corpus and code."""
     return {
@@ -188,7 +195,7 @@ def tags(cfg: DictConfig, choices: Choices, *, module: str = "ser.train") -> dic
 
 def log_config(run: Run, cfg: DictConfig) -> None:
     """Log the resolved config, as parameters and whole, and the packages' versions."""
-    resolved = _plain(cfg)
+    resolved = _unsecret(cfg)
     del resolved["tracking"]  # where the log lies is not part of the experiment
     run.text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
     run.text(record.versions(provenance.package_versions()), "environment.txt")

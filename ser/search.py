@@ -14,6 +14,7 @@ from ser.objective import Objective, features_key, overrides_of
 from ser.protocol import inner_folds, pooled_metrics
 from ser.runs import Outcome, load, log_config, settings_of, tags, tracked
 from ser.search_space import SearchSpace
+from ser.secret import without_password
 from ser.splits import Split
 from ser.tracking import Run
 from ser.trials import Found, run_trials, value_of
@@ -72,7 +73,8 @@ def search(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
         f"cross-validated {cfg.tuner.metric} {100 * value_of(found.best):.1f} %",
         *(f"  {override}" for override in space.overrides(found.best.params)),
         outcome.text,
-        f"study   {name} in {cfg.tuner.storage}; the same command goes on with it",
+        f"study   {name} in {without_password(cfg.tuner.storage)}; "
+        "the same command goes on with it",
     ]
     return outcome.run_id, "\n".join(lines)
 

@@ -24,6 +24,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from ser.errors import SerError
+from ser.secret import without_password
 
 HEARTBEAT = 30
 WORKER = "worker"  # user attribute of a trial: whose it is
@@ -121,7 +122,9 @@ def _create(storage: BaseStorage, name: str, where: str) -> Study:
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
     except (ValueError, KeyError) as error:
-        raise SerError(f"The study {name!r} in {where} cannot be read: {error}.") from error
+        raise SerError(
+            f"The study {name!r} in {without_password(where)} cannot be read: {error}."
+        ) from error
 
 
 def _database(url: str, heartbeat: int) -> RDBStorage:
@@ -135,7 +138,10 @@ def _database(url: str, heartbeat: int) -> RDBStorage:
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
             )
     except Exception as error:  # every driver has its own
-        raise SerError(f"The study's database {url} cannot be used: {error}") from error
+        raise SerError(
+            f"The study's database {without_password(url)} cannot be used: "
+            f"{without_password(str(error))}"
+        ) from error
 
 
 def _living(workers: Path) -> set[str]:

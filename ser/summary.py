@@ -10,6 +10,7 @@ import pandas as pd
 
 from ser.pipeline import inner_classifier
 from ser.protocol import Evaluation
+from ser.secret import without_password
 from ser.splits import Split
 
 
@@ -92,7 +93,7 @@ def of_nested_search(
 
 def where(run_id: str, experiment: str, uri: str) -> str:
     """The run's id and the command that shows it."""
-    uri = uri.replace(f"{Path.cwd()}/", "")  # as one would type it here
+    uri = without_password(uri).replace(f"{Path.cwd()}/", "")  # as one would type it here
     return (
         f"run     {run_id} in experiment {experiment!r}\n"
         f"browse  ser-ui     (or: mlflow ui --backend-store-uri {uri})"

@@ -21,6 +21,7 @@ from ser.choices import Choices
 from ser.cross_config import with_test_corpus
 from ser.errors import SerError
 from ser.jobs import INTERRUPTED, STARTED, Job, outcomes
+from ser.secret import masked_override
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -49,7 +50,7 @@ class SweepCallback(Callback):
         config = config.copy()
         with suppress(SerError):  # which every job will say
             with_test_corpus(config, Choices(config.hydra.runtime.choices))
-        overrides = shlex.join(config.hydra.overrides.task)
+        overrides = shlex.join(map(masked_override, config.hydra.overrides.task))
         command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
         started = tracking.start_run(
             uri=config.tracking.uri,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ser import plots, report, tracking
+from ser import logged_runs, plots, report
 from ser.jobs import Job, varied
 from ser.summary import where
 from ser.tracking import Run
@@ -52,7 +52,7 @@ def log(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
 
 def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
     """One row for every job: what it varied, its state, and the scores of its run."""
-    runs = tracking.runs_by_id(uri, [job.run_id for job in jobs if job.run_id])
+    runs = logged_runs.runs_by_id(uri, [job.run_id for job in jobs if job.run_id])
     rows = []
     for job, values in zip(jobs, varied(jobs).values(), strict=True):
         state = "failed" if job.error else "skipped" if job.skipped else "finished"

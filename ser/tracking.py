@@ -6,9 +6,9 @@ A run is FINISHED only by `Run.finish`, which comes last; an exception on the wa
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import io
-import logging
+import json
 import os
 import tempfile
 import time
@@ -22,38 +22,29 @@ from contextlib import (
     redirect_stderr,
     suppress,
 )
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 
-# Read by MLflow when it is imported. Nothing is sent to anybody, and no bar is drawn for a copy.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# Its migrations and advice about itself would bury the run's own words.
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-logging.getLogger("alembic").setLevel(logging.ERROR)
+import pandas as pd
+from matplotlib.figure import Figure
 
-import mlflow  # noqa: E402
-import pandas as pd  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from mlflow.entities import (  # noqa: E402
-    Dataset,
-    DatasetInput,
-    InputTag,
-    Metric,
-    Param,
-    RunTag,
-)
-from mlflow.models import ModelSignature  # noqa: E402
-from mlflow.types import ColSpec, Schema, TensorSpec  # noqa: E402
-from mlflow.utils import requirements_utils  # noqa: E402
+import ser
+from ser.errors import SerError
+from ser.log_client import connect, mlflow, unusable
+from ser.log_database import artifact_location, locked, sqlite_file
+from ser.logged_runs import LoggedRun, read
+from ser.models import CARD
+from ser.persistence import TrainedModel, save_model
+from ser.process import identity
+from ser.secret import without_password
 
-import ser  # noqa: E402
-from ser.errors import SerError  # noqa: E402
-from ser.models import CARD  # noqa: E402
-from ser.persistence import TrainedModel, save_model  # noqa: E402
+# After ser.log_client, which says how MLflow is to be imported.
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # isort: skip
+from mlflow.models import ModelSignature  # isort: skip
+from mlflow.types import ColSpec, Schema, TensorSpec  # isort: skip
+from mlflow.utils import requirements_utils  # isort: skip
 
 # What a loaded model needs; ser itself travels inside the model.
 MODEL_PACKAGES = (
@@ -66,8 +57,11 @@ MODEL_PACKAGES = (
     "soundfile",
     "threadpoolctl",
 )
-LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
+MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
+PROCESS = "process"  # tag: whose run it is (ser.process)
+# Of a disk, not of a program: full, over its quota, read-only.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Run:
@@ -82,15 +76,18 @@ class Run:
     ) -> None:
         self.id = active.info.run_id
         self.experiment = experiment
-        self._logged = replace(_read(active, experiment), tags=tags)
+        self._logged = replace(read(active, experiment), tags=tags)
         self._client = client
         self._metrics: list[Metric] = []
         self._tags: list[RunTag] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="ser-run-")
+        self._model_id: str | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix=f"ser-run-{os.getpid()}-")
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters, now, so that a run that fails shows what it was."""
-        params = [Param(key, str(value)[:PARAM_LIMIT]) for key, value in values.items()]
+        params = [
+            Param(key, without_password(str(value))[:PARAM_LIMIT]) for key, value in values.items()
+        ]
         for i in range(0, len(params), 100):  # as many as one request may carry
             self._client.log_batch(self.id, params=params[i : i + 100])
 
@@ -110,7 +107,7 @@ class Run:
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Log tags: what the UI filters and sorts by."""
-        self._tags += [RunTag(key, str(value)) for key, value in values.items()]
+        self._tags += [RunTag(key, without_password(str(value))) for key, value in values.items()]
 
     def figure(self, figure: Figure, name: str) -> None:
         """Keep a figure as ``figures/NAME.png``."""
@@ -124,12 +121,13 @@ class Run:
 
     def text(self, text: str, name: str) -> None:
         """Keep a text file under its name."""
-        self._path(name).write_text(text, encoding="utf-8")
+        self._path(name).write_text(without_password(text), encoding="utf-8")
 
     def dataset(
         self, *, name: str, fingerprint: str, source: str, profile: str, context: str
     ) -> None:
         """Say which clips went in: MLflow's dataset, whose digest is the clips' fingerprint."""
+        source = without_password(source)
         dataset = Dataset(name, fingerprint, "local", source, profile=profile)
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         self._client.log_inputs(self.id, inputs)
@@ -147,7 +145,7 @@ class Run:
             card_file = Path(folder, CARD)
             card_file.write_text(card, encoding="utf-8")
             package = Path(ser.__file__).parent
-            mlflow.pyfunc.log_model(
+            logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "serving.py"),
                 artifacts={
@@ -159,6 +157,7 @@ class Run:
                 signature=_signature(model),
                 pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
             )
+            self._model_id = logged.model_id
 
     @property
     def folder(self) -> Path:
@@ -180,6 +179,7 @@ class Run:
 
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
+        self.text(self._manifest(), MANIFEST)
         self._send()
         mlflow.end_run("FINISHED")
 
@@ -193,6 +193,13 @@ class Run:
         finally:
             mlflow.end_run(status)
 
+    def _manifest(self) -> str:
+        """What the run must have to be whole: files with their sizes, metrics, the model."""
+        files = sorted(file for file in self.folder.rglob("*") if file.is_file())
+        sizes = {str(file.relative_to(self.folder)): file.stat().st_size for file in files}
+        metrics = sorted({metric.key for metric in self._metrics})
+        return json.dumps({"files": sizes, "metrics": metrics, "model": self._model_id}, indent=1)
+
     def _path(self, name: str) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,178 +212,6 @@ class Run:
         self._client.log_batch(self.id, tags=self._tags)
         self._metrics, self._tags = [], []
         self._folder.cleanup()
-
-
-@dataclass(frozen=True)
-class LoggedRun:
-    """What the log holds of a run, but for its files.
-
-    Attributes
-    ----------
-    id, name : str
-    experiment : str
-        Name of its MLflow experiment.
-    started : datetime
-        UTC.
-    tags : mapping of str to str
-    metrics : mapping of str to float
-        Of a series, the last value.
-    """
-
-    id: str
-    name: str
-    experiment: str
-    started: datetime
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-
-    def test_predictions(self) -> pd.DataFrame:
-        """Test rows of its predictions table.
-
-        Raises
-        ------
-        SerError
-            If the run has none.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                file = mlflow.artifacts.download_artifacts(
-                    run_id=self.id, artifact_path="tables/predictions.csv", dst_path=folder
-                )
-            except (OSError, mlflow.MlflowException) as error:
-                raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
-            table = pd.read_csv(file)
-        return table[table["part"] == "test"]
-
-    def download(self, folder: str | Path) -> None:
-        """Copy its artifacts into a folder; the model is not among them.
-
-        Raises
-        ------
-        SerError
-            If they are not where the log says.
-        """
-        try:
-            mlflow.artifacts.download_artifacts(run_id=self.id, dst_path=str(folder))
-        except (OSError, mlflow.MlflowException) as error:
-            raise SerError(
-                f"The artifacts of run {self.id} ({self.name}) cannot be read: {error}"
-            ) from error
-
-    def add(self, file: str | Path) -> None:
-        """Put one more file among its artifacts."""
-        mlflow.MlflowClient().log_artifact(self.id, str(file))
-
-
-def find_run(
-    uri: str, wanted: str, experiment: str | None = None, *, with_model: bool = False
-) -> LoggedRun:
-    """The finished run with this id.
-
-    Parameters
-    ----------
-    uri : str
-        MLflow's tracking URI.
-    wanted : str
-        Its id, or the first characters of it, or ``latest``.
-    experiment : str, optional
-        Where to look; everywhere unless given.
-    with_model : bool
-        Whether to pass over runs that evaluated no model: explorations, comparisons, trials.
-
-    Raises
-    ------
-    SerError
-        If there is no such run, or several.
-    """
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    everywhere = client.search_experiments()
-    places = {e.experiment_id: e.name for e in everywhere if experiment in (None, e.name)}
-    if not places:
-        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
-    where = f"experiment {experiment!r}" if experiment else uri
-    query = "attributes.status = 'FINISHED'"
-    query += " and metrics.n_development_clips > 0" if with_model else ""
-    if wanted != "latest":
-        query += f" and attributes.run_id LIKE '{_id_start(wanted)}%'"
-    found = client.search_runs(
-        list(places), query, max_results=2, order_by=["attributes.start_time DESC"]
-    )
-    if not found and wanted == "latest":
-        raise SerError(f"There is no finished run in {where}: python -m ser.train makes one.")
-    if wanted != "latest" and len(found) != 1:
-        raise SerError(
-            f"{len(found) or 'No'} finished runs in {where} have an id that starts with "
-            f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
-        )
-    return _read(found[0], places[found[0].info.experiment_id])
-
-
-def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
-    """The finished run with the best value of a metric among those with these tags.
-
-    Parameters
-    ----------
-    uri : str
-        MLflow's tracking URI.
-    metric : str
-        ``test_uar``, ...; of losses and errors (`LOWER_IS_BETTER`) the lowest is the best.
-    tags : mapping of str to str
-        What the runs must have in common, so that their numbers can be compared.
-
-    Raises
-    ------
-    SerError
-        If no run fits.
-    """
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    places = {e.experiment_id: e.name for e in client.search_experiments()}
-    same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-    order = "ASC" if metric.endswith(LOWER_IS_BETTER) else "DESC"
-    found = client.search_runs(
-        list(places),
-        f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}",
-        max_results=1,
-        order_by=[f"metrics.{metric} {order}"],
-    )
-    if not found:
-        raise SerError(
-            f"No finished run in {uri} has {metric} and "
-            f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
-            "among others with best.corpus=, best.split=, best.transductive=."
-        )
-    return _read(found[0], places[found[0].info.experiment_id])
-
-
-def download_model(uri: str, model_uri: str) -> Path:
-    """A folder with what MLflow holds of a model: ``runs:/ID/model`` or ``models:/NAME@ALIAS``.
-
-    Raises
-    ------
-    SerError
-        If it cannot be had.
-    """
-    mlflow.set_tracking_uri(uri)
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
-    except (OSError, mlflow.MlflowException) as error:
-        raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
-
-
-def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
-    """The run that made a model, if the log still has it."""
-    import yaml
-
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    run_id = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")).get("run_id")
-    try:
-        run = client.get_run(run_id)
-        return _read(run, client.get_experiment(run.info.experiment_id).name)
-    except mlflow.MlflowException:
-        return None
 
 
 def register(uri: str, run_id: str, name: str, alias: str, description: str) -> str:
@@ -402,8 +237,7 @@ def register(uri: str, run_id: str, name: str, alias: str, description: str) -> 
     SerError
         If the run has no model, or the registry does not take the name or the alias.
     """
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
+    client = connect(uri)
     try:
         with redirect_stderr(io.StringIO()):  # MLflow says there what is said below
             version = mlflow.register_model(f"runs:/{run_id}/model", name).version
@@ -414,77 +248,6 @@ def register(uri: str, run_id: str, name: str, alias: str, description: str) -> 
         raise SerError(f"Run {run_id} cannot be registered as {name}@{alias}: {error}") from error
     return f"models:/{name}@{alias} is version {version}" + (
         f", and was version {before}" if before else ""
-    )
-
-
-def finished_runs(
-    uri: str, experiment: str, run_ids: Sequence[str], query: str | None
-) -> list[LoggedRun]:
-    """Runs by id (or its first characters), in the order given; or by an MLflow query.
-
-    Parameters
-    ----------
-    uri : str
-        MLflow's tracking URI.
-    experiment : str
-        Name of the experiment that is searched.
-    run_ids : sequence of str
-    query : str or None
-        MLflow's search string; its runs follow those named, the oldest first.
-
-    Raises
-    ------
-    SerError
-        If there is no such experiment or run, an id's start fits several, or the query is wrong.
-    """
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    known = client.get_experiment_by_name(experiment)
-    if known is None:
-        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
-    found = [find_run(uri, wanted, experiment) for wanted in run_ids]
-    if query:
-        try:
-            matches = client.search_runs(
-                [known.experiment_id],
-                f"attributes.status = 'FINISHED' and {query}",
-                max_results=1000,
-                order_by=["start_time"],
-            )
-        except mlflow.MlflowException as error:
-            raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
-        found += [_read(run, experiment) for run in matches]
-    return found
-
-
-def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
-    """Runs whose full ids are known, of whatever experiment."""
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    runs = [client.get_run(run_id) for run_id in run_ids]
-    names = {i: client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
-    return {run.info.run_id: _read(run, names[run.info.experiment_id]) for run in runs}
-
-
-def finished_before(uri: str, experiment: str, key: str) -> LoggedRun | None:
-    """The newest FINISHED run with this ``resume_key`` tag, or None."""
-    client, experiment_id = _open(uri, experiment)
-    query = f"attributes.status = 'FINISHED' and tags.resume_key = '{key}'"
-    runs = client.search_runs([experiment_id], query, max_results=1)
-    return _read(runs[0], experiment) if runs else None
-
-
-def _id_start(wanted: str) -> str:
-    if set(wanted.lower()) <= set("0123456789abcdef"):
-        return wanted.lower()
-    raise SerError(f"{wanted!r} is no run id: give its hexadecimal digits, or 'latest'.")
-
-
-def _read(run: mlflow.entities.Run, experiment: str) -> LoggedRun:
-    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
-    data = run.data
-    return LoggedRun(
-        run.info.run_id, run.info.run_name, experiment, started, data.tags, data.metrics
     )
 
 
@@ -517,62 +280,59 @@ def start_run(
     SerError
         If the store cannot be made or reached.
     """
-    client, experiment_id = _open(uri, experiment)
+    client = connect(uri)
     # A job's first run belongs to the sweep's.
     parent_id = parent.id if parent else os.environ.get("SER_PARENT_RUN")
-    all_tags = {k: str(v) for k, v in {**tags, "mlflow.note.content": description}.items()}
-    active = mlflow.start_run(
-        experiment_id=experiment_id,
-        run_name=name,
-        tags=all_tags,
-        parent_run_id=parent_id,
-        nested=parent_id is not None,
-    )
+    said = {**tags, PROCESS: identity(), "mlflow.note.content": description}
+    all_tags = {key: without_password(str(value)) for key, value in said.items()}
+    try:
+        active = mlflow.start_run(
+            experiment_id=_experiment(client, uri, experiment),
+            run_name=name,
+            tags=all_tags,
+            parent_run_id=parent_id,
+            nested=parent_id is not None,
+        )
+    except (OSError, mlflow.MlflowException) as error:
+        raise unusable(uri, error) from error
     run = Run(client, active, experiment, all_tags)
     try:
         yield run
         run.finish()
     except BaseException as error:
-        with suppress(Exception):  # a store that is gone must not hide why the run failed
+        with suppress(Exception):  # a log that is gone must not hide why the run failed
             run.fail(error)
+        if isinstance(error, mlflow.MlflowException) or (
+            isinstance(error, OSError) and error.errno in _DISK
+        ):
+            raise SerError(
+                f"Run {run.id} ({name}) is not whole, nor marked FINISHED. {unusable(uri, error)}"
+            ) from error
         raise
 
 
-def _open(uri: str, experiment: str) -> tuple[mlflow.MlflowClient, str]:
-    """Client and id of the experiment, made where it is missing."""
-    file = _sqlite_file(uri)
-    try:
-        # Processes that create the tables of one fresh store at once crash each other.
-        with _locked(file.with_suffix(".lock")) if file else nullcontext():
-            mlflow.set_tracking_uri(uri)
-            client = mlflow.MlflowClient()
-            known = client.get_experiment_by_name(experiment)
-            if known is not None and known.lifecycle_stage == "deleted":
+def _experiment(client: mlflow.MlflowClient, uri: str, name: str) -> str:
+    """Id of an experiment, made where it is missing: in a log on disk by one process at a time."""
+    file = sqlite_file(uri)
+    known = client.get_experiment_by_name(name)
+    if known is not None and known.lifecycle_stage == "active":
+        return known.experiment_id
+    with locked(file.with_suffix(".lock")) if file else nullcontext():
+        known = client.get_experiment_by_name(name)
+        if known is not None:
+            if known.lifecycle_stage == "deleted":
                 client.restore_experiment(known.experiment_id)
-            if known is not None:
-                return client, known.experiment_id
-            place = (file.parent / "artifacts" / experiment).as_uri() if file else None
-            # The UI then opens on the runs; by default it takes every experiment for a chat bot.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            return client, client.create_experiment(experiment, artifact_location=place, tags=kind)
-    except (OSError, mlflow.MlflowException) as error:
-        raise SerError(
-            f"The tracking store {uri} cannot be used: {error}. Set tracking.uri (or "
-            "MLFLOW_TRACKING_URI) to a store that can be reached and written."
-        ) from error
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)).absolute() if uri.startswith(prefix) else None
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released by the system if this process dies
-        yield
+            return known.experiment_id
+        place = artifact_location(file, name) if file else None
+        # The UI then opens on the runs; by default it takes every experiment for a chat bot.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return client.create_experiment(name, artifact_location=place, tags=kind)
+        except mlflow.MlflowException:  # on a server another process may have been faster
+            known = client.get_experiment_by_name(name)
+            if known is None:
+                raise
+            return known.experiment_id
 
 
 def _signature(model: TrainedModel) -> ModelSignature:

@@ -15,10 +15,10 @@ import soundfile
 from sklearn.preprocessing import FunctionTransformer
 
 from ser.errors import SerError
+from ser.logged_runs import best_run, find_run
 from ser.prediction import Windows, predict_recordings
 from ser.prediction_output import Journal, Layout
 from ser.recordings import Recording, recordings
-from ser.tracking import best_run, find_run
 
 
 @pytest.fixture(scope="module")

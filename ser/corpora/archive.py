@@ -132,7 +132,9 @@ def unpack(archive: str | Path, root: str | Path, *, progress: bool = True) -> P
     try:
         with (
             zipfile.ZipFile(archive) as source,
-            tempfile.TemporaryDirectory(prefix=f".{archive.stem}.", dir=root) as scratch,
+            tempfile.TemporaryDirectory(
+                prefix=f".{archive.stem}.", suffix=".part", dir=root
+            ) as scratch,
         ):
             _reject_harmful(source.infolist(), archive)
             folder = Path(scratch, archive.stem)

@@ -149,7 +149,9 @@ class Course(Callback):
 def _write(state: dict[str, Any], file: Path) -> None:
     """Write a file so that a kill leaves the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
+    with tempfile.NamedTemporaryFile(
+        dir=file.parent, prefix=".", suffix=".part", delete=False
+    ) as part:
         torch.save(state, part)
         part.flush()
         os.fsync(part.fileno())
