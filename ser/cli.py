@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import signal
 import sys
 import textwrap
 import traceback
@@ -84,6 +85,8 @@ def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) 
                 raise
             raise CompactHydraException(str(known)) from error
 
+    # A scheduler that ends a job does so by SIGTERM: its run is KILLED, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         hydra.main(version_base="1.3", config_path=str(project.CONF), config_name=config_name)(
             call

@@ -21,10 +21,11 @@ from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Experiment, LoggedModel, LoggedModelStatus, ViewType
 from mlflow.entities import Run as MlflowRun
+from mlflow.entities.model_registry import ModelVersion
 
 from ser.checkup import Finding
 from ser.errors import SerError
-from ser.log_client import connect, mlflow
+from ser.log_client import LOG_ERRORS, connect, mlflow
 from ser.log_database import ARTIFACTS, sqlite_file
 from ser.process import host_of, is_alive
 from ser.secret import without_password
@@ -75,7 +76,7 @@ def examine(uri: str, *, close: bool = True) -> Iterator[Finding]:
     try:
         client = connect(uri)
         experiments = client.search_experiments(view_type=ViewType.ALL)
-    except (SerError, mlflow.MlflowException) as error:
+    except (SerError, *LOG_ERRORS) as error:
         advice = "start its server, mend its permissions, or name another by MLFLOW_TRACKING_URI"
         yield Finding("log", str(error), advice)
         return
@@ -128,7 +129,7 @@ def prunable(uri: str) -> Prunable:
     experiments = client.search_experiments(view_type=ViewType.ALL)
     deleted = list(_runs(client, experiments, ViewType.DELETED_ONLY))
     ids = {run.info.run_id for run in deleted}
-    registered = {version.model_id for version in _versions(client)}
+    registered = {_model_id(version) for version in _versions(client)}
     models = [
         model
         for model in _models(client, experiments)
@@ -276,7 +277,7 @@ def _has_files(client: mlflow.MlflowClient, model_id: str) -> bool:
 def _registry(client: mlflow.MlflowClient) -> Iterator[Finding]:
     versions = list(_versions(client))
     for one in versions:
-        if one.model_id and not _has_files(client, one.model_id):
+        if (model_id := _model_id(one)) and not _has_files(client, model_id):
             yield Finding(
                 "registry",
                 f"models:/{one.name}/{one.version} has no files",
@@ -286,7 +287,12 @@ def _registry(client: mlflow.MlflowClient) -> Iterator[Finding]:
         yield Finding("registry", f"{len(versions)} versions looked at")
 
 
-def _versions(client: mlflow.MlflowClient) -> Iterator:
+def _model_id(version: ModelVersion) -> str | None:
+    """Of the logged model that a version is of: ``models:/ID`` is its source."""
+    return version.model_id or (version.source or "").partition("models:/")[2] or None
+
+
+def _versions(client: mlflow.MlflowClient) -> Iterator[ModelVersion]:
     token = None
     while True:
         page = client.search_model_versions(max_results=PAGE, page_token=token)

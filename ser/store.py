@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -33,10 +34,22 @@ from ser.features.union import UnionFeatures
 
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
+# ns: file systems keep times by a clock that ticks every 1 to 10 ms. A file that changed so shortly
+# before it was read may change again within the tick, and look the same.
+TICK = 20_000_000
 
 LAYOUT = 2  # of the tables; SQLite's user_version
 DIGEST_BYTES = 16
 PORTION = 10_000  # keys asked for at once, under SQLite's limit of variables
+
+# SQLite's reasons that lie with the disk or another process, not with what the file holds.
+_PLACE_AT_FAULT = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_PERM,
+)
 
 _SCHEMA = (
     "CREATE TABLE extractors (id INTEGER PRIMARY KEY, settings TEXT NOT NULL UNIQUE)",
@@ -246,10 +259,11 @@ def _extract_batch(
 
 def _extract_clip(path: str, feature_set: FeatureSet, is_there: Callable[[bytes], bool]) -> _Clip:
     try:
-        stamp = _stamp(path)
+        stamp, read = _stamp(path), time.time_ns()
         data = read_file(path)
         if _stamp(path) != stamp:
             raise AudioError(path, "the file changed while it was read; start again")
+        stamp = _stamp(path, read=read)
         # Twice as fast as BLAKE2b where the processor has instructions for it, as most have.
         digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
         if is_there(digest):
@@ -259,14 +273,20 @@ def _extract_clip(path: str, feature_set: FeatureSet, is_there: Callable[[bytes]
     except AudioError as error:
         return _Clip(path, "", b"", None, error)
     except OSError as error:
-        cause = error.strerror or str(error)
+        gone = isinstance(error, FileNotFoundError)
+        cause = "there is no such file" if gone else error.strerror or str(error)
         return _Clip(path, "", b"", None, AudioError(path, cause))
 
 
-def _stamp(path: str) -> str:
-    """What changes when a file does; ctime also catches a write that restores the mtime."""
+def _stamp(path: str, *, read: int | None = None) -> str:
+    """What changes when a file does; ctime also catches a write that restores the mtime.
+
+    A file that was `read` (ns since the epoch) within a `TICK` of its last change, or before it by
+    a clock that was set back, gets a stamp that no file has: it is read again next time.
+    """
     s = os.stat(path)  # noqa: PTH116  Path.stat costs twice as much, on every clip of every run
-    return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}"
+    late = "" if read is None or read - s.st_ctime_ns > TICK else " and may have changed since"
+    return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}{late}"
 
 
 def _connect(store: Path) -> sqlite3.Connection:
@@ -291,9 +311,21 @@ def _open(store: str | Path) -> Iterator[sqlite3.Connection]:
         ) from error
     except sqlite3.DatabaseError as error:
         raise SerError(
-            f"The feature store {path} cannot be used: {error}. It holds nothing but what can be "
-            "extracted again: delete it, or give another place with store=FILE."
+            f"The feature store {path} cannot be used: {error}. {_advice(error)}"
         ) from error
+
+
+def _advice(error: sqlite3.DatabaseError) -> str:
+    """What to do: a store that is damaged can go, one whose disk is full or read-only need not."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PLACE_AT_FAULT:  # extended codes go above
+        return (
+            "What it holds is kept. Free space on its disk, see that its folder can be written, "
+            "or give another place with store=FILE."
+        )
+    return (
+        "It holds nothing but what can be extracted again: delete it, or give another place with "
+        "store=FILE."
+    )
 
 
 def _lay_out(connection: sqlite3.Connection, path: Path) -> None:

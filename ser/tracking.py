@@ -25,6 +25,7 @@ from contextlib import (
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeGuard
 from unittest import mock
 
 import pandas as pd
@@ -32,7 +33,7 @@ from matplotlib.figure import Figure
 
 import ser
 from ser.errors import SerError
-from ser.log_client import connect, mlflow, unusable
+from ser.log_client import LOG_ERRORS, connect, mlflow, unusable
 from ser.log_database import artifact_location, locked, sqlite_file
 from ser.logged_runs import LoggedRun, read
 from ser.models import CARD
@@ -187,8 +188,9 @@ class Run:
         """Send what there is, and mark the run FAILED (KILLED where the user stopped it)."""
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         self.tags({"error": f"{type(error).__name__}: {error}"[:PARAM_LIMIT]})
-        self.text("".join(traceback.format_exception(error)), "error.txt")
-        try:
+        try:  # a full disk may let pass one of these, and not another
+            with suppress(OSError):
+                self.text("".join(traceback.format_exception(error)), "error.txt")
             self._send()
         finally:
             mlflow.end_run(status)
@@ -293,7 +295,7 @@ def start_run(
             parent_run_id=parent_id,
             nested=parent_id is not None,
         )
-    except (OSError, mlflow.MlflowException) as error:
+    except LOG_ERRORS as error:
         raise unusable(uri, error) from error
     run = Run(client, active, experiment, all_tags)
     try:
@@ -302,13 +304,17 @@ def start_run(
     except BaseException as error:
         with suppress(Exception):  # a log that is gone must not hide why the run failed
             run.fail(error)
-        if isinstance(error, mlflow.MlflowException) or (
-            isinstance(error, OSError) and error.errno in _DISK
-        ):
+        if _is_of_the_log(error):
             raise SerError(
                 f"Run {run.id} ({name}) is not whole, nor marked FINISHED. {unusable(uri, error)}"
             ) from error
         raise
+
+
+def _is_of_the_log(error: BaseException) -> TypeGuard[Exception]:
+    if isinstance(error, OSError):
+        return error.errno in _DISK
+    return isinstance(error, LOG_ERRORS)
 
 
 def _experiment(client: mlflow.MlflowClient, uri: str, name: str) -> str:

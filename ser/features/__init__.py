@@ -5,6 +5,7 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `names`: tuple of str, one name per column;
 - `min_samples`: int, the samples that one analysis frame needs;
 - `version`: class variable, raised whenever the same settings would give other numbers;
+- `package`: class variable of a set that another package computes: its name, whose version counts;
 - `__call__(y, sr)`: y (n_samples,) float32 -> (len(names),) float32.
 
 It sees no label and fits nothing, so a clip's features are computed once and kept (`ser.store`).
@@ -12,9 +13,12 @@ It sees no label and fits nothing, so a clip's features are computed once and ke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -55,6 +59,7 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
     return {
         "_target_": f"{kind.__module__}.{kind.__qualname__}",
         "version": kind.version,
+        **_made_by(kind),
         **{name: _written(value) for name, value in values.items() if value is not None},
     }
 
@@ -69,16 +74,29 @@ def restore(wanted: Mapping[str, Any]) -> FeatureSet:
     """
     module, _, name = wanted["_target_"].rpartition(".")
     # A name from a file must not choose what is imported: only feature sets of this package.
-    if not module.startswith("ser.features."):
+    kind = None
+    if re.fullmatch(r"ser\.features\.[a-z0-9_]+", module):
+        with suppress(ImportError):
+            kind = getattr(import_module(module), name, None)
+    if not (isinstance(kind, type) and kind.__module__ == module and hasattr(kind, "version")):
         raise SerError(f"{wanted['_target_']} is not a feature set of ser.")
-    kind = getattr(import_module(module), name)
     if kind.version != wanted["version"]:
         raise SerError(
             f"The model was trained on version {wanted['version']} of {name}; this ser computes "
             f"version {kind.version}, with other numbers. Use the ser that trained it."
         )
-    values = {k: v for k, v in wanted.items() if k not in ("_target_", "version")}
+    # Another version of what computes a set is said, not refused (ser.models.differing_packages).
+    values = {k: v for k, v in wanted.items() if k not in ("_target_", "version", "made_by")}
     return kind(**{name: _read(value) for name, value in values.items()})
+
+
+def _made_by(kind: type) -> dict[str, str]:
+    """The package outside ser that computes a set, in its version; in no file of an older ser's."""
+    package = getattr(kind, "package", None)
+    try:
+        return {"made_by": f"{package} {version(package)}"} if package else {}
+    except PackageNotFoundError:  # nothing can be computed then, only spoken of
+        return {}
 
 
 def _written(value: object) -> object:

@@ -43,6 +43,7 @@ class OpensmileFeatures:
     trim: bool = True
 
     version: ClassVar[int] = 1
+    package: ClassVar[str] = "opensmile"
 
     def __post_init__(self) -> None:
         if self.set not in SETS:

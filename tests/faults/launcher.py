@@ -1,0 +1,163 @@
+"""Commands that start at once: forks of a process that has imported everything already.
+
+A command of ser takes seconds to import its packages and then one to do its work. Killed at a
+random moment, it would nearly always die importing, where nothing can be lost. A fork of a process
+that has done that is at work from its first millisecond, and is a process like any other: it has
+its own memory, files and locks, and SIGKILL ends it without a word.
+"""
+
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults import clock
+
+PRELOADED = """
+    faults.extract ser.train ser.tune ser.register ser.runs ser.search ser.study ser.sweep_report
+    ser.log_checkup mlflow.pyfunc mlflow.pyfunc.model mlflow.store.tracking.sqlalchemy_store
+    mlflow.store.model_registry.sqlalchemy_store mlflow.store.artifact.local_artifact_repo
+    mlflow.store.tracking.rest_store matplotlib.backends.backend_agg sklearn.naive_bayes
+    sklearn.dummy skops.io hydra.core.global_hydra optuna.storages.journal
+""".split()  # noqa: SIM905  a list of one name a line would be a page
+
+
+@dataclass
+class Job:
+    """A command under way.
+
+    Attributes
+    ----------
+    pid : int
+        Leader of a process group of its own.
+    out : Path
+        What it has printed.
+    """
+
+    launcher: "Launcher"
+    pid: int
+    out: Path
+
+    def wait(self, timeout=120.0):
+        """Exit code; negative where a signal ended it."""
+        return self.launcher.wait(self, timeout)
+
+    def kill(self, *, group):
+        """SIGKILL, to it alone or to its workers too."""
+        with suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+
+    @property
+    def said(self):
+        return self.out.read_text(errors="replace")
+
+
+class Launcher:
+    """The process that forks."""
+
+    def __init__(self, folder, cwd):
+        self._folder, self._ended, self._number = Path(folder), {}, 0
+        self._buffer = b""
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": f"{cwd}{os.pathsep}{cwd / 'tests'}"},
+        )
+        self._read(60.0)  # it is ready
+
+    def start(self, target, *arguments, env):
+        """Start ``python -m TARGET ARGUMENTS``, whose module has a function `main`."""
+        self._number += 1
+        out = self._folder / f"job-{self._number}.txt"
+        request = {"target": target, "argv": [*map(str, arguments)], "env": env, "out": str(out)}
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        while "started" not in (said := self._read(60.0)):
+            self._ended[said["ended"]] = said["code"]
+        return Job(self, said["started"], out)
+
+    def run(self, target, *arguments, env):
+        """Start it and wait; its exit code must be 0."""
+        job = self.start(target, *arguments, env=env)
+        assert job.wait() == 0, job.said
+        return job
+
+    def wait(self, job, timeout):
+        end = time.monotonic() + timeout
+        while job.pid not in self._ended:
+            said = self._read(end - time.monotonic())
+            assert said is not None, f"still running after {timeout} s:\n{job.said}"
+            self._ended[said["ended"]] = said["code"]
+        return self._ended.pop(job.pid)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def _read(self, timeout):
+        pipe, end = self._process.stdout.fileno(), time.monotonic() + timeout
+        while b"\n" not in self._buffer:  # a buffer of Python's own would hide lines from select
+            if not select.select([pipe], [], [], max(end - time.monotonic(), 0))[0]:
+                return None
+            self._buffer += os.read(pipe, 65536)
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return json.loads(line)
+
+
+def _serve():
+    for name in PRELOADED:
+        importlib.import_module(name)
+    _say({"ready": True})
+    children = set()
+    while True:
+        if select.select([sys.stdin], [], [], 0.005)[0]:
+            line = sys.stdin.buffer.readline()
+            if not line:
+                for pid in children:
+                    os.killpg(pid, signal.SIGKILL)
+                return
+            request = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                _become(request)
+            children.add(pid)
+            _say({"started": pid})
+        while children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            children.discard(pid)
+            _say({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _become(request):
+    """In the child: be the command, and end as any Python does."""
+    os.setsid()
+    out = os.open(request["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for target, source in ((0, null), (1, out), (2, out)):
+        os.dup2(source, target)
+    os.environ.update(request["env"])
+    if "SER_FAULTS_CLOCK" in request["env"]:
+        clock.change_within_the_run(float(request["env"]["SER_FAULTS_CLOCK"]))
+    sys.argv = [request["target"], *request["argv"]]
+    importlib.import_module(request["target"]).main()
+    sys.exit(0)
+
+
+def _say(what):
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _serve()
