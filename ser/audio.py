@@ -166,7 +166,7 @@ def probe(path: str | Path) -> Header:
     try:
         if not Path(path).is_file():  # opening a pipe would wait for somebody to write to it
             return Header(math.nan, 0, 0)
-        # Opened here: beside the path of an MP3 libsndfile looks for macOS's ._ file and takes that.
+        # Opened here: given a path, libsndfile takes macOS's ._ file beside an MP3 for a part of it.
         with Path(path).open("rb") as opened, sf.SoundFile(opened) as file:
             duration = math.nan if file.frames == _NO_LENGTH else file.frames / file.samplerate
             return Header(duration, file.samplerate, file.channels)
