@@ -166,7 +166,7 @@ def probe(path: str | Path) -> Header:
     try:
         if not Path(path).is_file():  # opening a pipe would wait for somebody to write to it
             return Header(math.nan, 0, 0)
-        # Opened here: given a path, libsndfile takes macOS's ._ file beside an MP3 for a part of it.
+        # Given a path, libsndfile takes macOS's ._ file beside an MP3 for a part of it.
         with Path(path).open("rb") as opened, sf.SoundFile(opened) as file:
             duration = math.nan if file.frames == _NO_LENGTH else file.frames / file.samplerate
             return Header(duration, file.samplerate, file.channels)
@@ -189,13 +189,29 @@ def as_flac(y: np.ndarray, sr: int) -> bytes:
     return file.getvalue()
 
 
+class _Bytes(io.BytesIO):
+    """Bytes in which nothing is before the start.
+
+    From a broken header libsndfile computes such places, and an exception here would become a
+    traceback on standard error that nobody can catch.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        start = (0, self.tell(), self._size)[whence]
+        return super().seek(max(0, start + offset))
+
+
 def _decode(data: bytes, name: str, max_samples: int) -> tuple[np.ndarray, int]:
     """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
     if not (data.startswith(_STARTS) or (data[0] == 0xFF and data[1:2] >= b"\xe0")):  # MP3's sync
         cause = f"it is not readable as audio (it does not start as {_NAMES} do)"
         raise AudioError(name, cause)
     try:
-        file = sf.SoundFile(io.BytesIO(data))
+        file = sf.SoundFile(_Bytes(data))
     except (sf.LibsndfileError, ValueError) as error:
         raise AudioError(name, f"it is not readable as audio ({_reason(error)})") from None
     with file:
