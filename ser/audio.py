@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
 
+from ser import containers
 from ser.errors import SerError
 
 BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
@@ -29,16 +29,6 @@ MIN_SR, MAX_SR = 4000, 768_000
 MAX_PEAK = 2.0**31  # floats in the scale of 32-bit integers; squares of far larger ones overflow
 
 _FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # as libsndfile calls them
-_NAMES = "WAV, FLAC, OGG, MP3 or AIFF"
-_ID3 = b"ID3"  # a tag that may stand before MP3 and FLAC; before others libsndfile loses count
-_STARTS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", _ID3)
-# Container -> byte order and name of the chunk with the samples.
-_CHUNKED = {
-    b"RIFF": ("<", b"data"),
-    b"RF64": ("<", b"data"),
-    b"RIFX": (">", b"data"),
-    b"FORM": (">", b"SSND"),
-}
 _NO_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: the header does not tell
 
 
@@ -101,8 +91,8 @@ def read_audio(
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
     y, sr = _decode(data, name, max_samples)
-    if cut := _cut_chunk(data) or _cut_pages(data):
-        raise AudioError(name, cut)
+    if broken := containers.fault(data):
+        raise AudioError(name, broken)
     if y.size == 0:
         raise AudioError(name, "it holds no samples")
     if y.size < min_samples:
@@ -167,7 +157,7 @@ def probe(path: str | Path) -> Header:
         if not Path(path).is_file():  # opening a pipe would wait for somebody to write to it
             return Header(math.nan, 0, 0)
         # Given a path, libsndfile takes macOS's ._ file beside an MP3 for a part of it.
-        with Path(path).open("rb") as opened, sf.SoundFile(opened) as file:
+        with Path(path).open("rb") as opened, sf.SoundFile(opened.fileno(), closefd=False) as file:
             duration = math.nan if file.frames == _NO_LENGTH else file.frames / file.samplerate
             return Header(duration, file.samplerate, file.channels)
     except (sf.SoundFileError, OSError, ValueError):
@@ -207,8 +197,8 @@ class _Bytes(io.BytesIO):
 
 def _decode(data: bytes, name: str, max_samples: int) -> tuple[np.ndarray, int]:
     """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
-    if not (data.startswith(_STARTS) or (data[0] == 0xFF and data[1:2] >= b"\xe0")):  # MP3's sync
-        cause = f"it is not readable as audio (it does not start as {_NAMES} do)"
+    if not containers.is_known(data):
+        cause = f"it is not readable as audio (it does not start as {containers.NAMES} do)"
         raise AudioError(name, cause)
     try:
         file = sf.SoundFile(_Bytes(data))
@@ -216,8 +206,9 @@ def _decode(data: bytes, name: str, max_samples: int) -> tuple[np.ndarray, int]:
         raise AudioError(name, f"it is not readable as audio ({_reason(error)})") from None
     with file:
         if file.format not in _FORMATS:
-            raise AudioError(name, f"it is {file.format}, not {_NAMES}")
-        if data.startswith(_ID3) and file.format not in ("MP3", "FLAC"):
+            raise AudioError(name, f"it is {file.format}, not {containers.NAMES}")
+        # libsndfile takes the tag's length off the samples of the others.
+        if data.startswith(containers.ID3) and file.format not in ("MP3", "FLAC"):
             raise AudioError(name, f"it is {file.format} behind an ID3 tag")
         if not MIN_SR <= file.samplerate <= MAX_SR:
             cause = f"its sampling rate is {file.samplerate} Hz, not in {MIN_SR} .. {MAX_SR}"
@@ -251,48 +242,6 @@ def _mono_blocks(file: sf.SoundFile, name: str, max_samples: int) -> list[np.nda
         if n_samples > max_samples:
             raise AudioError(name, f"it is longer than {max_samples} samples: cut it into clips")
     return blocks
-
-
-def _cut_chunk(data: bytes) -> str | None:
-    """Why the chunk of samples is not what its header says; None where it is, or has no chunks.
-
-    libsndfile takes what is there of a cut chunk. A recorder or encoder that was killed, or that
-    wrote into a pipe, leaves the size 0 or 0xFFFFFFFF: nobody knows then what is missing.
-    See "Multimedia Programming Interface and Data Specifications 1.0" (RIFF), EBU Tech 3306 (RF64)
-    and "Audio Interchange File Format 1.3" (AIFF).
-    """
-    order, wanted = _CHUNKED.get(data[:4], ("", b""))
-    start, long_size = 12, None
-    while wanted and start + 8 <= len(data):
-        kind, size = struct.unpack_from(f"{order}4sI", data, start)
-        held = len(data) - start - 8
-        if kind == b"ds64" and held >= 16:  # RF64 keeps the 64-bit size of its data chunk here
-            long_size = struct.unpack_from("<8xQ", data, start + 8)[0]
-        if kind == wanted:
-            if size == 0xFFFFFFFF and long_size is not None:
-                size = long_size
-            if size > held or (size == 0 and held):
-                return f"its header claims {size} bytes of samples and the file holds {held}"
-            return None
-        start += 8 + size + size % 2  # chunks start at even bytes
-    return None
-
-
-def _cut_pages(data: bytes) -> str | None:
-    """Why an OGG file does not end as it should; None where it does, or is none.
-
-    libsndfile takes the pages that are there. The last one is marked (RFC 3533, section 6).
-    """
-    cut = "it is cut short: its last page is not whole"
-    start, marked = 0, not data.startswith(b"OggS")
-    while data.startswith(b"OggS", start):
-        head = data[start : start + 27]
-        if len(head) < 27:
-            return cut
-        marked = bool(head[5] & 4)
-        lengths = data[start + 27 : start + 27 + head[26]]
-        start += 27 + head[26] + sum(lengths)
-    return None if marked and start <= len(data) else cut
 
 
 def _reason(error: Exception) -> str:
