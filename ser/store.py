@@ -276,12 +276,12 @@ def _stamp(path: str) -> str:
 
 
 def _name(path: str) -> str | bytes:
-    """Of a file, as SQLite can hold it: a name that is no text keeps its bytes."""
+    """Of a file, as SQLite can hold it: in bytes where it is no text."""
     try:
         path.encode()
         return path
     except UnicodeEncodeError:
-        return os.fsencode(path)
+        return path.encode(errors="surrogatepass")
 
 
 def _connect(store: Path) -> sqlite3.Connection:

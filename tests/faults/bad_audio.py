@@ -289,7 +289,9 @@ def _sizes():
     data = _patched(flac, 21, bytes([flac[21] | 0x0F]) + b"\xff" * 4)
     yield _kind("FLAC, 2^36 samples", data, CORRUPT)
     at = mp3.index(b"Xing") + 8
-    yield _kind("MP3 that claims 41 minutes", _patched(mp3, at, struct.pack(">I", 103_114)), "claims")
+    yield _kind(
+        "MP3 that claims 41 minutes", _patched(mp3, at, struct.pack(">I", 103_114)), "claims"
+    )
     data = _patched(mp3, at, struct.pack(">I", 1))
     yield _kind("MP3 that claims one frame", data, NOT_AUDIO)
     frames = mp3[mp3.index(mp3[:2], 4) :]
@@ -370,7 +372,7 @@ def _encodings():
 
 def _containers():
     """Of libsndfile's other containers none has a check for a cut, and few files try them."""
-    for format in ("W64", "AU", "CAF", "VOC", "NIST", "MAT5"):
+    for format in ("W64", "AU", "AVR", "VOC", "NIST", "MAT5"):
         yield _kind(f"{format}", encoded(noise(), format), NOT_AUDIO)
     yield _kind("8SVX, which starts as AIFF does", encoded(noise(), "SVX"), "it is SVX, not WAV")
     wav = container("WAV")
@@ -412,7 +414,7 @@ def _samples():
     for name, value in odd.items():
         data = encoded(np.where(t == 77, value, y), subtype="FLOAT")
         yield _kind(f"a sample of {name}", data, "it holds NaN or infinite samples")
-    data = encoded(np.outer(y, [1, 1]) + [np.inf, -np.inf], subtype="FLOAT")
+    data = encoded(np.outer(y, [1, 1]) + np.array([np.inf, -np.inf]), subtype="FLOAT")
     yield _kind("inf on the left, -inf on the right", data, "it holds NaN or infinite samples")
     data = encoded(1e300 * y, subtype="DOUBLE")
     yield _kind("doubles beyond float32", data, "it holds NaN or infinite samples")
@@ -433,7 +435,9 @@ def _samples():
     for format in ("WAV", "AIFF", "FLAC", "OGG"):
         silent = encoded(np.zeros(N_SAMPLES), format)
         yield _kind(f"silence in {format}", silent, "it is silent: all samples are 0")
-    yield _kind("silence of -0.0", encoded(-np.zeros(N_SAMPLES), subtype="FLOAT"), "samples are 0 (")
+    yield _kind(
+        "silence of -0.0", encoded(-np.zeros(N_SAMPLES), subtype="FLOAT"), "samples are 0 ("
+    )
     for value in (0.5, -1.0):
         data = encoded(np.full(N_SAMPLES, value), subtype="FLOAT")
         yield _kind(f"a constant of {value}", data, f"it is silent: all samples are {value:g}")
@@ -526,7 +530,7 @@ def _file_names():
     for name, called in {
         "a newline": "two\nlines.wav",
         "an emoji": "\N{SLIGHTLY SMILING FACE}.wav",
-        "quotes": "it's \"quoted\" `so`.wav",
+        "quotes": 'it\'s "quoted" `so`.wav',
         "a leading dash": "-rf.wav",
         "spaces": " a  b .wav",
         "glob characters": "[a]*?.wav",
