@@ -94,7 +94,7 @@ def fetch(url: str, destination: str | Path, *, md5: str, size: int, progress: b
         destination.parent.mkdir(parents=True, exist_ok=True)
         if not part.is_file() or part.stat().st_size < size:
             _append(url, part, size, progress)
-    except OSError as error:  # requests' exceptions are OSErrors too
+    except (OSError, ValueError) as error:  # requests' are OSErrors; ValueError: a broken header
         kept = part.stat().st_size if part.is_file() else 0
         if kept <= size:
             raise SerError(
