@@ -106,7 +106,7 @@ REFUSED = {
     "a name of 300 bytes": (zipped("x" * 300), "Could not unpack"),
     "a path of 60000 bytes": (zipped("d/" * 30_000 + "a.wav"), "Could not unpack"),
     "accents in two ways": (zipped(NFC, NFD), "twice"),
-    "names that differ in case beyond ASCII": (
+    "case beyond ASCII": (
         zipped("\N{LATIN SMALL LETTER SHARP S}", "SS"),
         "twice",
     ),
@@ -192,7 +192,7 @@ def test_unpack_writes_plain_files_into_its_folder(case, tmp_path):
     (tmp_path / "c.zip").write_bytes(data)
     folder = unpack(tmp_path / "c.zip", tmp_path, progress=False)
     assert everything(folder) == expected
-    assert everything(tmp_path) == ["c", *(f"c/{name}" for name in expected), "c.zip"]
+    assert everything(tmp_path) == sorted(["c", "c.zip", *(f"c/{name}" for name in expected)])
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
         assert path.is_dir() or (stat.S_ISREG(mode) and not mode & 0o7111)
