@@ -33,6 +33,11 @@ FURTHER_EMOTIONS = ("boredom",)  # of corpora besides RAVDESS
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 
+def absolute(path: str | Path) -> Path:
+    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+
+
 def audio_files(root: str | Path) -> list[Path]:
     """Absolute paths of all audio files under a folder, sorted.
 
@@ -42,7 +47,7 @@ def audio_files(root: str | Path) -> list[Path]:
     """
     found: list[Path] = []
     entered: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(Path(root).expanduser().absolute(), followlinks=True):
+    for folder, folders, files in os.walk(absolute(root), followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()

@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ser.corpora import AUDIO_SUFFIXES, EMOTIONS, audio_files, with_durations
+from ser.corpora import AUDIO_SUFFIXES, EMOTIONS, absolute, audio_files, with_durations
 from ser.corpora.archive import ZIP_ERRORS, Archive, fetch, unpack
 from ser.errors import SerError
 
@@ -79,7 +79,7 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
         There are no clips and they cannot be fetched, a name is out of the grammar, or a clip is
         there twice.
     """
-    root = Path(root).expanduser().absolute()
+    root = absolute(root)
     clips = _speech_clips(root)
     if not clips:
         unpacked = unpack_part(root, ARCHIVE, channel="speech", download=download)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from ser.corpora import with_durations
+from ser.corpora import absolute, with_durations
 from ser.errors import SerError
 
 _CSV = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
@@ -57,7 +57,7 @@ def load(
     """
     if not table:
         raise SerError("No table of clips. Set data.table=FILE, a .csv or .parquet.")
-    table = Path(table).expanduser().absolute()
+    table = absolute(table)
     clips = _read(table)
     _check_columns(clips, table, label, speaker)
     clips = clips.rename(columns={label: "emotion", speaker: "actor"})

@@ -136,6 +136,21 @@ def test_a_corpus_tells_all_fields_or_why_not(module, data):
         assert clip is None or all(str(value).isascii() for value in clip.values())
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (crema_d, "\N{ARABIC-INDIC DIGIT ONE}001_DFA_ANG_XX"),
+        (savee, "DC_a0\N{ARABIC-INDIC DIGIT ONE}"),
+        (tess, "OAF_bac\N{KELVIN SIGN}_angry"),
+        (tess, "OAF_back_\N{LATIN SMALL LETTER LONG S}ad"),
+        (emovo, "di\N{LATIN SMALL LETTER LONG S}-f1-b1"),
+    ],
+)
+def test_letters_and_digits_of_other_scripts_are_out_of_the_grammar(module, name):
+    with pytest.raises(SerError, match="expected"):
+        module.CORPUS.parse(Path(f"{name}.wav"))
+
+
 @pytest.mark.parametrize("module", NAMED, ids=lambda module: module.CORPUS.choice)
 @NAMES
 @given(data=st.data())
@@ -158,6 +173,29 @@ def test_a_song_is_what_ravdess_says_or_none(codes):
         assert song.items() - {("code", spoken["emotion"])} <= spoken.items()
     else:
         assert song is None
+
+
+@NAMES
+@given(wanted=st.one_of(st.text(max_size=8), st.text("*?[]/.~ax", max_size=8)))
+@example("x" * 300)
+@example("a\0b")
+@example("~no_such_user/a.wav")
+@example("x" * 300 + ".csv")
+@example("a/" * 3000)
+@example("*" * 300)
+def test_any_name_is_recordings_or_a_message(wanted):
+    try:
+        assert recordings([f"no_such_folder/{wanted}"])
+        assert recordings([wanted]) if wanted.startswith("~") or len(wanted) > 20 else True
+    except SerError as error:
+        assert "clips=" in str(error)
+
+
+@pytest.mark.parametrize("root", ["~no_such_user/corpus", "x" * 300])
+def test_a_root_that_cannot_be_is_a_message(root):
+    for module in GRAMMARS:
+        with pytest.raises(SerError, match=r"No .* under"):
+            clip_table(root, module.CORPUS, labels={})
 
 
 @TABLES
@@ -217,7 +255,10 @@ GOOD = {
 def tables(draw):
     """The rows of a good table with a few odd cells, columns and headings."""
     heads = [*GOOD, *draw(st.lists(columns, max_size=2))]
-    rows = [[*row, *draw(st.tuples(*[odd] * (len(heads) - 3)))] for row in zip(*GOOD.values())]
+    rows = [
+        [*row, *draw(st.tuples(*[odd] * (len(heads) - 3)))]
+        for row in zip(*GOOD.values(), strict=True)
+    ]
     for _ in range(draw(st.integers(0, 3))):
         row, column = draw(st.sampled_from(rows)), draw(st.integers(0, len(heads) - 1))
         row[column] = draw(odd)
