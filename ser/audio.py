@@ -90,9 +90,12 @@ def read_audio(
     data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
-    y, sr = _decode(data, name, max_samples)
+    if not containers.is_known(data):
+        cause = f"it is not readable as audio (it does not start as {containers.NAMES} do)"
+        raise AudioError(name, cause)
     if broken := containers.fault(data):
         raise AudioError(name, broken)
+    y, sr = _decode(data, name, max_samples)
     if y.size == 0:
         raise AudioError(name, "it holds no samples")
     if y.size < min_samples:
@@ -197,9 +200,6 @@ class _Bytes(io.BytesIO):
 
 def _decode(data: bytes, name: str, max_samples: int) -> tuple[np.ndarray, int]:
     """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
-    if not containers.is_known(data):
-        cause = f"it is not readable as audio (it does not start as {containers.NAMES} do)"
-        raise AudioError(name, cause)
     try:
         file = sf.SoundFile(_Bytes(data))
     except (sf.LibsndfileError, ValueError) as error:

@@ -141,10 +141,8 @@ def _truncations():
             else NOT_AUDIO
         ),
     )
-    for name, n_headers in (("OGG", 2), ("Opus", 3)):
-        parts = list(_ogg_parts(container(name)))
-        begun = [where for where, at in parts if at > _ogg_start(container(name), n_headers)]
-        yield from _cut(name, parts, lambda where, b=begun: CUT_OGG if where in b else NOT_AUDIO)
+    for name in ("OGG", "Opus"):
+        yield from _cut(name, _ogg_parts(container(name)), lambda where: CUT_OGG)
     yield from _cut(
         "MP3",
         _mp3_parts(container("MP3")),
@@ -169,7 +167,7 @@ def _cut_chunks(name, order, *, wanted, headless):
     def outcome(where):
         if where == f"inside {wanted}" or where == "a byte short":
             return f"its header claims {claimed} bytes of samples and the file holds"
-        if where == f"before the content of {wanted}" and headless != NOT_AUDIO:
+        if where == f"before the content of {wanted}":
             return f"its header claims {claimed} bytes of samples and the file holds 0"
         return headless if where == f"inside the size of {wanted}" else NOT_AUDIO
 
@@ -217,11 +215,6 @@ def _ogg_pages(data) -> Iterator[tuple[int, int, int]]:
         body = start + 27 + data[start + 26]
         yield start, body, body + sum(data[start + 27 : body])
         start = body + sum(data[start + 27 : body])
-
-
-def _ogg_start(data, n_headers):
-    """Where libsndfile has the headers: after as many pages."""
-    return list(_ogg_pages(data))[n_headers - 1][2] - 1
 
 
 def _ogg_parts(data) -> Iterator[tuple[str, int]]:
