@@ -9,17 +9,22 @@ import io
 import sys
 import tempfile
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
-import atheris
+if __name__ == "__main__":  # without it, this is a module that any test may import
+    import atheris
 
-with atheris.instrument_imports(include=["ser.audio", "ser.containers", "ser.corpora.archive"]):
-    from ser import audio
-    from ser.corpora import archive
+    followed = ["ser.audio", "ser.containers", "ser.corpora.archive"]
+    with atheris.instrument_imports(include=followed):
+        for module in followed:
+            import_module(module)
 
 import bad_audio
 import numpy as np
 
+from ser import audio
+from ser.corpora import archive
 from ser.errors import SerError
 
 MIN_SAMPLES, MAX_SAMPLES = 512, 2**20
