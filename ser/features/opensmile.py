@@ -42,7 +42,7 @@ class OpensmileFeatures:
     set: str
     trim: bool = True
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # what lies beyond [-1, 1] is clipped
 
     def __post_init__(self) -> None:
         if self.set not in SETS:

@@ -21,6 +21,7 @@ from ser.features.logmel import LogMelFeatures
 from ser.features.notebook import NotebookFeatures
 from ser.features.opensmile import OpensmileFeatures
 from ser.features.prosody import ProsodyFeatures
+from ser.features.resampling import resample
 from ser.store import extract
 
 KINDS = {kind.name: kind for kind in bad_audio.kinds()}
@@ -28,6 +29,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/bad-audio.md"
 CPU_SECONDS, WALL_SECONDS, MEGABYTES = 2, 20, 200
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 NOBODY = 65_534
+N_RESAMPLED = 167  # 8000 samples at 767 999 Hz, at 16 kHz
 
 FEATURE_SETS = {
     "notebook": NotebookFeatures(),
@@ -195,6 +197,22 @@ def test_clips_of_a_rate_too_low_for_f0_are_errors_of_their_own(every_kind, tmp_
     )
     assert np.isfinite(found.X[1]).all()
     assert list(found.errors) == paths[:1] and "at 4000 Hz" in found.errors[paths[0]]
+
+
+def test_odd_rates_are_resampled_in_bounded_memory():
+    y = bad_audio.noise().astype(np.float32)
+    with little_memory(400):
+        assert abs(resample(y, 767_999, 16_000).size - N_RESAMPLED) <= 1
+    assert resample(y, 191_999, 16_000).size == -(-y.size * 16_000 // 191_999)
+
+
+def test_full_scale_does_not_wrap_around_in_opensmile():
+    if find_spec("opensmile") is None:
+        pytest.skip("opensmile is not installed")
+    y = np.clip(4 * bad_audio.noise(), -1, 1).astype(np.float32)
+    clipped = np.minimum(y, np.float32(1 - 2**-15))
+    features = FEATURE_SETS["egemaps"]
+    np.testing.assert_array_equal(features(y, 16_000), features(clipped, 16_000))
 
 
 def test_links_that_lead_back_end(tmp_path):
