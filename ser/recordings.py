@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser.corpora import AUDIO_SUFFIXES, audio_files
+from ser.corpora import AUDIO_SUFFIXES, absolute, audio_files
 from ser.errors import SerError
 
 STANDARD_INPUT = "-"
@@ -59,8 +59,11 @@ def recordings(wanted: Sequence[str], *, speaker: str | None = None) -> list[Rec
     found: dict[str, Recording] = {}
     for one in wanted:
         before = len(found)
-        for recording in _expand(str(one), speaker):
-            found.setdefault(recording.name, recording)
+        try:
+            for recording in _expand(str(one), speaker):
+                found.setdefault(recording.name, recording)
+        except (OSError, ValueError) as error:  # a name too long, or with a NUL
+            raise SerError(f"clips={one} cannot be looked for: {error}.") from error
         if len(found) == before and not found:
             raise SerError(
                 f"clips={one} names no audio. Give a file, a folder, a glob, a CSV with a column "
@@ -75,7 +78,7 @@ def _expand(one: str, speaker: str | None) -> Iterator[Recording]:
     if one == STANDARD_INPUT:
         yield Recording("<stdin>", sys.stdin.buffer.read())
         return
-    path = Path(one).expanduser()
+    path = absolute(one) if one.startswith("~") else Path(one)
     if path.suffix.lower() == ".csv" and path.is_file():
         yield from _from_table(path, speaker)
         return

@@ -272,9 +272,10 @@ def _extract_clip(path: str, feature_set: FeatureSet, is_there: Callable[[bytes]
         return _Clip(path, stamp, digest, feature_set(y, sr).astype("<f4").tobytes())
     except AudioError as error:
         return _Clip(path, "", b"", None, error)
+    except SerError as error:  # of this clip and these settings: F0 too high for its rate
+        return _Clip(path, "", b"", None, AudioError(path, str(error).rstrip(".")))
     except OSError as error:
-        gone = isinstance(error, FileNotFoundError)
-        cause = "there is no such file" if gone else error.strerror or str(error)
+        cause = error.strerror or str(error)
         return _Clip(path, "", b"", None, AudioError(path, cause))
 
 
@@ -284,9 +285,22 @@ def _stamp(path: str, *, read: int | None = None) -> str:
     A file that was `read` (ns since the epoch) within a `TICK` of its last change, or before it by
     a clock that was set back, gets a stamp that no file has: it is read again next time.
     """
-    s = os.stat(path)  # noqa: PTH116  Path.stat costs twice as much, on every clip of every run
+    try:
+        s = os.stat(path)  # noqa: PTH116  Path.stat costs twice as much, on every clip of every run
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        read_file(path)  # says why, in the words of all other causes
+        raise
     late = "" if read is None or read - s.st_ctime_ns > TICK else " and may have changed since"
     return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}{late}"
+
+
+def _name(path: str) -> str | bytes:
+    """Of a file, as SQLite can hold it: in bytes where it is no text."""
+    try:
+        path.encode()
+        return path
+    except UnicodeEncodeError:
+        return path.encode(errors="surrogatepass")
 
 
 def _connect(store: Path) -> sqlite3.Connection:
@@ -373,15 +387,16 @@ def _known_contents(
     query = "SELECT path, stamp, id, digest FROM files JOIN contents ON content = id WHERE path IN"
     for start in range(0, len(paths), PORTION):
         some = paths[start : start + PORTION]
-        remembered = {path: rest for path, *rest in _select(connection, query, some)}
-        for row, path in enumerate(some, start):
-            if path not in remembered:
+        names = [_name(path) for path in some]
+        remembered = {name: rest for name, *rest in _select(connection, query, names)}
+        for row, (path, name) in enumerate(zip(some, names, strict=True), start):
+            if name not in remembered:
                 continue
-            stamp, known, digest = remembered[path]
+            stamp, known, digest = remembered[name]
             try:
                 if _stamp(path) == stamp:
                     number[row], content[row] = known, digest.hex()
-            except OSError:
+            except (OSError, AudioError):
                 continue  # gone or unreadable: the extraction says so
     return number
 
@@ -438,7 +453,7 @@ def _save(connection: sqlite3.Connection, extractor: int, clips: Sequence[_Clip]
     connection.executemany(
         """INSERT OR REPLACE INTO files (path, stamp, content)
             SELECT ?, ?, id FROM contents WHERE digest = ?""",
-        [(clip.path, clip.stamp, clip.digest) for clip in clips],
+        [(_name(clip.path), clip.stamp, clip.digest) for clip in clips],
     )
     connection.execute("COMMIT")
     return max(added.rowcount, 0)

@@ -33,15 +33,27 @@ FURTHER_EMOTIONS = ("boredom",)  # of corpora besides RAVDESS
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 
+def absolute(path: str | Path) -> Path:
+    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+
+
 def audio_files(root: str | Path) -> list[Path]:
     """Absolute paths of all audio files under a folder, sorted.
 
     Hidden files and folders are skipped: with them go the `._*.wav` that macOS leaves in archives
-    (AppleDouble: attributes of a file, not audio).
+    (AppleDouble: attributes of a file, not audio). Links are followed, and a folder is entered
+    once, so that links which lead back end.
     """
-    found = []
-    for folder, folders, files in os.walk(Path(root).expanduser().absolute(), followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    found: list[Path] = []
+    entered: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(absolute(root), followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [
             Path(folder, name)
             for name in files

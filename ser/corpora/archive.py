@@ -6,11 +6,15 @@ folder after its last file, both by one rename.
 
 from __future__ import annotations
 
+import io
+import lzma
 import re
 import shutil
 import stat
+import struct
 import sys
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -24,12 +28,15 @@ from ser.errors import SerError
 
 MAX_UNPACKED = 8 * 2**30  # bytes: 13 times RAVDESS's speech, less than a disk
 MAX_RATIO = 100  # unpacked to packed bytes; audio reaches 2 to 10, deflate's limit is 1032
+MAX_ENTRIES = 100_000  # 13 times CREMA-D's: an empty entry costs 76 bytes in a zip, a file on disk
 CHUNK = 2**16  # bytes per write: what a cut connection can lose
 
-# What zipfile raises on a damaged entry or a method it does not know.
-_ZIP_ERRORS = (
+# What zipfile raises on a damaged zip or a method it does not know.
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
     EOFError,
     NotImplementedError,
     RuntimeError,
@@ -74,23 +81,26 @@ def fetch(url: str, destination: str | Path, *, md5: str, size: int, progress: b
     Raises
     ------
     SerError
-        The connection fails or is cut (the part is kept), or size or MD5 are wrong (the part is
-        removed).
+        The connection fails or is cut (the part is kept), size or MD5 are wrong (the part is
+        removed), or a folder is in the place of `destination`.
     """
     destination = Path(destination)
     if destination.is_file() and _is_right(destination, md5, size):
         return destination
+    if destination.is_dir():
+        raise SerError(f"{url} is to become {destination}, which is a folder. Move it away.")
     part = destination.with_name(destination.name + ".part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if not part.is_file() or part.stat().st_size < size:
-            _append(url, part, progress)
-    except OSError as error:  # requests' exceptions are OSErrors too
+            _append(url, part, size, progress)
+    except (OSError, ValueError) as error:  # requests' are OSErrors; ValueError: a broken header
         kept = part.stat().st_size if part.is_file() else 0
-        raise SerError(
-            f"Could not fetch {url}: {error}. {kept} of {size} bytes are kept in {part}; the same "
-            "command goes on from there."
-        ) from error
+        if kept <= size:
+            raise SerError(
+                f"Could not fetch {url}: {error}. {kept} of {size} bytes are kept in {part}; the "
+                "same command goes on from there."
+            ) from error
     if not _is_right(part, md5, size):
         found = f"{part.stat().st_size} bytes with md5 {pooch.file_hash(str(part), alg='md5')}"
         part.unlink()
@@ -122,10 +132,12 @@ def unpack(archive: str | Path, root: str | Path, *, progress: bool = True) -> P
     ------
     SerError
         The zip is corrupt; an entry is encrypted, a link, twice there, or would land outside of
-        the folder; it would unpack to more than `MAX_UNPACKED` bytes or `MAX_RATIO` times its size;
-        the folder is there already; or the disk is full.
+        the folder; it would unpack to more than `MAX_UNPACKED` bytes, `MAX_RATIO` times its size or
+        `MAX_ENTRIES` files; it is no file; the folder is there already; or the disk is full.
     """
     archive, root = Path(archive), Path(root)
+    if not archive.is_file():
+        raise SerError(f"There is no file {archive} to unpack.")
     target = root / archive.stem
     if target.exists():
         raise SerError(f"{archive} unpacks into {target}, which exists. Remove or rename that.")
@@ -141,15 +153,28 @@ def unpack(archive: str | Path, root: str | Path, *, progress: bool = True) -> P
             folder.mkdir()
             _extract(source, folder, progress)
             return folder.rename(target)
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         raise SerError(f"{archive} is corrupt ({error}). Remove it and fetch it again.") from error
     except OSError as error:
         raise SerError(f"Could not unpack {archive} into {root}: {error}.") from error
 
 
-def _append(url: str, part: Path, progress: bool) -> None:
+class _Bounded(io.BufferedWriter):
+    """A file that is at most a chunk longer than it should become: some servers never end."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(io.FileIO(path, "ab"))
+        self.size = size
+
+    def write(self, data: Any) -> int:
+        if self.tell() > self.size:
+            raise OSError(f"more than {self.size} bytes came")
+        return super().write(data)
+
+
+def _append(url: str, part: Path, size: int, progress: bool) -> None:
     """Add to the part what it lacks, or all where the server sends all."""
-    with part.open("ab") as file:
+    with _Bounded(part, size) as file:
 
         def start_afresh(response: Any, **_: object) -> None:
             # 200: no ranges here, the whole file comes. 416: the part is no part of this file.
@@ -170,6 +195,11 @@ def _is_right(path: Path, md5: str, size: int) -> bool:
 
 
 def _reject_harmful(entries: list[zipfile.ZipInfo], archive: Path) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise SerError(
+            f"{archive} is not unpacked: it has {len(entries)} entries, at most {MAX_ENTRIES} are "
+            "allowed."
+        )
     seen: set[str] = set()
     for entry in entries:
         name = entry.filename
@@ -186,9 +216,11 @@ def _reject_harmful(entries: list[zipfile.ZipInfo], archive: Path) -> None:
 
 def _fault(entry: zipfile.ZipInfo, seen: set[str]) -> str | None:
     name, mode = entry.filename, entry.external_attr >> 16  # Unix mode, 0 where made elsewhere
+    if not name:
+        return "has no name"
     if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name):
         return "has an absolute path or a drive letter"
-    if ".." in PurePosixPath(name).parts:
+    if not all(part.rstrip(". ") for part in PurePosixPath(name).parts):  # ".. " is ".." on some
         return "leads out of the folder"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
@@ -200,8 +232,12 @@ def _fault(entry: zipfile.ZipInfo, seen: set[str]) -> str | None:
 
 
 def _key(name: str) -> str:
-    """Same for names that are the same file, on disks that ignore case too."""
-    return str(PurePosixPath(name)).casefold()
+    """Same for names that are the same file on some disk.
+
+    Some ignore case, some how an accent is written, some dots and spaces at the end.
+    """
+    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return "/".join(part.rstrip(". ") for part in PurePosixPath(plain).parts)
 
 
 def _extract(source: zipfile.ZipFile, folder: Path, progress: bool) -> None:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser.corpora import absolute
 from ser.corpora.grammar import Corpus, Fields, clip_table, match
 from ser.errors import SerError
 
@@ -41,7 +42,8 @@ DEMOGRAPHICS = "VideoDemographics.csv"
 
 _NAME = re.compile(
     rf"(?P<actor>\d{{4}})_(?P<statement>{'|'.join(STATEMENTS)})_(?P<code>[A-Z]{{3}})"
-    rf"_(?P<intensity>{'|'.join(INTENSITIES)})"
+    rf"_(?P<intensity>{'|'.join(INTENSITIES)})",
+    re.ASCII,  # other scripts have digits too
 )
 _EXPECTED = "actor (1001 to 1091), sentence, emotion and intensity such as 1001_DFA_ANG_XX"
 
@@ -73,7 +75,7 @@ def load(
         `ser.corpora.grammar.clip_table`.
     """
     clips = clip_table(root, CORPUS, labels=labels, leave_out=leave_out)
-    root = Path(root).expanduser().absolute()
+    root = absolute(root)
     files = [folder / DEMOGRAPHICS for folder in (root, root.parent)]
     found = next((file for file in files if file.is_file()), None)
     if found is not None:

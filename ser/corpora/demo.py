@@ -25,7 +25,7 @@ import pandas as pd
 import soundfile
 
 from ser import compute
-from ser.corpora import EMOTIONS, ravdess
+from ser.corpora import EMOTIONS, absolute, ravdess
 from ser.corpora.voice import SR, Manner, Syllable, speak
 from ser.errors import SerError
 
@@ -112,7 +112,7 @@ def load(root: str | Path, *, speakers: int = N_SPEAKERS, progress: bool = True)
     """
     if not 1 <= speakers <= N_SPEAKERS:
         raise SerError(f"data.speakers={speakers} is not in 1 .. {N_SPEAKERS}.")
-    root = Path(root).expanduser().absolute()
+    root = absolute(root)
     missing = [path for path in _paths(root, speakers) if not path.is_file()]
     try:
         _check_version(root)

@@ -27,7 +27,7 @@ from ser.corpora.grammar import Corpus, Fields, clip_table, match
 
 _NAME = re.compile(
     r"(?P<code>[a-z]{3})-(?P<actor>[fm][123])-(?P<statement>b[1-3]|l[1-4]|n[1-5]|d[12])",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

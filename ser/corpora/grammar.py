@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser.corpora import AUDIO_SUFFIXES, audio_files, with_durations
+from ser.corpora import AUDIO_SUFFIXES, absolute, audio_files, with_durations
 from ser.errors import SerError
 
 Fields = dict[str, str | int]
@@ -91,7 +91,7 @@ def clip_table(
         There are no clips, a name is out of the grammar, a clip is there twice, a code is not in
         `labels`, or fewer than two emotions are left.
     """
-    root = Path(root).expanduser().absolute()
+    root = absolute(root)
     clips = parsed_clips(root, corpus)
     if not clips:
         raise SerError(f"No {corpus.name} clips under {root}. {advice(root, corpus)}")

@@ -27,8 +27,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ser.corpora import AUDIO_SUFFIXES, EMOTIONS, audio_files, with_durations
-from ser.corpora.archive import Archive, fetch, unpack
+from ser.corpora import AUDIO_SUFFIXES, EMOTIONS, absolute, audio_files, with_durations
+from ser.corpora.archive import ZIP_ERRORS, Archive, fetch, unpack
 from ser.errors import SerError
 
 ARCHIVE = Archive(
@@ -79,7 +79,7 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
         There are no clips and they cannot be fetched, a name is out of the grammar, or a clip is
         there twice.
     """
-    root = Path(root).expanduser().absolute()
+    root = absolute(root)
     clips = _speech_clips(root)
     if not clips:
         unpacked = unpack_part(root, ARCHIVE, channel="speech", download=download)
@@ -179,11 +179,11 @@ def _speech_clips(root: Path) -> list[dict[str, str | int]]:
 def _archive_in(root: Path, channel: str) -> Path | None:
     """The first zip in the folder that holds RAVDESS audio-only clips of a channel."""
     start = f"03-{channel}-"
-    for path in sorted(root.glob("*.zip")):
+    for path in sorted(path for path in root.glob("*.zip") if path.is_file()):
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [PurePosixPath(name) for name in archive.namelist()]
-        except (zipfile.BadZipFile, OSError) as error:
+        except (*ZIP_ERRORS, OSError) as error:
             raise SerError(f"{path} is not a readable zip ({error}). Remove it.") from None
         if any(n.stem.startswith(start) and n.suffix.lower() in AUDIO_SUFFIXES for n in names):
             return path

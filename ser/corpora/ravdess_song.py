@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser.corpora import ravdess
+from ser.corpora import absolute, ravdess
 from ser.corpora.archive import Archive
 from ser.corpora.grammar import Corpus, Fields, clip_table, parsed_clips
 
@@ -55,7 +55,7 @@ def load(
     SerError
         There are no songs and they cannot be fetched; see also `ser.corpora.grammar.clip_table`.
     """
-    root = Path(root).expanduser().absolute()
+    root = absolute(root)
     if not parsed_clips(root, CORPUS):
         ravdess.unpack_part(root, ARCHIVE, channel="song", download=download)
     return clip_table(root, CORPUS, labels=labels)

@@ -27,7 +27,7 @@ from ser.errors import SerError
 
 ACTORS = ("DC", "JE", "JK", "KL")
 
-_NAME = re.compile(r"(?:(?P<actor>[A-Z]{2})_)?(?P<code>[a-z]+)(?P<number>[0-3]\d)")
+_NAME = re.compile(r"(?:(?P<actor>[A-Z]{2})_)?(?P<code>[a-z]+)(?P<number>[0-3][0-9])")
 
 
 def load(root: str | Path, *, labels: Mapping[str, str | None]) -> pd.DataFrame:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from ser.corpora import with_durations
+from ser.corpora import absolute, with_durations
 from ser.errors import SerError
 
 _CSV = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
+_NO_NAMES = (bytes, list, tuple, dict, np.ndarray)  # what Parquet can hold, and no CSV
 _SHOWN = 5  # rows or files that an error names before it only counts
 
 
@@ -43,8 +46,8 @@ def load(
     -------
     DataFrame
         path (absolute), emotion, actor, duration (s), sr (Hz) and the table's other columns; sorted
-        by path as the table gives it. A table that has both `duration` and `sr` spares the reading
-        of every file's header.
+        by path as the table gives it. A table that has both `duration` and `sr`, as numbers,
+        spares the reading of every file's header.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def load(
     """
     if not table:
         raise SerError("No table of clips. Set data.table=FILE, a .csv or .parquet.")
-    table = Path(table).expanduser().absolute()
+    table = absolute(table)
     clips = _read(table)
     _check_columns(clips, table, label, speaker)
     clips = clips.rename(columns={label: "emotion", speaker: "actor"})
@@ -64,7 +67,8 @@ def load(
     _check_paths(clips["path"], table)
     _check_labels(clips["emotion"], table, min_clips)
     clips = clips.reset_index(drop=True)
-    return clips if {"duration", "sr"} <= set(clips.columns) else with_durations(clips)
+    known = all(name in clips and is_numeric_dtype(clips[name]) for name in ("duration", "sr"))
+    return clips if known else with_durations(clips)
 
 
 def _read(table: Path) -> pd.DataFrame:
@@ -75,6 +79,9 @@ def _read(table: Path) -> pd.DataFrame:
         raise SerError(f"There is no table {table}. Set data.table=FILE.")
     try:
         if table.suffix.lower() == ".parquet":
+            import pyarrow.parquet  # pandas reads by it too, and looks at text only when it is used
+
+            pyarrow.parquet.read_table(table).validate(full=True)
             clips = pd.read_parquet(table).reset_index(drop=True)
             clips.index += 1
             return clips
@@ -83,11 +90,15 @@ def _read(table: Path) -> pd.DataFrame:
         clips = pd.read_csv(table, **_CSV).dropna(how="all")
         lines = pd.read_csv(table, **_CSV, skip_blank_lines=False, dtype=str).dropna(how="all")
         return clips.set_axis(lines.index + 2)  # line 1 is the header
-    except (ValueError, OSError) as error:
+    except Exception as error:  # pyarrow raises its own on a damaged file, beside most of Python's
         raise SerError(f"Cannot read the table {table}: {error}.") from error
 
 
 def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -> None:
+    if len({"path", label, speaker}) < 3:
+        raise SerError(
+            f"{table}: path, data.label={label} and data.speaker={speaker} must be three columns."
+        )
     found = ", ".join(map(str, clips.columns))
     missing = [name for name in ("path", label, speaker) if name not in clips.columns]
     if missing:
@@ -106,6 +117,13 @@ def _check_filled(clips: pd.DataFrame, table: Path, given: dict[str, str]) -> No
     unit = "line" if table.suffix.lower() == ".csv" else "row"
     for column, name in given.items():
         values = clips[column]
+        odd = values.map(lambda value: isinstance(value, _NO_NAMES)).astype(bool)
+        if odd.any():
+            kind = type(values[odd].iloc[0]).__name__
+            raise SerError(
+                f"{table} has a {kind} for {name} in {unit} {_some(clips.index[odd])}: expected "
+                "text or a number."
+            )
         empty = values.isna() | (values.astype(str).str.strip() == "")
         if empty.any():
             raise SerError(f"{table} has no {name} in {unit} {_some(clips.index[empty])}.")
@@ -117,9 +135,16 @@ def _check_paths(paths: pd.Series, table: Path) -> None:
     if len(twice):
         first = twice[twice == twice.iloc[0]]
         raise SerError(f"{table} has {first.iloc[0]} twice, in {unit} {_some(first.index)}.")
-    missing = [path for path in paths if not Path(path).is_file()]
+    missing = [path for path in paths if not _is_file(path)]
     if missing:
         raise SerError(f"{len(missing)} clips of {table} are not there: {_some(missing)}.")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name too long for any file
+        return False
 
 
 def _check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:

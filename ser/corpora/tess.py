@@ -24,7 +24,10 @@ import pandas as pd
 
 from ser.corpora.grammar import Corpus, Fields, clip_table, match
 
-_NAME = re.compile(r"(?P<actor>OAF?|YAF)_(?P<statement>[A-Z]+)_(?P<code>[A-Z]+)", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?P<actor>OAF?|YAF)_(?P<statement>[A-Z]+)_(?P<code>[A-Z]+)",
+    re.IGNORECASE | re.ASCII,  # without ASCII, [A-Z] in any case has the long s and the Kelvin sign
+)
 
 
 def load(root: str | Path, *, labels: Mapping[str, str | None]) -> pd.DataFrame:

@@ -42,7 +42,7 @@ class OpensmileFeatures:
     set: str
     trim: bool = True
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # what lies beyond [-1, 1] is clipped
     package: ClassVar[str] = "opensmile"
 
     def __post_init__(self) -> None:
@@ -65,7 +65,8 @@ class OpensmileFeatures:
         Parameters
         ----------
         y : (n_samples,) float32
-            Shorter than `MIN_SECONDS`, it is followed by silence.
+            Shorter than `MIN_SECONDS`, it is followed by silence. What lies beyond [-1, 1] is
+            clipped, as in the 16-bit samples that openSMILE is given.
         sr : int
             Sampling rate, in Hz.
 
@@ -77,6 +78,7 @@ class OpensmileFeatures:
         if self.trim:
             y = level.trim(y, sr)
         y = np.pad(y, (0, max(0, round(MIN_SECONDS * sr) - len(y))))
+        y = np.clip(y, -1, 1 - 2**-15)  # opensmile would let 1.0 wrap around to -1
         vector = _extractor(self.set).process_signal(y, sr).to_numpy()[0]
         return np.nan_to_num(vector, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
 
