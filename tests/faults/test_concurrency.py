@@ -34,7 +34,8 @@ def train_many(launcher, demo_root, demo_store, tmp_path):
             if len(jobs) == PROCESSES:
                 codes.append((jobs[0].wait(), jobs.pop(0).said))
             arguments = ["data=demo", "data.speakers=4", "model=dummy", "curves=none"]
-            arguments += ["compute.n_jobs=1", f"seed={seed}", f"hydra.run.dir={tmp_path}/{seed}"]
+            arguments += ["compute.n_jobs=1", "cv.n_splits=2", f"seed={seed}"]
+            arguments.append(f"hydra.run.dir={tmp_path}/{seed}")
             jobs.append(launcher.start("ser.train", *arguments, env=env))
             meanwhile(seed)
         return codes + [(job.wait(), job.said) for job in jobs]
@@ -151,7 +152,7 @@ def test_four_workers_on_a_study_in_postgresql_one_killed(
         launcher.start("ser.tune", *arguments, f"hydra.run.dir={tmp_path}/{i}", env=env)
         for i in range(4)
     ]
-    study = wait_for_trials(storage, 3)
+    study = wait_for_trials(storage, 3, jobs)
     jobs[0].kill(group=True)
     codes = [job.wait() for job in jobs]
     assert codes[0] == -9
@@ -168,7 +169,7 @@ def test_four_workers_on_a_study_in_postgresql_one_killed(
     assert "RUNNING" not in log.check(env["MLFLOW_TRACKING_URI"])
 
 
-def wait_for_trials(storage, n):
+def wait_for_trials(storage, n, jobs):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for _ in range(600):
         with suppress(Exception):  # until the first worker has made it
@@ -176,4 +177,4 @@ def wait_for_trials(storage, n):
             if len(study.get_trials(deepcopy=False)) >= n:
                 return study
         time.sleep(0.1)
-    raise AssertionError("no trials")
+    raise AssertionError("\n".join(job.said for job in jobs))
