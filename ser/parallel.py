@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from joblib import delayed
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
 from ser import compute
 from ser.pipeline import inner_classifier
+from ser.threads import one_thread
 
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -49,7 +49,7 @@ def run_fits(
     # The arguments stay in a tuple: Dask then sends them with each job. Alone, it would put an
     # array on one worker and pass it around, and the array would be lost with that worker.
     calls = (delayed(_call)(function, arguments, os.getpid()) for function, arguments in jobs)
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+    with one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for result, said in compute.results(calls, n_jobs=n_jobs, prefer=prefer):
             results.append(result)
@@ -75,8 +75,9 @@ def _call(
 ) -> tuple[object, list[str]]:
     """In a worker. Warnings of a thread are caught by `run_fits`: the filters are the process's."""
     if os.getpid() == caller:
-        return function(*arguments), []
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        with one_thread():
+            return function(*arguments), []
+    with one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = function(*arguments)
     return result, [_message(warning) for warning in caught]
