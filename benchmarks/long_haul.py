@@ -54,6 +54,7 @@ class Template:
         subprocess.run([sys.executable, *train], env=environment, check=True, capture_output=True)
         self.logged = tracking.find_run(uri, "latest")
         self.model = models.find_model(run=self.logged.id, uri=uri).model
+        self.metrics = self.logged.metrics
         client = tracking.mlflow.MlflowClient()
         self.params = client.get_run(self.logged.id).data.params
         history = {key: client.get_metric_history(self.logged.id, key) for key in self.metrics}
@@ -66,11 +67,8 @@ class Template:
         self.logged.download(self.files)
         shutil.rmtree(self.files / "model", ignore_errors=True)
 
-    @property
-    def metrics(self):
-        return self.logged.metrics
-
     def log(self, uri, number, *, with_model):
+        """One more run of its kind, with numbers of its own."""
         from ser import tracking
 
         shift = np.random.default_rng(number).normal(scale=0.02)
