@@ -44,6 +44,7 @@ STATISTICS = (
     "DO_NOT_TRACK",
     "RAY_USAGE_STATS_ENABLED",
     "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
 )
 
 
