@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -93,6 +95,10 @@ def ray(*, n_jobs: int = -1, address: str | None = None) -> Iterator[None]:
     SerError
         If Ray is not installed, or there is no cluster at the address.
     """
+    # Read when Ray is imported: of one that is there already, the mode is the caller's affair.
+    if address is None and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
+        # Ray listens on all interfaces, and runs what it is sent: only by those who know a word.
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     # Otherwise a token is written into the home folder.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -15,6 +15,7 @@ from ser.errors import SerError
 from ser.evaluation import predict
 from ser.features import FeatureSet, restore, settings
 from ser.scaling import MIN_CLIPS, SpeakerScaler
+from ser.threads import one_thread
 
 PIPELINE_FILE = "pipeline.skops"
 FEATURES_FILE = "features.json"
@@ -71,6 +72,7 @@ class TrainedModel:
         """Order of the probabilities."""
         return tuple(map(str, self.pipeline.classes_))
 
+    @one_thread()
     def probabilities(self, X: np.ndarray, speakers: Sequence[object] | None = None) -> np.ndarray:
         """Probability of every emotion.
 

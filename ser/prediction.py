@@ -17,6 +17,7 @@ from ser.errors import SerError
 from ser.features import FeatureSet
 from ser.persistence import TrainedModel
 from ser.recordings import Recording
+from ser.threads import one_thread
 
 BATCH_CLIPS = 16
 ALONE = 8  # recordings that are done before a second process has started
@@ -140,6 +141,7 @@ def hear(
     yield from compute.results(calls, n_jobs=n_jobs)
 
 
+@one_thread()  # as the vectors that it was trained on
 def hear_samples(
     y: np.ndarray, sr: int, feature_set: FeatureSet, windows: Windows | None, *, about: Recording
 ) -> list[Heard]:
@@ -192,14 +194,11 @@ def _hear_batch(
     some: Iterable[Recording], feature_set: FeatureSet, windows: Windows | None
 ) -> list[Heard]:
     """In a worker."""
-    from threadpoolctl import threadpool_limits
-
     found: list[Heard] = []
-    with threadpool_limits(1):
-        for one in some:
-            try:
-                y, sr = read_audio(one.source, name=one.name, min_samples=feature_set.min_samples)
-                found += hear_samples(y, sr, feature_set, windows, about=one)
-            except AudioError as error:
-                found.append(Heard(one.name, one.speaker, error=error.cause))
+    for one in some:
+        try:
+            y, sr = read_audio(one.source, name=one.name, min_samples=feature_set.min_samples)
+            found += hear_samples(y, sr, feature_set, windows, about=one)
+        except AudioError as error:
+            found.append(Heard(one.name, one.speaker, error=error.cause))
     return found

@@ -24,6 +24,7 @@ from ser.evaluation import (
 from ser.parallel import Job, run_fits
 from ser.pipeline import fit, inner_classifier, without_probabilities
 from ser.splits import Fold, Split, check, cross_validation_folds
+from ser.threads import one_thread
 from ser.uncertainty import bootstrap_intervals, permutation_uars
 
 
@@ -112,6 +113,7 @@ class Evaluation:
         return self.predictions[self.predictions["part"] == name]
 
 
+@one_thread()
 def evaluate(
     pipeline: Pipeline, clips: pd.DataFrame, X: np.ndarray, split: Split, settings: Settings
 ) -> Evaluation:

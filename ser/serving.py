@@ -23,6 +23,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from ser.audio import read_audio
 from ser.errors import SerError
 from ser.persistence import load_model
+from ser.threads import one_thread
 
 ROOT = "SER_SERVE_ROOT"  # environment variable: folder whose files a request may name
 COLUMNS = ("audio_b64", "path", "speaker")
@@ -78,7 +79,8 @@ class EmotionModel(PythonModel):
         y, sr = read_audio(
             source, name=name, min_samples=feature_set.min_samples, max_samples=MAX_SAMPLES
         )
-        return feature_set(y, sr)
+        with one_thread():  # as the vectors that it was trained on
+            return feature_set(y, sr)
 
 
 def _as_table(given: object) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from ser.audio import AudioError, read_audio, read_file
 from ser.errors import SerError
 from ser.features import FeatureSet, settings
 from ser.features.union import UnionFeatures
+from ser.threads import one_thread
 
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
@@ -241,10 +242,8 @@ def _extract_batch(
 
     `seen` is a store and the extractor's number in it: what it has already is only hashed.
     """
-    from threadpoolctl import threadpool_limits
-
     # One process per core is already all there is; BLAS threads would fight it.
-    with threadpool_limits(1), ExitStack() as stack:
+    with one_thread(), ExitStack() as stack:
         connection = stack.enter_context(closing(_connect(seen[0]))) if seen else None
 
         def is_there(digest: bytes) -> bool:

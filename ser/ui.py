@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import entry_points
 
 from ser.errors import SerError
 
@@ -23,7 +24,10 @@ def main() -> None:
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--backend-store-uri", environment["MLFLOW_TRACKING_URI"], *sys.argv[1:]]
+    command += ["--backend-store-uri", environment["MLFLOW_TRACKING_URI"]]
+    if entry_points(group="mlflow.app", name="ser"):  # a checkout's installation may be older
+        command += ["--app-name", "ser"]
+    command += sys.argv[1:]
     os.execve(sys.executable, command, environment)
 
 

@@ -81,6 +81,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"postgresql://", "needs a server: tests/test_tune.py starts one"),
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
+    (r"benchmarks/long_haul\.py", "a thousand runs; tests/test_ui.py shows as many"),
     (r"optuna-vs-grid/(run|compare)\.py", "the grid is 3600 fits"),
     (r"model=(cnn|lstm|crnn)\b", "tests/test_nets.py trains one"),
     (r"published_check\.py", "compares with numbers on RAVDESS itself"),

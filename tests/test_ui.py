@@ -1,0 +1,85 @@
+"""The UI, in headless Chromium, on a log of a thousand runs."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+N_RUNS = 1000
+OF_A_RUN = ("params", "tags", "metrics", "latest_metrics")
+
+
+def copy_run(database, run_id, n_copies):
+    """Put copies of a run, an hour apart, into MLflow's tables."""
+    copies = [f"{number:032x}" for number in range(n_copies)]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table in ("runs", *OF_A_RUN):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            values = {"run_uuid": ":id", "name": "name || :number"}
+            values |= {f"{end}_time": f"{end}_time - 3600000 * :number" for end in ("start", "end")}
+            chosen = ", ".join(values.get(column, f'"{column}"') for column in columns)
+            connection.executemany(
+                f"INSERT INTO {table} SELECT {chosen} FROM {table} WHERE run_uuid = :run",
+                [{"id": id_, "number": i, "run": run_id} for i, id_ in enumerate(copies, 1)],
+            )
+
+
+@pytest.fixture
+def address(client, run_here, demo_root, tmp_path):
+    """Address of the UI on a run of the demo corpus and its copies."""
+    run = run_here(
+        *f"data=demo data.root={demo_root} data.speakers=4 compute.n_jobs=1".split(),
+        *("model=naive_bayes", "split=loso", "curves=none"),
+    )
+    copy_run(tmp_path / "mlruns" / "mlflow.db", run.run_id, N_RUNS - 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "ser.ui", "--port", str(port)],
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlruns/mlflow.db"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(240):
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
+                break
+            except (URLError, OSError):
+                assert server.poll() is None
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def test_table_of_a_thousand_runs(address, browser, client):
+    experiment = client.get_experiment_by_name("demo").experiment_id
+    found, token = 0, None
+    while found == 0 or token:
+        page = client.search_runs([experiment], max_results=500, page_token=token)
+        found, token = found + len(page), page.token
+    assert found == N_RUNS
+
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{address}/#/experiments/{experiment}/runs")
+    rows = page.get_by_role("link", name="naive_bayes-loso-demo-notebook")
+    rows.first.wait_for(timeout=120_000)
+    assert rows.count() > 10  # those that the window has room for
+    names = rows.all_inner_texts()
+    assert names[0] == "naive_bayes-loso-demo-notebook"  # the newest
+    assert names[1] == "naive_bayes-loso-demo-notebook1"
+    page.close()
