@@ -243,10 +243,10 @@ def _manifest(run: MlflowRun) -> dict | None:
         return None
     try:
         return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError):
-        return {"files": {MANIFEST: -1}, "metrics": [], "model": None}
+        # An older ser's run has none; whoever writes down the process writes a manifest too.
+        lacks_it = {"files": {MANIFEST: -1}, "metrics": [], "model": None}
+        return lacks_it if PROCESS in run.data.tags else None
 
 
 def _missing(client: mlflow.MlflowClient, run: MlflowRun, manifest: dict) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import sklearn.utils
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from ser.errors import SerError
 from ser.evaluation import predict
@@ -20,24 +26,46 @@ from ser.threads import one_thread
 PIPELINE_FILE = "pipeline.skops"
 FEATURES_FILE = "features.json"
 
-# skops trusts a small set of types by itself. A model may hold these besides; a file that asks for
-# anything else is refused. All are plain containers of numbers, none runs code when it is built.
-TRUSTED_PREFIXES = (
-    "sklearn.",
-    "ser.calibration.",
-    "ser.ensemble.",
-    "ser.kernel_ridge.",
-    "ser.nets.classifier.",
-    "ser.selection.",
-    "numpy.",
-    "scipy.sparse.",
+# Besides what skops trusts by itself a model may hold scikit-learn's and ser's estimators, and what
+# these hold: containers of numbers, and a function. A file that asks for more is refused.
+ESTIMATORS = (
+    "sklearn",
+    "ser.calibration",
+    "ser.ensemble",
+    "ser.kernel_ridge",
+    "ser.nets.classifier",
+)
+# What zipfile, json and skops raise on a file that is cut, damaged or something else.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+PARTS = (
+    "ser.selection.mutual_information",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    *(
+        f"sklearn.metrics._dist_metrics.{name}Distance64"
+        for name in ("Euclidean", "Manhattan", "Chebyshev", "Minkowski")
+    ),
 )
 
 
 def import_skops() -> None:
     """Import skops without its list of scikit-learn's estimators, for which it loads them all.
 
-    `TRUSTED_PREFIXES` covers them here, and it takes a second. Others who use skops in the same
+    `ESTIMATORS` covers them here, and it takes a second. Others who use skops in the same
     process would miss the list, so only entry points may call this, whose process is their own.
     """
     everything = sklearn.utils.all_estimators
@@ -142,15 +170,38 @@ def load_model(folder: Path, *, trust_all: bool = False) -> TrainedModel:
 def _load_pipeline(file: Path, *, trust_all: bool) -> Pipeline:
     import skops.io
 
-    unknown = skops.io.get_untrusted_types(file=file)
-    refused = [name for name in unknown if not name.startswith(TRUSTED_PREFIXES)]
+    try:
+        unknown = skops.io.get_untrusted_types(file=file)
+    except _UNREADABLE as error:
+        raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
+    refused = [name for name in unknown if not _is_trusted(name)]
     if refused and not trust_all:
         raise SerError(
             f"{file} holds types that are not trusted: {', '.join(refused)}. It was not written by "
             "ser, or by another version of it. Building them can run any code: only if you know "
             "where the file is from, say allow_pickle=true."
         )
-    return skops.io.load(file, trusted=unknown)
+    try:
+        return skops.io.load(file, trusted=unknown)
+    except _UNREADABLE as error:
+        raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
+
+
+def _is_trusted(name: str) -> bool:
+    """Whether a type is an estimator that calls no function of the file's choice, or one's part."""
+    if name in PARTS:
+        return True
+    module, _, attribute = name.rpartition(".")
+    if not any(module == known or module.startswith(f"{known}.") for known in ESTIMATORS):
+        return False
+    with suppress(ImportError):
+        kind = getattr(import_module(module), attribute, None)
+        return (
+            isinstance(kind, type)
+            and issubclass(kind, BaseEstimator)
+            and not issubclass(kind, FunctionTransformer)
+        )
+    return False
 
 
 def _load_features(file: Path) -> tuple[FeatureSet, bool]:

@@ -35,7 +35,7 @@ from ser.persistence import TrainedModel
 from ser.pipeline import build_pipeline, heard
 from ser.protocol import Settings, evaluate
 from ser.scaling import SpeakerScaler
-from ser.secret import masked
+from ser.secret import masked, without_password
 from ser.splits import Split
 from ser.store import Extraction, augmented, extract
 from ser.tracking import Run
@@ -127,7 +127,7 @@ def tracked(
             )
         report.attach(run)
         about = cfg.data.get("about") or "nothing is said of it"
-        card = model_card.card(run.so_far(), evaluation, about=about)
+        card = without_password(model_card.card(run.so_far(), evaluation, about=about))
         run.text(card, CARD)
         run.model(TrainedModel(evaluation.pipeline, instantiate(cfg.features), transductive), card)
     return Outcome(

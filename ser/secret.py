@@ -8,7 +8,7 @@ from collections.abc import Mapping
 MASK = "***"
 # Names of keys; a unit or count, as `n_tokens`, is none.
 _SECRET_NAME = re.compile(
-    r"(^|[_.\-])(password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|"
+    r"(^|[_.\-])(password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|"
     r"credentials?|auth)($|[_.\-])",
     re.IGNORECASE,
 )

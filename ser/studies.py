@@ -137,6 +137,12 @@ def _database(url: str, heartbeat: int) -> RDBStorage:
                 heartbeat_interval=heartbeat,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
             )
+    except RuntimeError as error:  # tables of the same name, of something else
+        raise SerError(
+            f"The study's database {without_password(url)} is not Optuna's, or of another Optuna "
+            f"({error}). Studies need a database of their own, apart from MLflow's: CREATE "
+            "DATABASE studies, and name it by tuner.storage."
+        ) from error
     except Exception as error:  # every driver has its own
         raise SerError(
             f"The study's database {without_password(url)} cannot be used: "

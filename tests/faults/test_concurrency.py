@@ -142,7 +142,11 @@ def check_on_server(client, run):
 def test_four_workers_on_a_study_in_postgresql_one_killed(
     postgresql, launcher, demo_root, demo_store, tmp_path
 ):
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE studies")  # MLflow has the other: docs/tuning.md
     storage = postgresql.replace("postgresql://", "postgresql+psycopg://")
+    storage = storage.replace("/postgres", "/studies")
     env = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/log/mlflow.db"}
     env |= {"SER_STORE": str(demo_store), "SER_DEMO_ROOT": str(demo_root)}
     arguments = ["data=demo", "data.speakers=4", "model=naive_bayes", "curves=none"]

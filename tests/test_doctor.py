@@ -1,0 +1,218 @@
+"""``ser.doctor`` finds what is wrong, says what to do, and removes nothing unasked."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from ser import checkup, doctor, log_checkup, process
+from ser.errors import SerError
+from ser.features.notebook import NotebookFeatures
+from ser.store import extract
+from ser.tracking import MANIFEST, PROCESS, start_run
+
+
+@pytest.fixture
+def uri(client, tmp_path):
+    return f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+
+
+@pytest.fixture
+def empty_run(uri):
+    def make(name="run", **tags):
+        with start_run(uri=uri, experiment="x", name=name, tags=tags, description="") as run:
+            run.metrics({"test_uar": 0.5})
+            run.text("a page", "page.txt")
+        return run.id
+
+    return make
+
+
+def said(findings):
+    return "\n".join(f"{finding.part} {finding.text} {finding.advice}" for finding in findings)
+
+
+def folder_of(client, run_id):
+    return Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://"))
+
+
+def dead_process():
+    """Identity of a process that is no more."""
+    code = "from ser.process import identity; print(identity())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+
+
+def running(client, run_id, owner):
+    client.set_tag(run_id, PROCESS, owner)
+    client.update_run(run_id, status="RUNNING")
+
+
+def test_process_is_known_by_more_than_its_number():
+    mine = process.identity()
+    assert process.is_alive(mine)
+    assert not process.is_alive(dead_process().strip())
+    assert process.is_alive(mine.replace(process.host_of(mine), "another-host", 1)) is None
+    host, boot, number, start = mine.rsplit("/", 3)
+    assert process.is_alive("/".join((host, boot, number, f"{start}1"))) is False
+    assert process.is_alive("/".join((host, "before", number, start))) is False
+
+
+def test_doctor_closes_the_run_of_a_dead_process_and_no_other(uri, client, empty_run):
+    dead, alive, far, old = (empty_run(name) for name in ("dead", "alive", "far", "old"))
+    running(client, dead, dead_process().strip())
+    running(client, alive, process.identity())
+    running(client, far, "another-host/boot/1/1")
+    client.delete_tag(old, PROCESS)
+    client.update_run(old, status="RUNNING")
+    looked = said(log_checkup.examine(uri, close=False))
+    assert "its process ended without a word" in looked
+    assert client.get_run(dead).info.status == "RUNNING"
+    found = said(log_checkup.examine(uri))
+    assert f"closed run {dead[:8]} (dead)" in found
+    assert "on host another-host" in found and f"--close {far}" in found
+    assert "by an older ser" in found
+    status = {i: client.get_run(i).info.status for i in (dead, alive, far, old)}
+    assert status == {dead: "FAILED", alive: "RUNNING", far: "RUNNING", old: "RUNNING"}
+    assert log_checkup.close_run(uri, far).text.endswith("it is marked FAILED")
+    with pytest.raises(SerError, match="is not RUNNING, but FAILED"):
+        log_checkup.close_run(uri, far)
+    with pytest.raises(SerError, match="There is no run nope"):
+        log_checkup.close_run(uri, "nope")
+
+
+def test_doctor_finds_what_a_finished_run_lacks(uri, client, empty_run):
+    whole, cut, gone, bare = (empty_run(name) for name in ("whole", "cut", "gone", "bare"))
+    assert not [f for f in log_checkup.examine(uri) if f.advice]
+    (folder_of(client, cut) / "page.txt").write_text("a pa")
+    (folder_of(client, gone) / "page.txt").unlink()
+    (folder_of(client, bare) / MANIFEST).write_text("{")
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("DELETE FROM latest_metrics WHERE run_uuid = ?", (gone,))
+    advice = {f.text: f.advice for f in log_checkup.examine(uri) if f.advice}
+    assert f"run {cut[:8]} (cut) is FINISHED but lacks page.txt" in advice
+    assert f"run {gone[:8]} (gone) is FINISHED but lacks page.txt, metric test_uar" in advice
+    assert f"run {bare[:8]} (bare) is FINISHED but lacks {MANIFEST}" in advice
+    assert whole[:8] not in said(f for f in log_checkup.examine(uri) if f.advice)
+
+
+def test_doctor_finds_artifacts_that_are_gone(uri, client, empty_run):
+    empty_run()
+    shutil.rmtree(folder_of(client, empty_run()).parents[1])
+    found = said(log_checkup.examine(uri))
+    assert "the files of experiment 'x' are not at" in found
+
+
+def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
+    uri, client, empty_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(checkup, "leftovers", lambda folders: iter(()))
+    kept, deleted = empty_run("kept"), empty_run("deleted")
+    client.delete_run(deleted)
+    stray = folder_of(client, kept).parents[1] / ("0" * 32) / "artifacts"
+    stray.mkdir(parents=True)
+    (stray / "file").write_text("nobody's")
+    removed = folder_of(client, deleted)
+    store = tmp_path / "store.sqlite"
+    with pytest.raises(SerError, match="Nothing was removed: say --yes"):
+        doctor.prune(uri, store)
+    listed = capsys.readouterr().out
+    assert str(removed) in listed and str(stray.parent) in listed
+    assert "1 deleted runs" in listed
+    assert removed.is_dir() and stray.is_dir()
+    doctor.prune(uri, store, ask=False)
+    assert not removed.exists() and not stray.parent.exists()
+    assert folder_of(client, kept).is_dir()
+    with pytest.raises(mlflow.MlflowException):
+        client.get_run(deleted)
+    capsys.readouterr()
+    doctor.prune(uri, store)
+    assert "There is nothing to remove." in capsys.readouterr().out
+
+
+def test_prune_keeps_a_registered_model_of_a_deleted_run(
+    uri, client, run_here, demo_root, tmp_path
+):
+    from ser.register import register
+
+    runs = [
+        run_here(
+            f"data.root={demo_root}", "data=demo", "data.speakers=4", "model=dummy", f"seed={s}"
+        )
+        for s in (1, 2)
+    ]
+    register(runs[0].run_id, "voices", uri=uri)
+    for run in runs:
+        client.delete_run(run.run_id)
+    found = log_checkup.prunable(uri)
+    assert (len(found.runs), len(found.models)) == (2, 1)
+    log_checkup.prune(uri, found)
+    version = client.get_model_version_by_alias("voices", "champion")
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    assert (Path(model.artifact_location.removeprefix("file://")) / "MLmodel").is_file()
+    assert not [f for f in log_checkup.examine(uri) if f.advice]
+
+
+def test_doctor_looks_into_the_store(tmp_path, write_tone):
+    store = tmp_path / "features.sqlite"
+    assert "is not there yet" in said(checkup.feature_store(store))
+    extract([write_tone()], NotebookFeatures(), store=store, n_jobs=1, progress=False)
+    assert "1 vectors of 1 feature sets" in said(checkup.feature_store(store))
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("UPDATE vectors SET vector = substr(vector, 1, 18)")
+    assert "1 of 1 vectors of ser.features.notebook.NotebookFeatures are torn it holds nothing but "
+    assert "are torn" in said(checkup.feature_store(store))
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "a newer ser's" in said(checkup.feature_store(store))
+    store.write_bytes(b"not a database" * 1000)
+    assert f"rm {store}" in said(checkup.feature_store(store))
+
+
+def test_doctor_finds_packages_and_disks(tmp_path, monkeypatch):
+    (fine,) = checkup.versions()
+    assert "mlflow" in fine.text and not fine.advice
+    monkeypatch.setattr(checkup, "requires", lambda name: ["numpy>=99", "nowhere-to-be-found"])
+    text = said(checkup.versions())
+    assert "numpy>=99 is needed" in text and "nowhere-to-be-found is not installed" in text
+    (disk,) = checkup.disks([tmp_path, tmp_path / "not" / "yet"])
+    assert "GB free" in disk.text
+    monkeypatch.setattr(checkup, "LEAST_FREE", 2**60)
+    (disk,) = checkup.disks([tmp_path])
+    assert "--prune" in disk.advice
+
+
+def test_leftovers_are_of_the_dead_and_old_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkup.tempfile, "gettempdir", lambda: str(tmp_path))
+    dead = tmp_path / "ser-run-999999999-abc"
+    alive = tmp_path / f"ser-run-{os.getpid()}-abc"
+    for folder in (dead, alive, tmp_path / "corpus"):
+        folder.mkdir()
+    old, new, download = (tmp_path / "corpus" / n for n in (".a.part", ".b.part", "c.zip.part"))
+    for part in (old, new, download):
+        part.touch()
+    for part in (old, download):
+        os.utime(part, (0, 0))
+    assert set(checkup.leftovers([tmp_path])) == {dead, old}
+
+
+def test_doctor_from_the_command_line(run_cli, empty_run, tmp_path, client):
+    empty_run()
+    done = run_cli("ser.doctor", "--store", str(tmp_path / "none.sqlite"))
+    assert "All is well." in done.stdout
+    shutil.rmtree(folder_of(client, empty_run()))
+    done = run_cli("ser.doctor", "--store", str(tmp_path / "none.sqlite"), check=False)
+    assert done.returncode == 1
+    assert "1 to be done, marked '!'." in done.stdout
+
+
+def test_manifest_lists_what_the_run_has(client, empty_run):
+    folder = folder_of(client, empty_run())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest == {"files": {"page.txt": 6}, "metrics": ["test_uar"], "model": None}

@@ -1,0 +1,164 @@
+"""What comes from outside runs nothing, and what is secret stays out of the log."""
+
+import json
+import pickle
+
+import mlflow
+import numpy as np
+import pytest
+import skops.io
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from ser import project
+from ser.choices import Choices
+from ser.errors import SerError
+from ser.features import restore
+from ser.features.notebook import NotebookFeatures
+from ser.persistence import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model, save_model
+from ser.secret import masked, masked_override, without_password
+
+
+def fitted(*steps):
+    X = np.arange(12.0).reshape(6, 2)
+    return Pipeline([*steps, ("classifier", GaussianNB())]).fit(X, list("aabbab"))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        FunctionTransformer(np.save, kw_args={"arr": "x"}, validate=False),
+        KNeighborsClassifier(metric=yaml.dump),
+    ],
+)
+def test_model_that_calls_a_function_of_its_own_is_refused(tmp_path, step):
+    folder = tmp_path / "model"
+    save_model(TrainedModel(fitted(), NotebookFeatures(), False), folder)
+    skops.io.dump(Pipeline([("step", step)]), folder / PIPELINE_FILE)
+    with pytest.raises(SerError, match=r"types that are not trusted: .*allow_pickle=true"):
+        load_model(folder)
+
+
+def test_model_that_is_a_pickle_is_refused(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (exec, ("raise AssertionError('it ran')",))
+
+    folder = tmp_path / "model"
+    save_model(TrainedModel(fitted(), NotebookFeatures(), False), folder)
+    (folder / PIPELINE_FILE).write_bytes(pickle.dumps(Bomb()))
+    for trust_all in (False, True):  # there is no way to load one
+        with pytest.raises(SerError, match="cannot be read"):
+            load_model(folder, trust_all=trust_all)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "ser.features.import_module",
+        "ser.features.notebook.SerError",
+        "ser.features.notebook.dataclass",
+        "ser.features.opensmile.Any",
+        "ser.features...x",
+        "ser.features.missing.Thing",
+        "ser.corpora.demo.load",
+        "notebook",
+    ],
+)
+def test_features_of_a_model_name_no_other_code(tmp_path, target):
+    with pytest.raises(SerError, match="is not a feature set of ser"):
+        restore({"_target_": target, "version": 1})
+    folder = tmp_path / "model"
+    save_model(TrainedModel(fitted(), NotebookFeatures(), False), folder)
+    wanted = json.loads((folder / FEATURES_FILE).read_text()) | {"_target_": target}
+    (folder / FEATURES_FILE).write_text(json.dumps(wanted))
+    with pytest.raises(SerError, match="is not a feature set of ser"):
+        load_model(folder)
+
+
+def test_yaml_of_a_config_builds_no_object(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("a: !!python/object/apply:os.system ['touch it']\n")
+    with pytest.raises(yaml.YAMLError):
+        OmegaConf.load(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+SECRETS = [
+    "+hub.token=s3cret",
+    "+mail.smtp_password=s3cret",
+    "+hub.api-key=s3cret",
+    "+credentials.user=s3cret",
+    "data.about='see https://ann:s3cret@host/x'",
+    "+clone=https://s3cret@host/x.git",
+    "+query='https://host/x?access_token=s3cret&n=1'",
+]
+
+
+def test_no_secret_reaches_the_log(run_here, demo_root, client, tmp_path):
+    outcome = run_here(
+        *("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=naive_bayes"),
+        *("curves=none", *SECRETS),
+    )
+    run = client.get_run(outcome.run_id)
+    assert run.data.params["hub.token"] == "***"
+    assert run.data.params["query"] == "https://host/x?access_token=***&n=1"
+    assert "token" in run.data.tags["command"]  # the command is there, without its secrets
+    for file in (tmp_path / "mlruns").rglob("*"):
+        assert not file.is_file() or b"s3cret" not in file.read_bytes(), file
+
+
+def test_error_with_a_secret_is_logged_without_it(client):
+    from ser import tracking
+
+    with (
+        pytest.raises(ValueError),
+        tracking.start_run(
+            uri=mlflow.get_tracking_uri(), experiment="x", name="x", tags={}, description=""
+        ) as run,
+    ):
+        raise ValueError("no answer from postgresql://ann:s3cret@host/db")
+    logged = client.get_run(run.id)
+    assert logged.data.tags["error"].endswith("postgresql://ann:***@host/db")
+    text = mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/error.txt")
+    assert "s3cret" not in text.replace("raise ValueError", "").split("ValueError: ")[-1]
+
+
+def test_resume_does_not_hang_on_a_secret():
+    from ser.runs import _resume_key
+
+    project.register_resolvers()
+    with initialize_config_dir(str(project.CONF), version_base="1.3"):
+        one, other, third = (
+            compose("train", overrides=[f"+hub.token={token}", f"seed={seed}"])
+            for token, seed in (("a", 1), ("b", 1), ("a", 2))
+        )
+    assert _resume_key(one, "d") == _resume_key(other, "d") != _resume_key(third, "d")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"tokens": 3, "n_tokens": 4, "author": "ann", "keys": ["a"], "path": "/a/b:c@d"}, None),
+        ({"password": None}, None),
+        ({"secret": {"inner": ["a", 1]}}, {"secret": {"inner": ["***", "***"]}}),
+        ("mysql+pymysql://a:b:c@h/d", "mysql+pymysql://a:***@h/d"),
+        ("postgresql://ann@host/db", None),
+    ],
+)
+def test_masked(given, kept):
+    assert masked(given) == (given if kept is None else kept)
+
+
+def test_masked_command_is_the_rest_of_it():
+    choices = Choices({}, ("model=svm", "+db.password=a b", "x.url=sqlite:///a.db"))
+    expected = "python -m ser.train model=svm '+db.password=***' x.url=sqlite:///a.db"
+    assert choices.command() == expected
+    assert masked_override("~model") == "~model"
+    assert without_password("a@b.org, https://host:80/x@y") == "a@b.org, https://host:80/x@y"
