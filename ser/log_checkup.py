@@ -145,7 +145,7 @@ def prunable(uri: str) -> Prunable:
     return Prunable(
         runs=tuple(sorted(ids)),
         models=tuple(model.model_id for model in models),
-        folders=tuple(folder for folder in folders if folder is not None and folder.is_dir()),
+        folders=tuple(_whole(one) for one in folders if one is not None and one.is_dir()),
     )
 
 
@@ -176,6 +176,11 @@ def prune(uri: str, found: Prunable) -> None:
             raise SerError(f"MLflow could not remove what was deleted: {last}")
     for folder in found.folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _whole(folder: Path) -> Path:
+    """A run's or model's folder around its ``artifacts``, which MLflow leaves empty."""
+    return folder.parent if folder.name == ARTIFACTS else folder
 
 
 def _database(uri: str) -> Iterator[Finding]:

@@ -123,11 +123,11 @@ def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
     with pytest.raises(SerError, match="Nothing was removed: say --yes"):
         doctor.prune(uri, store)
     listed = capsys.readouterr().out
-    assert str(removed) in listed and str(stray.parent) in listed
+    assert str(removed.parent) in listed and str(stray.parent) in listed
     assert "1 deleted runs" in listed
     assert removed.is_dir() and stray.is_dir()
     doctor.prune(uri, store, ask=False)
-    assert not removed.exists() and not stray.parent.exists()
+    assert not removed.parent.exists() and not stray.parent.exists()
     assert folder_of(client, kept).is_dir()
     with pytest.raises(mlflow.MlflowException):
         client.get_run(deleted)
