@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install lint format test slow ravdess ci ui docs clean
+.PHONY: help install lint format test slow faults ravdess ci ui docs clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ test:  ## the default tests: offline, no corpus, three minutes
 
 slow:  ## studies, sweeps, clusters, the docs' commands, pages in a browser
 	pytest -m slow
+
+faults:  ## kills, full disks, bad audio, servers that go away
+	pytest -m faults
 
 ravdess:  ## the tests on real audio (SER_RAVDESS_ROOT)
 	pytest -m ravdess
