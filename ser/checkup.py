@@ -101,7 +101,7 @@ def feature_store(store: Path) -> Iterator[Finding]:
         yield Finding("store", f"{store} is not there yet")
         return
     try:
-        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as store_db:
+        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=rw", uri=True)) as store_db:
             layout = store_db.execute("PRAGMA user_version").fetchone()[0]
             if layout != LAYOUT:
                 older = layout < LAYOUT

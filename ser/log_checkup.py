@@ -188,7 +188,7 @@ def _database(uri: str) -> Iterator[Finding]:
     if file is None:
         yield Finding("log", f"{without_password(uri)} answers")
         return
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
         said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     backups = sorted(file.parent.glob(f"{file.name}.*.backup"))
     if said == "ok":
@@ -250,7 +250,7 @@ def _manifest(run: MlflowRun) -> dict | None:
         return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         # An older ser's run has none; whoever writes down the process writes a manifest too.
-        lacks_it = {"files": {MANIFEST: -1}, "metrics": [], "model": None}
+        lacks_it: dict = {"files": {MANIFEST: -1}, "metrics": [], "model": None}
         return lacks_it if PROCESS in run.data.tags else None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from ser.errors import SerError
 
 ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
+LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
 # Where MLflow writes down absolute paths: table, column.
 _PATHS = (
     ("experiments", "artifact_location"),
@@ -90,7 +91,10 @@ def _migrate(file: Path) -> None:
     backup = file.with_name(f"{file.name}.{_revision(file)}.backup")
     with _part(file, "backup") as copy, _part(file, "new") as part:
         for target in (copy, part):
-            with closing(sqlite3.connect(file)) as old, closing(sqlite3.connect(target)) as new:
+            with (
+                closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT)) as old,
+                closing(sqlite3.connect(target)) as new,
+            ):
                 old.execute("PRAGMA journal_mode = DELETE")  # no log of its own left behind
                 old.backup(new)
         copy.replace(backup)
@@ -147,7 +151,7 @@ def _is_old(file: Path) -> bool:
 
 
 def _revision(file: Path) -> str | None:
-    with _read_only(file) as connection:
+    with _reading(file) as connection:
         try:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.OperationalError:  # no such table
@@ -161,7 +165,7 @@ def _moved(file: Path) -> dict[str, str]:
     An experiment that ser made has its own name as its folder's, in a folder `ARTIFACTS`: other
     places were chosen by somebody, and stay.
     """
-    with _read_only(file) as connection:
+    with _reading(file) as connection:
         rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
     return {
         name: uri
@@ -175,7 +179,7 @@ def _moved(file: Path) -> dict[str, str]:
 
 
 def _mend(file: Path, old: str, new: str) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
+    with closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT)) as connection, connection:
         for table, column in _PATHS:
             connection.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
@@ -185,6 +189,9 @@ def _mend(file: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def _read_only(file: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+def _reading(file: Path) -> Iterator[sqlite3.Connection]:
+    # rw, and never made anew: what a killed process has half written is rolled back by the next
+    # that opens the file, which must then be able to write. On a read-only disk rw is read-only.
+    uri = f"{file.as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT)) as connection:
         yield connection

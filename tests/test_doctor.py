@@ -202,7 +202,8 @@ def test_leftovers_are_of_the_dead_and_old_alone(tmp_path, monkeypatch):
     assert set(checkup.leftovers([tmp_path])) == {dead, old}
 
 
-def test_doctor_from_the_command_line(run_cli, empty_run, tmp_path, client):
+def test_doctor_from_the_command_line(run_cli, empty_run, tmp_path, client, ser_environment):
+    ser_environment["TMPDIR"] = str(tmp_path)  # where no other process has left anything
     empty_run()
     done = run_cli("ser.doctor", "--store", str(tmp_path / "none.sqlite"))
     assert "All is well." in done.stdout

@@ -6,6 +6,7 @@ that has done that is at work from its first millisecond, and is a process like 
 its own memory, files and locks, and SIGKILL ends it without a word.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -13,7 +14,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +50,12 @@ class Job:
 
     def wait(self, timeout=120.0):
         """Exit code; negative where a signal ended it."""
+        code = self.poll(timeout)
+        assert code is not None, f"still running after {timeout} s:\n{self.said}"
+        return code
+
+    def poll(self, timeout):
+        """Exit code, or None if it still runs after so many seconds."""
         return self.launcher.wait(self, timeout)
 
     def kill(self, *, group):
@@ -65,6 +74,7 @@ class Launcher:
     def __init__(self, folder, cwd):
         self._folder, self._ended, self._number = Path(folder), {}, 0
         self._buffer = b""
+        self._groups = []
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -83,6 +93,7 @@ class Launcher:
         self._process.stdin.flush()
         while "started" not in (said := self._read(60.0)):
             self._ended[said["ended"]] = said["code"]
+        self._groups.append(said["started"])
         return Job(self, said["started"], out)
 
     def run(self, target, *arguments, env):
@@ -95,13 +106,17 @@ class Launcher:
         end = time.monotonic() + timeout
         while job.pid not in self._ended:
             said = self._read(end - time.monotonic())
-            assert said is not None, f"still running after {timeout} s:\n{job.said}"
+            if said is None:
+                return None
             self._ended[said["ended"]] = said["code"]
         return self._ended.pop(job.pid)
 
     def close(self):
         self._process.stdin.close()
         self._process.wait(10)
+        for group in self._groups:  # workers that outlived a command that was killed alone
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
     def _read(self, timeout):
         pipe, end = self._process.stdout.fileno(), time.monotonic() + timeout
@@ -141,6 +156,7 @@ def _serve():
 
 def _become(request):
     """In the child: be the command, and end as any Python does."""
+    code = 1
     os.setsid()
     out = os.open(request["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -150,8 +166,21 @@ def _become(request):
     if "SER_FAULTS_CLOCK" in request["env"]:
         clock.change_within_the_run(float(request["env"]["SER_FAULTS_CLOCK"]))
     sys.argv = [request["target"], *request["argv"]]
-    importlib.import_module(request["target"]).main()
-    sys.exit(0)
+    try:
+        importlib.import_module(request["target"]).main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    # Threads and exit handlers, but not the second that it takes to free what was imported.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _say(what):

@@ -63,7 +63,7 @@ def train(launcher, demo_root, demo_store, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("size", ["300k", "1000k", "1200k", "1500k", "2000k", "3000k"])
+@pytest.mark.parametrize("size", ["300k", "1100k", "1500k", "3000k"])
 def test_full_disk_of_the_log(mount, train, size):
     disk, again = mount
     again(f"size={size}")
@@ -290,10 +290,10 @@ def test_moved_log_still_has_its_files(train, launcher, tmp_path, how):
     clip = next(tmp_path.parent.glob("demo*/Actor_01/*.wav"), None)
     if clip is not None:
         assert model.predict({"path": [str(clip)]})["emotion"].notna().all()
-    n_files = sum(1 for file in old.rglob("*") if file.is_file()) if old.exists() else 0
-    assert train(new)[0] == 0
-    assert len(log.check(env["MLFLOW_TRACKING_URI"])["FINISHED"]) == 2
     if old.exists():  # a copy's runs go into the copy
+        n_files = sum(1 for file in old.rglob("*") if file.is_file())
+        assert train(new)[0] == 0
+        assert len(log.check(env["MLFLOW_TRACKING_URI"])["FINISHED"]) == 2
         assert sum(1 for file in old.rglob("*") if file.is_file()) == n_files
     assert not [f for f in examine(env["MLFLOW_TRACKING_URI"]) if f.advice]
 
@@ -324,7 +324,7 @@ def older_log(file, steps):
     return revisions[steps]
 
 
-@pytest.mark.parametrize("steps", [1, 8, 20, 35])
+@pytest.mark.parametrize("steps", [1, 12, 35])
 def test_log_of_an_older_mlflow_is_migrated_and_backed_up(train, tmp_path, steps):
     file = tmp_path / "log" / "mlflow.db"
     file.parent.mkdir()
@@ -371,3 +371,21 @@ def test_log_of_a_newer_mlflow_is_left_alone(train, tmp_path):
 def sqlite_dump(file):
     with closing(sqlite3.connect(file)) as connection:
         return list(connection.iterdump())
+
+
+def test_log_with_half_a_transaction_is_rolled_back(train, tmp_path):
+    """What a process leaves that is killed while SQLite writes its pages."""
+    file = tmp_path / "log" / "mlflow.db"
+    connect(f"sqlite:///{file}")
+    before = sqlite_dump(file)
+    code = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('PRAGMA cache_size = 1'); c.execute('BEGIN IMMEDIATE');"
+        "c.execute('UPDATE experiments SET name = hex(zeroblob(100))');"
+        "c.execute('CREATE TABLE half AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+        "FROM n WHERE i < 9999) SELECT i, hex(randomblob(99)) FROM n'); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, file])
+    assert file.with_name("mlflow.db-journal").stat().st_size > 0
+    assert not [finding for finding in examine(f"sqlite:///{file}") if finding.advice]
+    assert sqlite_dump(file) == before

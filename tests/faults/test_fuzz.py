@@ -1,4 +1,4 @@
-"""The fuzz targets find nothing in ten seconds; longer runs are by hand (fuzz.py)."""
+"""The fuzz targets find nothing in a few seconds; longer runs are by hand (fuzz.py)."""
 
 import re
 import subprocess
@@ -16,10 +16,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_fuzzing_finds_nothing(target, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
-    command = [sys.executable, "tests/faults/fuzz.py", target, "--seconds", "10"]
+    command = [sys.executable, "tests/faults/fuzz.py", target, "--seconds", "5"]
     run = subprocess.run(
         command, capture_output=True, text=True, errors="replace", cwd=CHECKOUT, timeout=300
     )
     assert run.returncode == 0, run.stderr[-5000:]
     executions = re.search(r"number_of_executed_units: (\d+)", run.stderr)
-    assert executions and int(executions[1]) > 300
+    assert executions and int(executions[1]) > 100
