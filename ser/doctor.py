@@ -99,9 +99,9 @@ def prune(uri: str, store: Path, *, ask: bool = True) -> None:
     SerError
         If the log cannot be used, or nobody is there to be asked.
     """
-    from ser import checkup, log_checkup
+    from ser import checkup, pruning
 
-    found = log_checkup.prunable(uri)
+    found = pruning.prunable(uri)
     rests = list(checkup.leftovers(_places(uri, store)))
     for folder in (*found.folders, *rests):
         print(folder)
@@ -119,7 +119,7 @@ def prune(uri: str, store: Path, *, ask: bool = True) -> None:
         if input("Remove them? [y/N] ").strip().lower() != "y":
             print("Nothing was removed.")
             return
-    log_checkup.prune(uri, found)
+    pruning.prune(uri, found)
     for rest in rests:
         if rest.is_dir():
             shutil.rmtree(rest, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from ser import checkup, doctor, log_checkup, process
+from ser import checkup, doctor, log_checkup, process, pruning
 from ser.errors import SerError
 from ser.features.notebook import NotebookFeatures
 from ser.store import extract
@@ -150,9 +150,9 @@ def test_prune_keeps_a_registered_model_of_a_deleted_run(
     register(runs[0].run_id, "voices", uri=uri)
     for run in runs:
         client.delete_run(run.run_id)
-    found = log_checkup.prunable(uri)
+    found = pruning.prunable(uri)
     assert (len(found.runs), len(found.models)) == (2, 1)
-    log_checkup.prune(uri, found)
+    pruning.prune(uri, found)
     version = client.get_model_version_by_alias("voices", "champion")
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert (Path(model.artifact_location.removeprefix("file://")) / "MLmodel").is_file()
