@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
+import mlflow
 from mlflow.entities import Experiment, LoggedModelStatus, ViewType
 from mlflow.entities import Run as MlflowRun
 
 from ser.checkup import Finding
 from ser.errors import SerError
-from ser.log_client import LOG_ERRORS, connect, mlflow
+from ser.log_client import LOG_ERRORS, connect
 from ser.log_database import sqlite_file
 from ser.log_listing import all_runs, all_versions, local_folder, model_id_of
 from ser.process import host_of, is_alive

@@ -1,29 +1,23 @@
-"""The way to MLflow: its settings, which it reads when it is imported, and a client of a log."""
+"""A client of a log, and what MLflow is not to do by itself."""
 
 from __future__ import annotations
 
 import atexit
 import logging
-import os
 import re
 import sqlite3
 
-# Nothing is sent to anybody, and no bar is drawn for a copy.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# Its migrations and advice about itself would bury the run's own words.
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-logging.getLogger("alembic").setLevel(logging.ERROR)
+import mlflow
+from mlflow.tracking import fluent
+from sqlalchemy.exc import SQLAlchemyError
+
+from ser.errors import SerError
+from ser.log_database import prepare, sqlite_file
+from ser.secret import without_password
+
+logging.getLogger("alembic").setLevel(logging.ERROR)  # of its migrations
 # It logs a traceback of what it then raises.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-import mlflow as mlflow  # noqa: E402  others import it from here, after its settings
-from mlflow.tracking import fluent  # noqa: E402
-from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
-
-from ser.errors import SerError  # noqa: E402
-from ser.log_database import prepare, sqlite_file  # noqa: E402
-from ser.secret import without_password  # noqa: E402
 
 # When a process exits, MLflow marks whatever run is still open as FINISHED. What is open then is
 # not finished: it could not even be marked as failed.

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import mlflow
 from mlflow.entities import Experiment, LoggedModel, ViewType
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
-
-from ser.log_client import mlflow
 
 PAGE = 1000  # rows asked for at once
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 
 from ser.errors import SerError
-from ser.log_client import connect, mlflow
+from ser.log_client import connect
 
 LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
 

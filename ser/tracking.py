@@ -28,24 +28,23 @@ from pathlib import Path
 from typing import TypeGuard
 from unittest import mock
 
+import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.utils import requirements_utils
 
 import ser
 from ser.errors import SerError
-from ser.log_client import LOG_ERRORS, connect, mlflow, unusable
+from ser.log_client import LOG_ERRORS, connect, unusable
 from ser.log_database import artifact_location, locked, sqlite_file
 from ser.logged_runs import LoggedRun, read
 from ser.models import CARD
 from ser.persistence import TrainedModel, save_model
 from ser.process import identity
 from ser.secret import without_password
-
-# After ser.log_client, which says how MLflow is to be imported.
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # isort: skip
-from mlflow.models import ModelSignature  # isort: skip
-from mlflow.types import ColSpec, Schema, TensorSpec  # isort: skip
-from mlflow.utils import requirements_utils  # isort: skip
 
 # What a loaded model needs; ser itself travels inside the model.
 MODEL_PACKAGES = (
