@@ -130,7 +130,14 @@ class Run:
         source = without_password(source)
         dataset = Dataset(name, fingerprint, "local", source, profile=profile)
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
-        self._client.log_inputs(self.id, inputs)
+        for last in (False, False, True):
+            try:
+                return self._client.log_inputs(self.id, inputs)
+            except mlflow.MlflowException as error:
+                # Of two runs that log the same clips at once MLflow lets one fail: the dataset's
+                # row is the other's, and is found the next time.
+                if last or "unique" not in str(error).lower():
+                    raise
 
     def model(self, model: TrainedModel, card: str) -> None:
         """Log the whole way from audio (and a speaker) to probabilities, with its model card."""

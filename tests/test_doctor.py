@@ -136,6 +136,7 @@ def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
     assert "There is nothing to remove." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_prune_keeps_a_registered_model_of_a_deleted_run(
     uri, client, run_here, demo_root, tmp_path
 ):
@@ -202,6 +203,7 @@ def test_leftovers_are_of_the_dead_and_old_alone(tmp_path, monkeypatch):
     assert set(checkup.leftovers([tmp_path])) == {dead, old}
 
 
+@pytest.mark.slow
 def test_doctor_from_the_command_line(run_cli, empty_run, tmp_path, client, ser_environment):
     ser_environment["TMPDIR"] = str(tmp_path)  # where no other process has left anything
     empty_run()

@@ -87,6 +87,7 @@ def test_guard_sees_a_worker_that_calls_somebody(guarded):
     assert told == ["socket.getaddrinfo 192.0.2.1"]
 
 
+@pytest.mark.slow
 def test_train_calls_nobody_and_mlflow_is_silent(guarded, demo_root, tmp_path):
     # The MLP's fits are in processes, as the extraction is.
     overrides = f"data=demo data.root={demo_root} data.speakers=2 model=mlp split=loso curves=none"
@@ -132,6 +133,7 @@ def test_app_is_on_loopback_not_shared_and_silent(monkeypatch):
     assert launched["share"] is False
 
 
+@pytest.mark.slow
 def test_ray_sends_no_statistics_and_its_own_cluster_asks_for_a_token(tmp_path, no_settings):
     (tmp_path / "ray" / "util").mkdir(parents=True)
     (tmp_path / "ray" / "util" / "joblib.py").write_text("register_ray = None")
