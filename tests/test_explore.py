@@ -83,7 +83,7 @@ def test_explore_demo_is_all_there(run_cli, demo_root, client, tmp_path):
     looked_at = {str(file.relative_to(out)) for file in out.rglob("*.*")}
     assert files - looked_at == {"manifest.json"}  # which is for the log
     assert looked_at <= files
-    assert all((out / file).read_bytes() == (logged / file).read_bytes() for file in files)
+    assert all((out / file).read_bytes() == (logged / file).read_bytes() for file in looked_at)
 
     html = (out / PAGE).read_text(encoding="utf-8")
     assert html.count('src="data:image/png;base64,') == len(list(out.glob("figures/*.png")))
