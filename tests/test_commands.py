@@ -65,7 +65,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (
         r"experiment=(features|classifiers|augmentation)\b",
         r"experiment=\1 ~study.variants"
-        """ '+study.variants.one=["model=lda","features=prosody","split=luna5"]'""",
+        """ '+study.variants.one=["model=kernel_ridge","features=prosody","split=luna5"]'""",
     ),
     (r"feature_sets\.py (\S+)", r"feature_sets.py \1 --clips 4"),
     (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),
