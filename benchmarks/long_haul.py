@@ -43,7 +43,7 @@ class Template:
     """A real run, to make others like it."""
 
     def __init__(self, folder):
-        from ser import models, tracking
+        from ser import logged_runs, models
 
         uri = f"sqlite:///{folder}/template.db"
         environment = os.environ | {
@@ -52,7 +52,7 @@ class Template:
         }
         train = [*TRAIN.split(), f"data.root={folder}/demo", f"hydra.run.dir={folder}/hydra"]
         subprocess.run([sys.executable, *train], env=environment, check=True, capture_output=True)
-        self.logged = tracking.find_run(uri, "latest")
+        self.logged = logged_runs.find_run(uri, "latest")
         self.model = models.find_model(run=self.logged.id, uri=uri).model
         self.metrics = self.logged.metrics
         client = tracking.mlflow.MlflowClient()
@@ -130,16 +130,18 @@ def in_a_new_process(uri):
 
 
 def looked_up(uri):
-    from ser import tracking
+    from ser import logged_runs
 
     return {
-        "find_run latest": seconds(tracking.find_run, uri, "latest"),
+        "find_run latest": seconds(logged_runs.find_run, uri, "latest"),
         "find_run latest, with a model": seconds(
-            lambda: tracking.find_run(uri, "latest", with_model=True)
+            lambda: logged_runs.find_run(uri, "latest", with_model=True)
         ),
-        "finished_before, the first run": seconds(tracking.finished_before, uri, "demo", "0" * 32),
-        "finished_before, none": seconds(tracking.finished_before, uri, "demo", "none"),
-        "best_run": seconds(tracking.best_run, uri, "test_uar", {"corpus": "demo"}),
+        "finished_before, the first run": seconds(
+            logged_runs.finished_before, uri, "demo", "0" * 32
+        ),
+        "finished_before, none": seconds(logged_runs.finished_before, uri, "demo", "none"),
+        "best_run": seconds(logged_runs.best_run, uri, "test_uar", {"corpus": "demo"}),
     }
 
 

@@ -12,6 +12,7 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from ser.errors import SerError
@@ -126,10 +127,10 @@ def _is_old(file: Path) -> bool:
     SerError
         If a newer one has, or none.
     """
-    from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
+    from mlflow.store.db.utils import _get_alembic_config
 
     revision = _revision(file)
-    if revision == _get_latest_schema_revision():
+    if revision == _newest_revision():
         return False
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
@@ -148,6 +149,13 @@ def _is_old(file: Path) -> bool:
         + f"; this is MLflow {VERSION}. Install that MLflow, or name another log by tracking.uri "
         "or MLFLOW_TRACKING_URI."
     )
+
+
+@cache
+def _newest_revision() -> str:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return _get_latest_schema_revision()  # reads all migrations: longer than all else here
 
 
 def _revision(file: Path) -> str | None:
