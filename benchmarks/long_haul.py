@@ -55,7 +55,7 @@ class Template:
         self.logged = logged_runs.find_run(uri, "latest")
         self.model = models.find_model(run=self.logged.id, uri=uri).model
         self.metrics = self.logged.metrics
-        client = tracking.mlflow.MlflowClient()
+        client = logged_runs.mlflow.MlflowClient()
         self.params = client.get_run(self.logged.id).data.params
         history = {key: client.get_metric_history(self.logged.id, key) for key in self.metrics}
         self.series = {
