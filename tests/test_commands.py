@@ -67,7 +67,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
         r"experiment=\1 ~study.variants"
         """ '+study.variants.one=["model=kernel_ridge","features=prosody","split=luna5"]'""",
     ),
-    (r"feature_sets\.py (\S+)", r"feature_sets.py \1 --clips 4"),
+    (r"feature_sets\.py (\S+) --clips 40", r"feature_sets.py \1 --clips 4"),
     (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),
 ]
 ELSEWHERE = [  # pattern, why it is not run here
