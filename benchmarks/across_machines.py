@@ -73,7 +73,7 @@ def measured(root, models, environment, folder):
     """Test predictions of each model, the features, and what BLAS and NumPy said that they use."""
     import sqlite3
 
-    from ser import logged_runs
+    from ser.tracking import queries
 
     folder.mkdir()
     uri = f"sqlite:///{folder}/mlflow.db"
@@ -87,7 +87,7 @@ def measured(root, models, environment, folder):
     for model in models:
         train = ["-m", "ser.train", f"model={model}", *PROTOCOL, f"hydra.run.dir={folder}/hydra"]
         python(*train, environment=environment)
-        run = logged_runs.find_run(uri, "latest")
+        run = queries.find_run(uri, "latest")
         found[model] = (100 * run.metrics["test_uar"], run.test_predictions())
     query = "SELECT digest, vector FROM vectors JOIN contents ON content = id ORDER BY digest"
     rows = sqlite3.connect(folder / "store.sqlite").execute(query).fetchall()

@@ -24,7 +24,7 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from ser.audio import read_audio
+from ser.data.audio import read_audio
 from ser.features.notebook import NotebookFeatures
 from ser.features.spectrum import frame
 

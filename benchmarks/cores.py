@@ -16,9 +16,9 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from ser import project
-from ser.protocol import evaluate
-from ser.runs import features_of, model_of, settings_of
+from ser.core import paths
+from ser.evaluation.protocol import evaluate
+from ser.train.run import features_of, model_of, settings_of
 
 
 def timed(function, *arguments):
@@ -34,8 +34,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=40, help="of each fit; 1000 in a run")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    project.register_resolvers()
-    with initialize_config_dir(str(project.CONF), version_base="1.3"):
+    paths.register_resolvers()
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
         overrides = ["model=mlp", "curves=all", f"data.root={arguments.root.absolute()}"]
         overrides += [f"model.classifier.max_iter={arguments.epochs}"]
         cfg = compose("train", overrides)

@@ -24,9 +24,9 @@ import librosa
 import numpy as np
 import soundfile
 
-from ser.audio import read_audio
+from ser.data.audio import read_audio
 from ser.features.notebook import NotebookFeatures
-from ser.store import extract
+from ser.features.store import extract
 
 
 def tutorial(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from ser.audio import read_audio, read_file
+from ser.data.audio import read_audio, read_file
 from ser.features.functionals import FunctionalFeatures
 from ser.features.logmel import LogMelFeatures
 from ser.features.notebook import NotebookFeatures

@@ -4,8 +4,8 @@
 
 One real run of `ser.train` on the demo corpus is made, then its like, as often as asked: the same
 parameters, tags, tables and pictures, other numbers, and for every 25th a model, all through
-`ser.tracking`, in two stores, one of 10 runs. What is timed alternates between the two, so that a
-drift of the machine's speed meets both; medians and their ratio are printed. The requirement for
+`ser.tracking.run`, in two stores, one of 10 runs. What is timed alternates between the two, so that
+a drift of the machine's speed meets both; medians and their ratio are printed. The requirement for
 starting a run is less than 1.3 times, and for the UI's table 3 seconds once the server is up.
 """
 
@@ -31,7 +31,7 @@ MODEL_EVERY = 25  # runs: a model takes as long as ten of them
 TRAIN = "-m ser.train data=demo data.speakers=4 split=loso model=svm curves=none"
 IN_A_NEW_PROCESS = """
 import sys, time
-from ser import tracking
+from ser.tracking import run as tracking
 start = time.perf_counter()
 with tracking.start_run(uri=sys.argv[1], experiment="demo", name="empty", tags={}, description=""):
     print(time.perf_counter() - start)
@@ -43,7 +43,7 @@ class Template:
     """A real run, to make others like it."""
 
     def __init__(self, folder):
-        from ser import logged_runs, models
+        from ser.tracking import queries, registry
 
         uri = f"sqlite:///{folder}/template.db"
         environment = os.environ | {
@@ -52,10 +52,10 @@ class Template:
         }
         train = [*TRAIN.split(), f"data.root={folder}/demo", f"hydra.run.dir={folder}/hydra"]
         subprocess.run([sys.executable, *train], env=environment, check=True, capture_output=True)
-        self.logged = logged_runs.find_run(uri, "latest")
-        self.model = models.find_model(run=self.logged.id, uri=uri).model
+        self.logged = queries.find_run(uri, "latest")
+        self.model = registry.find_model(run=self.logged.id, uri=uri).model
         self.metrics = self.logged.metrics
-        client = logged_runs.mlflow.MlflowClient()
+        client = queries.mlflow.MlflowClient()
         self.params = client.get_run(self.logged.id).data.params
         history = {key: client.get_metric_history(self.logged.id, key) for key in self.metrics}
         self.series = {
@@ -69,7 +69,7 @@ class Template:
 
     def log(self, uri, number, *, with_model):
         """One more run of its kind, with numbers of its own."""
-        from ser import tracking
+        from ser.tracking import run as tracking
 
         shift = np.random.default_rng(number).normal(scale=0.02)
         own = ("mlflow.", "resume_key")
@@ -113,7 +113,7 @@ def seconds(function, *arguments):
 
 def empty_run(uri):
     """Seconds until the run has started, and until it has finished."""
-    from ser import tracking
+    from ser.tracking import run as tracking
 
     start = time.perf_counter()
     with tracking.start_run(uri=uri, experiment="demo", name="empty", tags={}, description=""):
@@ -130,18 +130,16 @@ def in_a_new_process(uri):
 
 
 def looked_up(uri):
-    from ser import logged_runs
+    from ser.tracking import queries
 
     return {
-        "find_run latest": seconds(logged_runs.find_run, uri, "latest"),
+        "find_run latest": seconds(queries.find_run, uri, "latest"),
         "find_run latest, with a model": seconds(
-            lambda: logged_runs.find_run(uri, "latest", with_model=True)
+            lambda: queries.find_run(uri, "latest", with_model=True)
         ),
-        "finished_before, the first run": seconds(
-            logged_runs.finished_before, uri, "demo", "0" * 32
-        ),
-        "finished_before, none": seconds(logged_runs.finished_before, uri, "demo", "none"),
-        "best_run": seconds(logged_runs.best_run, uri, "test_uar", {"corpus": "demo"}),
+        "finished_before, the first run": seconds(queries.finished_before, uri, "demo", "0" * 32),
+        "finished_before, none": seconds(queries.finished_before, uri, "demo", "none"),
+        "best_run": seconds(queries.best_run, uri, "test_uar", {"corpus": "demo"}),
     }
 
 

@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ser.corpora import audio_files
+from ser.data.corpora import audio_files
 from ser.features.notebook import NotebookFeatures
-from ser.store import extract
+from ser.features.store import extract
 
 
 def extract_and_tell(root):

@@ -23,10 +23,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from ser import splits, store
-from ser.corpora import audio_files, table
-from ser.features import settings
-from ser.provenance import fingerprint
+from ser.data import splits
+from ser.data.corpora import audio_files, table
+from ser.features import settings, store
+from ser.tracking.provenance import fingerprint
 
 SR = 16_000
 CLIPS_PER_SPEAKER = 60

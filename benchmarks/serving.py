@@ -71,7 +71,7 @@ def ask(address, data):
 
 
 def in_process(model, clip):
-    from ser.audio import read_audio
+    from ser.data.audio import read_audio
 
     data = clip.read_bytes()
     start = time.perf_counter()
@@ -87,7 +87,7 @@ class served:  # noqa: N801  used as a function
         self.folder, self.given = folder, given
 
     def __enter__(self):
-        from ser.models import find_model
+        from ser.tracking.registry import find_model
 
         uri = f"sqlite:///{self.folder}/mlruns/mlflow.db"
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}

@@ -51,18 +51,20 @@ def tell_phases():
         phases[name] = time.perf_counter() - begin
         return time.perf_counter()
 
-    from ser import cli, train
+    from ser import train
+    from ser.core import command
 
     at = phase("hydra", start)
 
     def job(cfg, choices):
         at_job = phase("compose, import sklearn, skops", at)
-        for module in ("pandas", "ser.protocol", "ser.plots", "mlflow"):
+        for module in ("pandas", "ser.evaluation.protocol", "ser.report.figures", "mlflow"):
             import_module(module)
             at_job = phase(f"import {module}", at_job)
         import_module("mlflow.store.tracking.sqlalchemy_store")
         mlflow_calls["its engine"] = time.perf_counter() - at_job
-        from ser import runs, tracking
+        from ser.tracking import run as tracking
+        from ser.train import run as runs
 
         clock(runs, "load", phases, "clip table, features, split")
         clock(runs, "evaluate", phases, "fits and scores")
@@ -77,7 +79,7 @@ def tell_phases():
 
     train.train = job
     sys.argv = ["ser.train", *RUN[2:]]
-    cli.run(job, config_name="train")
+    command.run(job, config_name="train")
     mlflow_calls["model"] -= phases["writing the model"]
     whole = time.perf_counter() - start
     print(json.dumps({"whole": whole, "phases": phases, "mlflow": mlflow_calls}))

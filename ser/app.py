@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ser import cli
-from ser.errors import SerError
+from ser.core import command
+from ser.core.errors import SerError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ser.choices import Choices
-    from ser.models import FoundModel
-    from ser.prediction import Windows
+    from ser.core.overrides import Choices
+    from ser.predict.inference import Windows
+    from ser.tracking.registry import FoundModel
 
 HOST = "127.0.0.1"
 LONGEST = 600.0  # seconds that are listened to
@@ -25,8 +25,8 @@ LONGEST = 600.0  # seconds that are listened to
 
 def main() -> None:
     """Entry point of ``python -m ser.app`` and of the console script ``ser-app``."""
-    cli.quote_arguments("model")
-    cli.run(serve, config_name="app")
+    command.quote_arguments("model")
+    command.run(serve, config_name="app")
 
 
 def serve(cfg: DictConfig, choices: Choices) -> None:
@@ -49,8 +49,8 @@ def serve(cfg: DictConfig, choices: Choices) -> None:
         import gradio
     except ImportError as error:
         raise SerError("ser.app needs Gradio: pip install 'ser[app]'.") from error
-    from ser.models import find_model
-    from ser.prediction import Windows
+    from ser.predict.inference import Windows
+    from ser.tracking.registry import find_model
 
     found = find_model(
         run=str(cfg.run),
@@ -135,12 +135,12 @@ def hear(found: FoundModel, windows: Windows, path: str) -> dict[str, Any]:
     AudioError
         If the recording cannot be used.
     """
-    from ser import plots, sound_plots
-    from ser.audio import AudioError, read_audio
-    from ser.clip_views import views
+    from ser.data.audio import AudioError, read_audio
     from ser.features.prosody import ProsodyFeatures
-    from ser.prediction import ask, hear_samples
-    from ser.recordings import Recording
+    from ser.predict.inference import ask, hear_samples
+    from ser.predict.recordings import Recording
+    from ser.report import figures, sound_figures
+    from ser.report.clip_views import views
 
     model = found.model
     about = Recording("recording")
@@ -155,12 +155,12 @@ def hear(found: FoundModel, windows: Windows, path: str) -> dict[str, Any]:
         good = [part for part in parts if part.proba is not None]
         middle = [(part.start + part.end) / 2 for part in good]
         proba = [part.proba for part in good if part.proba is not None]
-        course = plots.emotions_over_time(middle, proba, model.emotions, title="Emotions")
+        course = figures.emotions_over_time(middle, proba, model.emotions, title="Emotions")
     assert whole.proba is not None
     return {
         "probabilities": dict(zip(model.emotions, whole.proba.tolist(), strict=True)),
-        "waveform": sound_plots.waveforms(shown),
-        "mel": sound_plots.mel_spectrograms(shown),
+        "waveform": sound_figures.waveforms(shown),
+        "mel": sound_figures.mel_spectrograms(shown),
         "course": course,
     }
 

@@ -11,16 +11,14 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 
 if TYPE_CHECKING:
-    from ser.logged_runs import LoggedRun
+    from ser.tracking.queries import LoggedRun
 
 
 def main() -> None:
@@ -79,10 +77,15 @@ def compare(
         If there are fewer than two runs, or they cannot be set side by side: other clips, or
         transductive and inductive ones together.
     """
-    from ser import logged_runs, plots, project, report, summary, tracking
+    from ser import report
+    from ser.core import paths
+    from ser.evaluation.significance import accuracy_by_actor, paired_tests
+    from ser.report import figures, terminal
+    from ser.tracking import queries
+    from ser.tracking import run as tracking
 
-    uri = uri or project.tracking_uri()
-    runs = logged_runs.finished_runs(uri, experiment, run_ids, query)
+    uri = uri or paths.tracking_uri()
+    runs = queries.finished_runs(uri, experiment, run_ids, query)
     if len(runs) < 2:
         raise SerError(
             f"{len(runs)} runs found in {experiment!r}: a comparison needs at least two."
@@ -100,81 +103,10 @@ def compare(
     ) as parent:
         parent.table(table, "comparison")
         parent.table(accuracy.reset_index(), "accuracy_by_actor")
-        parent.figure(plots.by_actor(accuracy), "accuracy_by_actor")
+        parent.figure(figures.by_actor(accuracy), "accuracy_by_actor")
         parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
         report.attach(parent)
-    return f"{_text(accuracy, table)}\n\n{summary.where(parent.id, experiment, uri)}"
-
-
-def accuracy_by_actor(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Accuracy of every actor's test clips in every run.
-
-    Parameters
-    ----------
-    predictions : mapping of str to DataFrame
-        Run -> its test rows of `evaluation.predictions_table`.
-
-    Returns
-    -------
-    (n_actors, n_runs) DataFrame
-
-    Raises
-    ------
-    SerError
-        If the runs were not tested on the same clips.
-    """
-    columns, reference = {}, None
-    for name, table in predictions.items():
-        clips = set(table["clip"])
-        reference = reference or (name, clips)
-        if clips != reference[1]:
-            raise SerError(
-                f"{name} was tested on {len(clips)} clips and {reference[0]} on "
-                f"{len(reference[1])}, {len(clips & reference[1])} of them the same: only runs on "
-                "the same test clips (the same split and seed) can be compared in pairs."
-            )
-        hit = table["true"] == table["predicted"]
-        columns[name] = hit.groupby(table["actor"]).mean()
-    return pd.DataFrame(columns)
-
-
-def paired_tests(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Wilcoxon signed-rank test of every pair of runs over actors, corrected by Holm's method.
-
-    Parameters
-    ----------
-    accuracy : (n_actors, n_runs) DataFrame
-
-    Returns
-    -------
-    DataFrame
-        a, b, difference (mean over actors of b minus a), better_actors (where b is better),
-        actors, p and p_holm.
-    """
-    from scipy.stats import wilcoxon
-
-    rows = []
-    for a, b in combinations(accuracy.columns, 2):
-        difference = (accuracy[b] - accuracy[a]).to_numpy()
-        # Rounded: 7/60 - 6/60 and 2/60 - 1/60 must tie.
-        difference = np.round(difference, 9)
-        p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
-        rows.append((a, b, difference.mean(), int((difference > 0).sum()), len(difference), p))
-    table = pd.DataFrame(rows, columns=["a", "b", "difference", "better_actors", "actors", "p"])
-    return table.assign(p_holm=holm(table["p"].to_numpy()))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction.
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).round(2).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected
+    return f"{_text(accuracy, table)}\n\n{terminal.where(parent.id, experiment, uri)}"
 
 
 def _check_transductive(transductive: Mapping[str, bool]) -> None:

@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory):
     """Folder with the demo corpus's first four speakers (240 clips)."""
-    from ser.corpora import demo
+    from ser.data.corpora import demo
 
     root = tmp_path_factory.mktemp("demo")
     demo.load(root, speakers=4)
@@ -70,9 +70,9 @@ def write_tone(tmp_path):
 @pytest.fixture(scope="session")
 def demo_store(tmp_path_factory, demo_root):
     """Feature store that has the demo clips' features already."""
-    from ser.corpora import demo
+    from ser.data.corpora import demo
     from ser.features.notebook import NotebookFeatures
-    from ser.store import extract
+    from ser.features.store import extract
 
     store = tmp_path_factory.mktemp("store") / "features.sqlite"
     paths = demo.load(demo_root, speakers=4)["path"].tolist()
@@ -118,19 +118,19 @@ def run_here(tmp_path, demo_store):
     """One tracked run of ``ser.train`` in this process, without the seconds of its imports."""
     from hydra import compose, initialize_config_dir
 
-    from ser import cli, project
-    from ser.runs import tracked
+    from ser.core import command, paths
+    from ser.train.run import tracked
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        project.register_resolvers()
-        with initialize_config_dir(str(project.CONF), version_base="1.3"):
+        paths.register_resolvers()
+        with initialize_config_dir(str(paths.CONF), version_base="1.3"):
             cfg = compose(
                 "train",
                 overrides=[*overrides, f"tracking.uri={uri}", f"store={demo_store}"],
                 return_hydra_config=True,
             )
-        return tracked(*cli.without_hydra(cfg))
+        return tracked(*command.without_hydra(cfg))
 
     return run
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import read_audio
+from ser.data.audio import read_audio
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def app(tmp_path_factory, demo_root, demo_store):
     """Address of the app on a model, and the model."""
     pytest.importorskip("gradio")
-    from ser.models import find_model
+    from ser.tracking.registry import find_model
 
     place = tmp_path_factory.mktemp("app")
     with socket.socket() as free:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-import ser.audio
-from ser.audio import AudioError, as_flac, probe, read_audio
-from ser.errors import SerError
+import ser.data.audio
+from ser.core.errors import SerError
+from ser.data.audio import AudioError, as_flac, probe, read_audio
 
 SR = 16000
 
@@ -111,7 +111,7 @@ def test_read_audio_rejects_what_is_no_readable_file(tmp_path, monkeypatch):
 
 
 def test_read_audio_stops_at_the_longest_clip(monkeypatch):
-    monkeypatch.setattr(ser.audio, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(ser.data.audio, "BLOCK_SAMPLES", 1000)
     with pytest.raises(AudioError, match="longer than 7000 samples"):
         read_audio(WAV, max_samples=7000)
 
@@ -164,7 +164,9 @@ def test_read_audio_keeps_the_rate(sr, tmp_path):
 @pytest.mark.parametrize("channels", [2, 5, 208])
 @pytest.mark.parametrize("block", [999, 2**20])
 def test_read_audio_mixes_channels_by_the_mean(channels, block, monkeypatch):
-    monkeypatch.setattr(ser.audio, "BLOCK_SAMPLES", block)  # a block that ends in the clip, too
+    monkeypatch.setattr(
+        ser.data.audio, "BLOCK_SAMPLES", block
+    )  # a block that ends in the clip, too
     y = noise(4000, channels).astype(np.float32)
     mono, _ = read_audio(encoded(y, subtype="FLOAT"))
     np.testing.assert_array_equal(mono, y.mean(axis=1))

@@ -6,16 +6,17 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
-from ser.errors import SerError
-from ser.evaluation import evaluate_fold
-from ser.features import pitch, restore, settings, spectrum
+from ser.core.errors import SerError
+from ser.data.splits import Fold
+from ser.evaluation.folds import evaluate_fold
+from ser.features import restore, settings, spectrum
 from ser.features.augmentation import Augmentation, add_noise, shift_pitch, warp_formants
+from ser.features.f0 import contour
 from ser.features.functionals import FunctionalFeatures
 from ser.features.prosody import ProsodyFeatures
+from ser.features.store import augmented, extract
 from ser.features.union import UnionFeatures
-from ser.scaling import SpeakerScaler
-from ser.splits import Fold
-from ser.store import augmented, extract
+from ser.models.scaling import SpeakerScaler
 
 SR = 16_000
 
@@ -36,7 +37,7 @@ def formant(y):
 
 
 def f0(y):
-    return float(np.nanmedian(pitch.f0(y.astype(np.float32), SR)))
+    return float(np.nanmedian(contour(y.astype(np.float32), SR)))
 
 
 def copy_of(y, **ranges):

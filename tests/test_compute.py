@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
 
-from ser import compute
-from ser.corpora import demo
-from ser.errors import SerError
-from ser.evaluation import evaluate_folds
+from ser.core import compute
+from ser.core.errors import SerError
+from ser.data.corpora import demo
+from ser.data.splits import cross_validation_folds
+from ser.evaluation.folds import evaluate_folds
 from ser.features.notebook import NotebookFeatures
-from ser.pipeline import build_pipeline
-from ser.splits import cross_validation_folds
-from ser.store import extract
+from ser.features.store import extract
+from ser.models.pipeline import build_pipeline
 
 
 @pytest.fixture(scope="module")

@@ -8,21 +8,21 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ser import project
-from ser.pipeline import fit
-from ser.runs import model_of
-from ser.study import variants
+from ser.core import paths
+from ser.models.pipeline import fit
+from ser.train.run import model_of
+from ser.train.variants import variants
 
 CHOICES = {
     group.name: sorted(file.stem for file in group.glob("*.yaml"))
-    for group in project.CONF.iterdir()
+    for group in paths.CONF.iterdir()
     if group.is_dir()
 }
 
 
 def composed(*overrides, config="train"):
-    project.register_resolvers()
-    with initialize_config_dir(str(project.CONF), version_base="1.3"):
+    paths.register_resolvers()
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
         return compose(config, overrides=list(overrides))
 
 
@@ -39,7 +39,7 @@ def test_config_composes(group, choice):
         assert cfg.get("study") or cfg.get("tuner") or cfg.model != plain.model or cfg.permutations
         # Every run of a study composes by itself: nothing else of the recipe reaches it.
         studied = cfg.get("study") or {}
-        assert set(OmegaConf.load(project.CONF / group / f"{choice}.yaml")) <= (
+        assert set(OmegaConf.load(paths.CONF / group / f"{choice}.yaml")) <= (
             {"study"} if studied else {"defaults", "permutations", "model", "tuner", "compute"}
         )
         for overrides in list(variants(studied).values())[:50] if studied else ():
@@ -114,7 +114,7 @@ def test_misspelt_choice_lists_the_choices_and_key_is_an_error(run_cli):
 
 def test_configuration_reference_is_what_conf_says():
     spec = importlib.util.spec_from_file_location(
-        "make_configuration", project.PROJECT / "docs" / "make_configuration.py"
+        "make_configuration", paths.PROJECT / "docs" / "make_configuration.py"
     )
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)

@@ -18,14 +18,15 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ser import cross_corpus, project, splits
-from ser.audio import read_audio
-from ser.corpora import EMOTIONS, FURTHER_EMOTIONS, ravdess_song
-from ser.cross_corpus import Part
-from ser.errors import SerError
-from ser.evaluation import breakdown
+from ser.core import paths
+from ser.core.errors import SerError
+from ser.data import cross_corpus, splits
+from ser.data.audio import read_audio
+from ser.data.corpora import EMOTIONS, FURTHER_EMOTIONS, ravdess_song
+from ser.data.cross_corpus import Part
+from ser.evaluation.metrics import breakdown
 from ser.features.notebook import NotebookFeatures
-from ser.store import extract
+from ser.features.store import extract
 
 CORPORA = ("emodb", "tess", "crema_d", "savee", "emovo", "ravdess_song")
 # Any well-named file of each, and the same with an emotion code that does not exist.
@@ -53,8 +54,8 @@ def write(path, *, frequency=200.0, sr=16_000, channels=1, seconds=0.2, format="
 
 def load(choice, root, **changes):
     """The corpus as its YAML has it."""
-    project.register_resolvers()
-    data = OmegaConf.load(project.CONF / "data" / f"{choice}.yaml")
+    paths.register_resolvers()
+    data = OmegaConf.load(paths.CONF / "data" / f"{choice}.yaml")
     cfg = OmegaConf.merge({"data": data}, {"data": {"root": str(root), **changes}})
     if "download" in data:
         cfg.data.download = False
@@ -224,7 +225,7 @@ def test_ravdess_song_leaves_speech_out_and_unpacks_its_zip(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("choice", CORPORA)
 def test_labels_are_common_words(choice):
-    labels = OmegaConf.load(project.CONF / "data" / f"{choice}.yaml").labels
+    labels = OmegaConf.load(paths.CONF / "data" / f"{choice}.yaml").labels
     assert set(labels.values()) <= {*EMOTIONS, *FURTHER_EMOTIONS}
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.corpora import EMOTIONS, demo
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.corpora import EMOTIONS, demo
 
 
 def clips_of(*, emotion="neutral", intensity=1, actors=(1,), statement=1):

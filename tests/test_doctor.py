@@ -12,11 +12,14 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from ser import checkup, doctor, log_checkup, process, pruning
-from ser.errors import SerError
+from ser import doctor
+from ser.core.errors import SerError
+from ser.doctor import log as log_checkup
+from ser.doctor import prune, system
 from ser.features.notebook import NotebookFeatures
-from ser.store import extract
-from ser.tracking import MANIFEST, PROCESS, start_run
+from ser.features.store import extract
+from ser.tracking import process
+from ser.tracking.run import MANIFEST, PROCESS, start_run
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def folder_of(client, run_id):
 
 def dead_process():
     """Identity of a process that is no more."""
-    code = "from ser.process import identity; print(identity())"
+    code = "from ser.tracking.process import identity; print(identity())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
 
@@ -112,7 +115,7 @@ def test_doctor_finds_artifacts_that_are_gone(uri, client, empty_run):
 def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
     uri, client, empty_run, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(checkup, "leftovers", lambda folders: iter(()))
+    monkeypatch.setattr(system, "leftovers", lambda folders: iter(()))
     kept, deleted = empty_run("kept"), empty_run("deleted")
     client.delete_run(deleted)
     stray = folder_of(client, kept).parents[1] / ("0" * 32) / "artifacts"
@@ -151,9 +154,9 @@ def test_prune_keeps_a_registered_model_of_a_deleted_run(
     register(runs[0].run_id, "voices", uri=uri)
     for run in runs:
         client.delete_run(run.run_id)
-    found = pruning.prunable(uri)
+    found = prune.prunable(uri)
     assert (len(found.runs), len(found.models)) == (2, 1)
-    pruning.prune(uri, found)
+    prune.prune(uri, found)
     version = client.get_model_version_by_alias("voices", "champion")
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert (Path(model.artifact_location.removeprefix("file://")) / "MLmodel").is_file()
@@ -162,35 +165,35 @@ def test_prune_keeps_a_registered_model_of_a_deleted_run(
 
 def test_doctor_looks_into_the_store(tmp_path, write_tone):
     store = tmp_path / "features.sqlite"
-    assert "is not there yet" in said(checkup.feature_store(store))
+    assert "is not there yet" in said(system.feature_store(store))
     extract([write_tone()], NotebookFeatures(), store=store, n_jobs=1, progress=False)
-    assert "1 vectors of 1 feature sets" in said(checkup.feature_store(store))
+    assert "1 vectors of 1 feature sets" in said(system.feature_store(store))
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("UPDATE vectors SET vector = substr(vector, 1, 18)")
     assert "1 of 1 vectors of ser.features.notebook.NotebookFeatures are torn it holds nothing but "
-    assert "are torn" in said(checkup.feature_store(store))
+    assert "are torn" in said(system.feature_store(store))
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
-    assert "a newer ser's" in said(checkup.feature_store(store))
+    assert "a newer ser's" in said(system.feature_store(store))
     store.write_bytes(b"not a database" * 1000)
-    assert f"rm {store}" in said(checkup.feature_store(store))
+    assert f"rm {store}" in said(system.feature_store(store))
 
 
 def test_doctor_finds_packages_and_disks(tmp_path, monkeypatch):
-    (fine,) = checkup.versions()
+    (fine,) = system.versions()
     assert "mlflow" in fine.text and not fine.advice
-    monkeypatch.setattr(checkup, "requires", lambda name: ["numpy>=99", "nowhere-to-be-found"])
-    text = said(checkup.versions())
+    monkeypatch.setattr(system, "requires", lambda name: ["numpy>=99", "nowhere-to-be-found"])
+    text = said(system.versions())
     assert "numpy>=99 is needed" in text and "nowhere-to-be-found is not installed" in text
-    (disk,) = checkup.disks([tmp_path, tmp_path / "not" / "yet"])
+    (disk,) = system.disks([tmp_path, tmp_path / "not" / "yet"])
     assert "GB free" in disk.text
-    monkeypatch.setattr(checkup, "LEAST_FREE", 2**60)
-    (disk,) = checkup.disks([tmp_path])
+    monkeypatch.setattr(system, "LEAST_FREE", 2**60)
+    (disk,) = system.disks([tmp_path])
     assert "--prune" in disk.advice
 
 
 def test_leftovers_are_of_the_dead_and_old_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkup.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(system.tempfile, "gettempdir", lambda: str(tmp_path))
     dead = tmp_path / "ser-run-999999999-abc"
     alive = tmp_path / f"ser-run-{os.getpid()}-abc"
     for folder in (dead, alive, tmp_path / "corpus"):
@@ -200,7 +203,7 @@ def test_leftovers_are_of_the_dead_and_old_alone(tmp_path, monkeypatch):
         part.touch()
     for part in (old, download):
         os.utime(part, (0, 0))
-    assert set(checkup.leftovers([tmp_path])) == {dead, old}
+    assert set(system.leftovers([tmp_path])) == {dead, old}
 
 
 @pytest.mark.slow

@@ -12,14 +12,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from test_configs import composed
 
-from ser.calibration import SigmoidCalibration
-from ser.ensemble import Ensemble
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.splits import cross_validation_folds
 from ser.features.prosody import ProsodyFeatures
-from ser.persistence import TrainedModel, load_model, save_model
-from ser.pipeline import build_pipeline, fit
-from ser.runs import model_of
-from ser.splits import cross_validation_folds
+from ser.models.calibration import SigmoidCalibration
+from ser.models.ensemble import Ensemble
+from ser.models.pipeline import build_pipeline, fit
+from ser.models.trained import TrainedModel, load_model, save_model
+from ser.train.run import model_of
 
 MEMBERS = {"nb": {"classifier": GaussianNB()}, "lr": {"classifier": LogisticRegression(C=0.01)}}
 

@@ -11,20 +11,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from ser.calibration import TemperatureScaling
-from ser.curves import learning_curve
-from ser.evaluation import (
-    breakdown,
-    evaluate_folds,
-    per_class,
-    precision_recall,
-    reliability,
-    roc,
-    scores,
-)
-from ser.pipeline import build_pipeline
-from ser.plots import accuracy_curve
-from ser.splits import Fold
+from ser.data.splits import Fold
+from ser.evaluation.curves import learning_curve
+from ser.evaluation.folds import evaluate_folds
+from ser.evaluation.metrics import breakdown, per_class, precision_recall, reliability, roc, scores
+from ser.models.calibration import TemperatureScaling
+from ser.models.pipeline import build_pipeline
+from ser.report.figures import accuracy_curve
 
 LABELS = ("angry", "happy", "sad")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser.explanation import confident_errors
+from ser.report.explanation import confident_errors
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser import clip_map, exploration, feature_statistics, quality
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.explore import maps, measure, quality, statistics
 from ser.features.notebook import NotebookFeatures
 from ser.features.prosody import ProsodyFeatures
-from ser.store import extract
+from ser.features.store import extract
 
 
 def test_feature_statistics_of_a_group_take_its_values_together():
     X = np.array([[0.0, 10.0, 5.0], [2.0, 30.0, 5.0]])
-    table = feature_statistics.feature_statistics(X, ["a_0", "a_1", "b_0"])
+    table = statistics.feature_statistics(X, ["a_0", "a_1", "b_0"])
     raw = table[(table["scaling"] == "raw") & (table["group"] == "a")].iloc[0]
     assert (raw["features"], raw["min"], raw["max"], raw["mean"]) == (2, 0, 30, 10.5)
     assert raw["deviation"] == pytest.approx(np.std([0, 2, 10, 30], ddof=1))
@@ -30,16 +30,16 @@ def test_feature_statistics_of_a_group_take_its_values_together():
 
 @pytest.mark.ravdess
 def test_feature_statistics_equal_the_tutorials(ravdess_root, tmp_path):
-    from ser.corpora import ravdess
+    from ser.data.corpora import ravdess
 
     reference = os.environ.get("SER_REFERENCE_FEATURES")
     if not reference:
         pytest.skip("SER_REFERENCE_FEATURES names no file with the tutorial's features")
     with np.load(reference) as data:
-        expected = feature_statistics.feature_statistics(data["X"], NotebookFeatures().names)
+        expected = statistics.feature_statistics(data["X"], NotebookFeatures().names)
     paths = ravdess.load(ravdess_root, download=False)["path"].tolist()
     X = extract(paths, NotebookFeatures(), store=tmp_path / "s.sqlite").X
-    found = feature_statistics.feature_statistics(X, NotebookFeatures().names)
+    found = statistics.feature_statistics(X, NotebookFeatures().names)
     columns = ["min", "max", "mean", "deviation"]
     np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-3, atol=1e-3)
     # As the tutorial prints them, of the unscaled features.
@@ -55,7 +55,7 @@ def test_ranking_puts_what_tells_the_emotion_first(clips):
         [rng.normal(size=len(clips)), emotion + rng.normal(0, 0.1, len(clips)),
          actor + rng.normal(0, 0.1, len(clips)), np.ones(len(clips))], axis=1
     )  # fmt: skip
-    table = feature_statistics.ranking(X, clips, ["noise", "tone", "voice", "flat"], seed=0)
+    table = statistics.ranking(X, clips, ["noise", "tone", "voice", "flat"], seed=0)
     assert table["feature"].iloc[0] == "tone"
     by_name = table.set_index("feature")
     entropy = -sum(p * np.log2(p) for p in clips["emotion"].value_counts(normalize=True))
@@ -69,7 +69,7 @@ def test_between_share_is_anovas():
     rng = np.random.default_rng(0)
     labels = np.repeat(["a", "b", "c"], 20)
     X = rng.normal(size=(60, 4)) + np.repeat(np.arange(3), 20)[:, None] * [0, 1, 2, 3]
-    share = feature_statistics.between_share(X, labels)
+    share = statistics.between_share(X, labels)
     from sklearn.feature_selection import f_classif
 
     F = f_classif(X, labels)[0]
@@ -80,7 +80,7 @@ def test_neighbours_of_a_leak_are_of_the_same_actor(clips):
     rng = np.random.default_rng(0)
     actor, emotion = clips["actor"].to_numpy(), pd.factorize(clips["emotion"])[0]
     leak = np.eye(25)[actor] + 0.01 * rng.normal(size=(len(clips), 25))
-    table = clip_map.neighbours(leak, clips, counts=(1, 10)).set_index(["same", "neighbours"])
+    table = maps.neighbours(leak, clips, counts=(1, 10)).set_index(["same", "neighbours"])
     share, chance = table["share"], table["chance"]
     assert share["actor", 1] == share["actor", 10] == 1
     n = len(clips)
@@ -88,37 +88,37 @@ def test_neighbours_of_a_leak_are_of_the_same_actor(clips):
     assert chance["actor", 1] == pytest.approx(((own - 1) / (n - 1)).mean())
     assert abs(share["emotion", 10] - chance["emotion", 10]) < 0.05
     fair = np.eye(5)[emotion] + 0.01 * rng.normal(size=(len(clips), 5))
-    table = clip_map.neighbours(fair, clips, counts=(1, 10)).set_index(["same", "neighbours"])
+    table = maps.neighbours(fair, clips, counts=(1, 10)).set_index(["same", "neighbours"])
     assert table["share"]["emotion", 10] == table["share"]["emotion, other actors", 10] == 1
     assert abs(table["share"]["actor", 10] - chance["actor", 10]) < 0.05
 
 
 def test_neighbours_of_few_clips_and_of_one_actor():
     clips = pd.DataFrame({"actor": [1, 1, 1], "emotion": ["a", "a", "b"]})
-    table = clip_map.neighbours(np.arange(3.0)[:, None], clips, counts=(1, 10))
+    table = maps.neighbours(np.arange(3.0)[:, None], clips, counts=(1, 10))
     assert table[["neighbours", "same"]].to_numpy().tolist() == [[1, "emotion"]]
     assert table["chance"].iloc[0] == pytest.approx(1 / 3)
     assert table["share"].iloc[0] == pytest.approx(2 / 3)  # 0 -> 1, 1 -> 0 or 2, 2 -> 1
 
 
 def test_sample_keeps_every_actor_and_emotion_in_its_share(clips):
-    rows = clip_map.sample(clips, 180, seed=0)
+    rows = maps.sample(clips, 180, seed=0)
     assert len(rows) == len(set(rows)) == 180
     assert clips.iloc[rows].groupby("actor").size().between(5, 10).all()
     few = clips.iloc[rows].groupby(["actor", "emotion"]).size()
     assert few.drop("neutral", level="emotion").between(1, 2).all()  # of 8, a fifth each
     assert few.xs("neutral", level="emotion").between(0, 1).all()  # of 4
     assert few.xs("neutral", level="emotion").sum() == pytest.approx(180 / 9, abs=6)
-    assert clip_map.sample(clips, 5000, seed=0).tolist() == list(range(len(clips)))
-    assert np.array_equal(rows, clip_map.sample(clips, 180, seed=0))
+    assert maps.sample(clips, 5000, seed=0).tolist() == list(range(len(clips)))
+    assert np.array_equal(rows, maps.sample(clips, 180, seed=0))
 
 
 @pytest.mark.parametrize(("n", "d"), [(2, 3), (5, 1), (11, 1), (40, 5)])
 def test_maps_of_any_size(n, d):
     X = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
-    maps = clip_map.maps(X, seed=0)
-    assert ("t-SNE" in maps) == (n >= clip_map.MIN_CLIPS)
-    for positions, _ in maps.values():
+    placed = maps.embeddings(X, seed=0)
+    assert ("t-SNE" in placed) == (n >= maps.MIN_CLIPS)
+    for positions, _ in placed.values():
         assert positions.shape == (n, 2)
         assert np.isfinite(positions).all()
 
@@ -126,7 +126,7 @@ def test_maps_of_any_size(n, d):
 def test_maps_keep_groups_apart():
     rng = np.random.default_rng(0)
     X = np.repeat(np.eye(3) * 10, 30, axis=0) + rng.normal(size=(90, 3))
-    for positions, _ in clip_map.maps(X, seed=0).values():
+    for positions, _ in maps.embeddings(X, seed=0).values():
         distance = np.linalg.norm(positions[:, None] - positions, axis=2)
         np.fill_diagonal(distance, np.inf)
         assert (distance.argmin(axis=1) // 30 == np.arange(90) // 30).mean() > 0.95
@@ -135,7 +135,7 @@ def test_maps_keep_groups_apart():
 def test_maps_have_umap_where_it_is_installed():
     pytest.importorskip("umap")
     X = np.random.default_rng(0).normal(size=(40, 5))
-    assert clip_map.maps(X, seed=0)["UMAP"][0].shape == (40, 2)
+    assert maps.embeddings(X, seed=0)["UMAP"][0].shape == (40, 2)
 
 
 def test_maps_take_no_folder_for_umap(tmp_path, monkeypatch):
@@ -143,40 +143,40 @@ def test_maps_take_no_folder_for_umap(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     expected = {"PCA", "t-SNE"} | ({"UMAP"} if importlib.util.find_spec("umap.umap_") else set())
-    assert set(clip_map.maps(np.random.default_rng(0).normal(size=(40, 5)), seed=0)) == expected
+    assert set(maps.embeddings(np.random.default_rng(0).normal(size=(40, 5)), seed=0)) == expected
 
 
 def test_pair_is_of_one_actor_and_alike_in_all_else(clips):
-    (happy, angry), note = exploration.pair(clips)
+    (happy, angry), note = measure.pair(clips)
     a, b = clips.loc[happy], clips.loc[angry]
     assert (a["emotion"], b["emotion"], note) == ("happy", "angry", "")
     assert (a["actor"], a["statement"]) == (b["actor"], b["statement"]) == (1, 1)
-    (calm, sad), _ = exploration.pair(clips, ["calm", "sad"], actor="7")
+    (calm, sad), _ = measure.pair(clips, ["calm", "sad"], actor="7")
     assert clips.loc[[calm, sad], "actor"].tolist() == [7, 7]
     without = clips[~((clips["actor"] == 1) & (clips["emotion"] == "happy"))]
-    rows, _ = exploration.pair(without)
+    rows, _ = measure.pair(without)
     assert without.loc[rows, "actor"].tolist() == [2, 2]
 
 
 def test_pair_without_the_emotions_is_of_the_commonest_and_says_so(clips):
     others = clips[clips["emotion"].isin(["neutral", "calm", "sad"])]
-    rows, note = exploration.pair(others)
+    rows, note = measure.pair(others)
     assert set(others.loc[rows, "emotion"]) == {"calm", "sad"}
     assert "No clip is happy or angry" in note
     split = clips[(clips["emotion"] == "happy") == (clips["actor"] == 1)]
-    rows, note = exploration.pair(split)
+    rows, note = measure.pair(split)
     assert split.loc[rows, "emotion"].tolist() == ["happy", "angry"]
     assert "of two" in note
     one = clips[clips["emotion"] == "sad"]
-    rows, _ = exploration.pair(one)
+    rows, _ = measure.pair(one)
     assert one.loc[rows, "emotion"].tolist() == ["sad", "sad"]
 
 
 def test_pair_that_cannot_be_names_the_choices(clips):
     with pytest.raises(SerError, match=r"no actor 99 .* 1, 2"):
-        exploration.pair(clips, actor=99)
+        measure.pair(clips, actor=99)
     with pytest.raises(SerError, match=r"\[happy,bored\] is not two of neutral, calm"):
-        exploration.pair(clips, ["happy", "bored"])
+        measure.pair(clips, ["happy", "bored"])
 
 
 @pytest.fixture

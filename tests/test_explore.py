@@ -10,12 +10,15 @@ import pytest
 import soundfile
 from hydra import compose, initialize_config_dir
 
-from ser import cli, clip_page, data_plots, pictures, project, sound_plots
-from ser.audio import AudioError
-from ser.clip_views import views
-from ser.errors import SerError
-from ser.explore_run import PAGE, tracked
+from ser.core import command, paths
+from ser.core.errors import SerError
+from ser.data.audio import AudioError
+from ser.explore import clip_page, pictures
+from ser.explore import figures as data_plots
+from ser.explore.run import PAGE, tracked
 from ser.features.prosody import ProsodyFeatures
+from ser.report import sound_figures
+from ser.report.clip_views import views
 
 PAIR_FIGURES = ("waveforms", "spectrograms", "mel_spectrograms", "mfccs", "chromagrams", "contours")
 FIGURES = (*PAIR_FIGURES, "class_balance", "spoken", "correlation", "ranking", "neighbours")
@@ -29,14 +32,14 @@ def explored(tmp_path, demo_store):
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        project.register_resolvers()
-        with initialize_config_dir(str(project.CONF), version_base="1.3"):
+        paths.register_resolvers()
+        with initialize_config_dir(str(paths.CONF), version_base="1.3"):
             cfg = compose(
                 "explore",
                 overrides=[*overrides, f"tracking.uri={uri}", f"store={demo_store}"],
                 return_hydra_config=True,
             )
-        return tracked(*cli.without_hydra(cfg))
+        return tracked(*command.without_hydra(cfg))
 
     return run
 
@@ -230,24 +233,24 @@ def test_clips_side_by_side_share_all_scales():
 
 def test_spectrograms_are_brightest_where_the_tone_is():
     view = views(*sound(1000.0), "tone", prosody=ProsodyFeatures())
-    for draw, rows in ((sound_plots.spectrograms, view.frequencies[1:]),
-                       (sound_plots.mel_spectrograms, view.mel_centres)):  # fmt: skip
+    for draw, rows in ((sound_figures.spectrograms, view.frequencies[1:]),
+                       (sound_figures.mel_spectrograms, view.mel_centres)):  # fmt: skip
         mesh = draw([view]).axes[0].collections[0]
         values = np.asarray(mesh.get_array()).reshape(len(rows), -1)
         middle = values[:, values.shape[1] // 2]
         assert middle.max() == pytest.approx(0, abs=1)  # dB
         assert rows[middle.argmax()] == pytest.approx(1000, rel=0.05)
-    chroma = np.asarray(sound_plots.chromagrams([view]).axes[0].collections[0].get_array())
+    chroma = np.asarray(sound_figures.chromagrams([view]).axes[0].collections[0].get_array())
     assert chroma.reshape(12, -1)[:, 10].argmax() == 11  # B5 is 988 Hz
 
 
 def test_spectrogram_of_a_long_clip_is_averaged_to_columns():
     y, sr = sound(300.0, seconds=60, sr=16_000)
     view = views(y, sr, "long", prosody=ProsodyFeatures())
-    mesh = sound_plots.spectrograms([view]).axes[0].collections[0]
-    assert len(view.power) > sound_plots.MAX_COLUMNS
+    mesh = sound_figures.spectrograms([view]).axes[0].collections[0]
+    assert len(view.power) > sound_figures.MAX_COLUMNS
     columns = np.asarray(mesh.get_array()).size // (view.power.shape[1] - 1)
-    assert sound_plots.MAX_COLUMNS // 2 <= columns <= sound_plots.MAX_COLUMNS
+    assert sound_figures.MAX_COLUMNS // 2 <= columns <= sound_figures.MAX_COLUMNS
 
 
 def test_map_colours_many_actors_and_leaves_the_rest_grey():

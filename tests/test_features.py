@@ -8,11 +8,11 @@ import librosa
 import numpy as np
 import pytest
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import filters, settings, spectrum
+from ser.features.chroma_tuning import estimate_tuning
 from ser.features.notebook import NotebookFeatures
 from ser.features.resampling import resample
-from ser.features.tuning import estimate_tuning
 
 
 def tutorial_features(y, sr):
@@ -120,7 +120,7 @@ def test_extraction_loads_no_librosa():
     code = """if True:
         import sys
         import numpy as np
-        import ser.store
+        import ser.features.store
         from ser.features.notebook import NotebookFeatures
 
         NotebookFeatures()(np.ones(4096, np.float32), 16_000)
@@ -174,8 +174,8 @@ def test_settings_out_of_bounds_are_named(settings):
 
 @pytest.mark.ravdess
 def test_notebook_features_equal_reference_on_every_clip(ravdess_root, tmp_path):
-    from ser.corpora import ravdess
-    from ser.store import extract
+    from ser.data.corpora import ravdess
+    from ser.features.store import extract
 
     reference = os.environ.get("SER_REFERENCE_FEATURES")
     if not reference:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ser.audio import read_audio, read_file
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.audio import read_audio, read_file
 from ser.features import descriptors, spectrum
 from ser.features.functionals import FUNCTIONALS, FunctionalFeatures, functionals
 

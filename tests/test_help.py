@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ser import project
+from ser.core import paths
 
 OF_TRAIN = {"data", "features", "split", "augmentation", "scaler", "selection", "model", "curves"}
 OF_TRAIN |= {"compute", "experiment"}
@@ -23,7 +23,7 @@ def test_help_lists_the_groups_that_the_entry_point_takes_and_no_others(run_cli,
     shown = groups_in(run_cli(module, "--help", "compute=dask").stdout)
     assert set(shown) == groups
     for group, choices in shown.items():
-        there = sorted(file.stem for file in (project.CONF / group).glob("*.yaml"))
+        there = sorted(file.stem for file in (paths.CONF / group).glob("*.yaml"))
         assert re.sub(r"[\[\]]", "", choices).split(", ") == there
     assert "[dask]" in shown["compute"]
     assert "[ravdess]" in shown["data"]

@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 
-from ser.importance import permutation_importance
-from ser.splits import Fold
-from ser.uncertainty import bootstrap_intervals, uar_over_units
+from ser.data.splits import Fold
+from ser.evaluation.importance import permutation_importance
+from ser.evaluation.uncertainty import bootstrap_intervals, uar_over_units
 
 NAMES = ("cue_0", "cue_1", "noise_0", "voice")
 

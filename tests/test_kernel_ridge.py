@@ -7,9 +7,9 @@ from sklearn.datasets import make_classification
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import log_loss
 
-from ser import kernel_ridge
-from ser.errors import SerError
-from ser.kernel_ridge import KernelRidgeClassifier
+from ser.core.errors import SerError
+from ser.models import kernel_ridge
+from ser.models.kernel_ridge import KernelRidgeClassifier
 
 RNG = np.random.default_rng(0)
 

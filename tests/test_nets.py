@@ -10,11 +10,11 @@ import librosa
 import numpy as np
 import pytest
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features.logmel import LogMelFeatures
-from ser.nets.classifier import NetClassifier
-from ser.persistence import TrainedModel, load_model, save_model
-from ser.pipeline import build_pipeline
+from ser.models.networks.classifier import NetClassifier
+from ser.models.pipeline import build_pipeline
+from ser.models.trained import TrainedModel, load_model, save_model
 
 MELS, FRAMES = 16, 24
 SMALL = {
@@ -115,7 +115,7 @@ def test_same_seed_same_predictions_and_no_state_left():
 def test_masks_are_for_training_alone():
     import torch
 
-    from ser.nets.training import masked
+    from ser.models.networks.training import masked
 
     torch.manual_seed(0)
     x = torch.ones(FRAMES, MELS)
@@ -141,7 +141,7 @@ FIT = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_nets import SMALL, patterns
-from ser.nets.classifier import NetClassifier
+from ser.models.networks.classifier import NetClassifier
 X, y, actors = patterns()
 settings = {{**SMALL, "epochs": 60, "patience": 0, "mixup": 0.2, "checkpoints": {folder!r}}}
 NetClassifier(**settings).fit(X, y, groups=actors)

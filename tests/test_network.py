@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import ser.app
 import ser.ui
-from ser import compute, project
+from ser.core import compute, paths
 
 # What Python runs first in a process and in all its workers: every way out is written down, and is
 # shut; so is whether MLflow was told to be silent before it was imported.
@@ -63,7 +63,7 @@ def guarded(tmp_path, no_settings, ser_environment):
     told = tmp_path / "told.txt"
     environment = {k: v for k, v in ser_environment.items() if k not in STATISTICS}
     environment["SER_TEST_TOLD"] = str(told)
-    path = (str(tmp_path), str(project.PROJECT), environment.get("PYTHONPATH", ""))
+    path = (str(tmp_path), str(paths.PROJECT), environment.get("PYTHONPATH", ""))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
 
     def run(*arguments):
@@ -120,7 +120,7 @@ def test_app_is_on_loopback_not_shared_and_silent(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", gradio)
     model = SimpleNamespace(scale_by_speaker=False, emotions=("calm", "sad"))
     found = SimpleNamespace(name="svm", model=model, run=None, card="")
-    monkeypatch.setattr("ser.models.find_model", lambda **wanted: found)
+    monkeypatch.setattr("ser.tracking.registry.find_model", lambda **wanted: found)
     tracking = {"uri": "", "experiment": None}
     cfg = {"run": "latest", "model_uri": None, "best": None, "allow_pickle": False, "port": 7860}
     cfg = OmegaConf.create({**cfg, "tracking": tracking, "window": 3, "hop": 1})
@@ -149,7 +149,7 @@ def test_ray_sends_no_statistics_and_its_own_cluster_asks_for_a_token(tmp_path, 
             [sys.executable, "-c", start.replace("ADDRESS", address)],
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{project.PROJECT}"},
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{paths.PROJECT}"},
         )
         found.append(json.loads(result.stderr))
     assert [one["RAY_USAGE_STATS_ENABLED"] for one in found] == ["0", "0"]

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 from sklearn.preprocessing import FunctionTransformer
 
-from ser.errors import SerError
-from ser.logged_runs import best_run, find_run
-from ser.prediction import Windows, predict_recordings
-from ser.prediction_output import Journal, Layout
-from ser.recordings import Recording, recordings
+from ser.core.errors import SerError
+from ser.predict.inference import Windows, predict_recordings
+from ser.predict.output import Journal, Layout
+from ser.predict.recordings import Recording, recordings
+from ser.tracking.queries import best_run, find_run
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def ser_predict(trained, tmp_path):
 
 @pytest.fixture
 def model(trained):
-    from ser.models import find_model
+    from ser.tracking.registry import find_model
 
     environment, runs = trained
     return find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
@@ -258,8 +258,8 @@ def test_latest_run_with_a_model_passes_over_what_has_none(client):
 
 @pytest.mark.slow
 def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_path):
-    from ser.models import find_model
-    from ser.persistence import load_model, save_model
+    from ser.models.trained import load_model, save_model
+    from ser.tracking.registry import find_model
 
     environment, runs = trained
     found = find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
@@ -272,7 +272,7 @@ def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_pat
 
 @pytest.mark.slow
 def test_differing_packages_are_named(trained, tmp_path):
-    from ser.models import find_model
+    from ser.tracking.registry import find_model
 
     environment, runs = trained
     found = find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"])

@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import level, spectrum
 from ser.features.prosody import NAMES, ProsodyFeatures
 

@@ -8,10 +8,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from ser import splits
-from ser.errors import SerError
-from ser.pipeline import build_pipeline
-from ser.protocol import Settings, evaluate
+from ser.core.errors import SerError
+from ser.data import splits
+from ser.evaluation.protocol import Settings, evaluate
+from ser.models.pipeline import build_pipeline
 
 
 def evaluated(clips, classifier, *, seed=1, n_jobs=1, splitter=None, signal=0.8, **settings):

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from ser.audio import read_audio
-from ser.corpora import EMOTIONS, archive, ravdess
-from ser.corpora.archive import Archive, fetch, unpack
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.audio import read_audio
+from ser.data.corpora import EMOTIONS, download, ravdess
+from ser.data.corpora.download import Archive, fetch, unpack
 
 NAMES = ("03-01-01-01-01-01-01", "03-01-05-02-02-01-02", "03-01-08-01-01-02-10")
 
@@ -217,7 +217,7 @@ def test_unpack_rejects_a_harmful_zip_and_leaves_nothing(tmp_path, data, message
 
 
 def test_unpack_bounds_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(download, "MAX_UNPACKED", 1000)
     (tmp_path / "corpus.zip").write_bytes(zipped())
     with pytest.raises(SerError, match="1000 bytes are allowed"):
         unpack(tmp_path / "corpus.zip", tmp_path)
@@ -238,7 +238,7 @@ def test_unpack_killed_midway_shows_nothing(tmp_path, monkeypatch):
         shown.extend(p.name for p in tmp_path.iterdir() if not p.name.startswith("."))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(archive.shutil, "copyfileobj", interrupt)
+    monkeypatch.setattr(download.shutil, "copyfileobj", interrupt)
     with pytest.raises(KeyboardInterrupt):
         unpack(tmp_path / "corpus.zip", tmp_path)
     assert shown == ["corpus.zip"]
@@ -332,9 +332,9 @@ def test_load_offline_says_what_to_do(tmp_path, monkeypatch):
     with server(b"") as (url, _):
         pass  # nobody listens there any more
     monkeypatch.setattr(ravdess, "ARCHIVE", Archive(url, "speech.zip", 10, "0" * 32))
-    for download in (True, False):
+    for allowed in (True, False):
         with pytest.raises(SerError) as caught:
-            ravdess.load(tmp_path / "root", download=download)
+            ravdess.load(tmp_path / "root", download=allowed)
         for words in (str(tmp_path / "root"), url, "data.root=", "data=demo"):
             assert words in str(caught.value)
 

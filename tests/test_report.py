@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ser import pages, run_page
-from ser.errors import SerError
-from ser.logged_runs import LoggedRun, find_run
-from ser.report import report
+from ser.core.errors import SerError
+from ser.report import html as pages
+from ser.report import report, run_page
+from ser.tracking.queries import LoggedRun, find_run
 
 SMALL = ("data.root={root}", "data.speakers=4", "cv.n_splits=2")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from ser.errors import SerError
-from ser.scaling import MIN_CLIPS, SpeakerScaler
+from ser.core.errors import SerError
+from ser.models.scaling import MIN_CLIPS, SpeakerScaler
 
 
 def test_transform_is_a_standard_scaler_for_each_speaker():

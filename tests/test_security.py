@@ -15,13 +15,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from ser import project
-from ser.choices import Choices
-from ser.errors import SerError
+from ser.core import paths
+from ser.core.errors import SerError
+from ser.core.overrides import Choices
+from ser.core.redact import masked, masked_override, without_password
 from ser.features import restore
 from ser.features.notebook import NotebookFeatures
-from ser.persistence import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model, save_model
-from ser.secret import masked, masked_override, without_password
+from ser.models.trained import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model, save_model
 
 
 def fitted(*steps):
@@ -67,7 +67,7 @@ def test_model_that_is_a_pickle_is_refused(tmp_path):
         "ser.features.opensmile.Any",
         "ser.features...x",
         "ser.features.missing.Thing",
-        "ser.corpora.demo.load",
+        "ser.data.corpora.demo.load",
         "notebook",
     ],
 )
@@ -115,7 +115,7 @@ def test_no_secret_reaches_the_log(run_here, demo_root, client, tmp_path):
 
 
 def test_error_with_a_secret_is_logged_without_it(client):
-    from ser import tracking
+    from ser.tracking import run as tracking
 
     with (
         pytest.raises(ValueError),
@@ -131,10 +131,10 @@ def test_error_with_a_secret_is_logged_without_it(client):
 
 
 def test_resume_does_not_hang_on_a_secret():
-    from ser.runs import _resume_key
+    from ser.train.run import _resume_key
 
-    project.register_resolvers()
-    with initialize_config_dir(str(project.CONF), version_base="1.3"):
+    paths.register_resolvers()
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
         one, other, third = (
             compose("train", overrides=[f"+hub.token={token}", f"seed={seed}"])
             for token, seed in (("a", 1), ("b", 1), ("a", 2))

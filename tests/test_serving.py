@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 
-from ser.audio import read_audio
+from ser.data.audio import read_audio
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, demo_root, demo_store):
     """Address of a server of ``models:/ser@champion``, the model, and the log it is in."""
-    from ser.models import find_model
+    from ser.tracking.registry import find_model
 
     place = tmp_path_factory.mktemp("served")
     with socket.socket() as free:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from ser import splits
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data import splits
 
 
 def test_random_is_the_tutorials_split(clips):

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.audio import AudioError
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.audio import AudioError
 from ser.features.notebook import NotebookFeatures
-from ser.store import extract
+from ser.features.store import extract
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_extract_in_parallel_equals_serial(write_tone, store, tmp_path):
 WORKER = """
 import sys
 from ser.features.notebook import NotebookFeatures
-from ser.store import extract
+from ser.features.store import extract
 print(extract(sys.argv[2:], NotebookFeatures(), store=sys.argv[1], n_jobs=1).n_extracted)
 """
 
@@ -176,7 +176,7 @@ def test_store_of_a_newer_layout_is_left_alone(write_tone, store):
 
 
 def test_extract_rows_follow_the_paths_over_many_portions(write_tone, store, monkeypatch):
-    monkeypatch.setattr("ser.store.PORTION", 3)
+    monkeypatch.setattr("ser.features.store.PORTION", 3)
     paths = [write_tone(f"{i}.wav", frequency=100 + 10 * i) for i in range(8)]
     first = matrix(paths[:5], store)
     order = [7, 2, 2, 0, 6, 4, 1, 3, 5, 7]

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from ser.jobs import Job, outcomes
-from ser.sweep_report import over_seeds
+from ser.core.jobs import Job, outcomes
+from ser.train.sweep_report import over_seeds
 
 
 def sweep_demo(demo_root, *overrides):

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from ser.corpora.table import load
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.corpora.table import load
 
 EMOTIONS = ("happy", "sad")
 

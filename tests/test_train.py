@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ser.compare import compare
-from ser.errors import SerError
+from ser.core.errors import SerError
 
 
 def runs(client):

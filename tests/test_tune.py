@@ -18,23 +18,23 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser import project
-from ser.epochs import EpochFit
-from ser.errors import SerError
-from ser.runs import model_of
-from ser.search_space import search_space
-from ser.studies import WORKER, open_study
+from ser.core import paths
+from ser.core.errors import SerError
+from ser.models.partial_fit import EpochFit
+from ser.train.run import model_of
+from ser.tune.space import search_space
+from ser.tune.storage import WORKER, open_study
 
-SPACES = sorted(file.stem for file in (project.CONF / "search_space").glob("*.yaml"))
+SPACES = sorted(file.stem for file in (paths.CONF / "search_space").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_draw_of_a_space_is_a_model(name):
     model = name.removesuffix("_grid").removesuffix("_features")
     overrides = [f"model={model}", f"search_space={name}"]
-    project.register_resolvers()
+    paths.register_resolvers()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    with initialize_config_dir(str(project.CONF), version_base="1.3"):
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
         space = instantiate(compose("tune", overrides=overrides).search_space, _convert_="all")
         for _ in range(3):
             values = space.draw(study.ask())
@@ -84,7 +84,7 @@ def test_search_space_names_the_entry_that_is_wrong(entry, message):
 
 HANG = """
 import os, sys, time
-from ser.studies import WORKER, open_study
+from ser.tune.storage import WORKER, open_study
 with open_study(sys.argv[1], "s") as (study, worker):
     done = study.ask()
     study.tell(done, done.suggest_float("x", 0, 1))
@@ -349,7 +349,7 @@ def test_tune_prunes_by_epochs_or_says_why_not(run_cli, demo_root, client, tmp_p
 
 ON_POSTGRESQL = """
 import sys, time
-from ser.studies import open_study
+from ser.tune.storage import open_study
 
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)

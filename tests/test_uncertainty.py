@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ser.compare import accuracy_by_actor, holm, paired_tests
-from ser.errors import SerError
-from ser.uncertainty import bootstrap_intervals
+from ser.core.errors import SerError
+from ser.evaluation.significance import accuracy_by_actor, holm, paired_tests
+from ser.evaluation.uncertainty import bootstrap_intervals
 
 
 def outcomes(n_actors=24, per_actor=60, spread=0.15, seed=0):

@@ -8,15 +8,15 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from ser.ensemble import columns_of
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import restore, settings
 from ser.features.notebook import NotebookFeatures
 from ser.features.opensmile import OpensmileFeatures
 from ser.features.prosody import ProsodyFeatures
+from ser.features.store import extract
 from ser.features.union import UnionFeatures
-from ser.persistence import FEATURES_FILE, TrainedModel, load_model, save_model
-from ser.store import extract
+from ser.models.ensemble import columns_of
+from ser.models.trained import FEATURES_FILE, TrainedModel, load_model, save_model
 
 TONE = (0.3 * np.sin(2 * np.pi * 180 * np.arange(24_000) / 16_000)).astype(np.float32)
 

@@ -7,7 +7,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from ser.project import PROJECT
+from ser.core.paths import PROJECT
 
 JOURNAL = PROJECT / "mlruns" / "optuna_vs_grid.journal"
 

@@ -15,11 +15,11 @@ from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from ser import splits
-from ser.audio import read_audio
-from ser.corpora import ravdess
-from ser.pipeline import build_pipeline
-from ser.protocol import Settings, evaluate
+from ser.data import splits
+from ser.data.audio import read_audio
+from ser.data.corpora import ravdess
+from ser.evaluation.protocol import Settings, evaluate
+from ser.models.pipeline import build_pipeline
 
 
 def features(path):

@@ -8,7 +8,8 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `package`: class variable of a set that another package computes: its name, whose version counts;
 - `__call__(y, sr)`: y (n_samples,) float32 -> (len(names),) float32.
 
-It sees no label and fits nothing, so a clip's features are computed once and kept (`ser.store`).
+It sees no label and fits nothing, so a clip's features are computed once and kept
+(`ser.features.store`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 
 
 class FeatureSet(Protocol):
@@ -85,7 +86,7 @@ def restore(wanted: Mapping[str, Any]) -> FeatureSet:
             f"The model was trained on version {wanted['version']} of {name}; this ser computes "
             f"version {kind.version}, with other numbers. Use the ser that trained it."
         )
-    # Another version of what computes a set is said, not refused (ser.models.differing_packages).
+    # Another version of the package that computes a set is said, not refused: tracking.registry.
     values = {k: v for k, v in wanted.items() if k not in ("_target_", "version", "made_by")}
     return kind(**{name: _read(value) for name, value in values.items()})
 

@@ -1,8 +1,8 @@
 """Augmentation: copies of a clip as another voice, room or take might have left it.
 
 A copy's features are computed like any other's and kept in the store; only training clips of a
-fold ever learn from their copies (`ser.pipeline.fit`). What is drawn depends on the clip's own
-samples, the copy's number and the seed, so that a copy is the same wherever it is made again.
+fold ever learn from their copies (`ser.models.pipeline.fit`). What is drawn depends on the clip's
+own samples, the copy's number and the seed, so that a copy is the same wherever it is made again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 import scipy.fft
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import FeatureSet, level
 from ser.features.filters import hann
 from ser.features.resampling import resample

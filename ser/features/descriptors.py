@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import scipy.fft
 
-from ser.features import level, pitch, spectrum
+from ser.features import f0, level, spectrum
 from ser.features.filters import fft_frequencies
 
 PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")
@@ -59,8 +59,8 @@ def describe(
     hop_length: int,
     n_mels: int,
     n_mfcc: int,
-    fmin: float = pitch.FMIN,
-    fmax: float = pitch.FMAX,
+    fmin: float = f0.FMIN,
+    fmax: float = f0.FMAX,
 ) -> Descriptors:
     """Descriptors of every frame of a clip.
 
@@ -81,7 +81,7 @@ def describe(
     power = np.square(magnitude)
     energy = level.levels(frames)
     mel = spectrum.decibels(spectrum.mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2))
-    hertz, aperiodicity = pitch.track(y, sr, hop_length=hop_length, fmin=fmin, fmax=fmax)
+    hertz, aperiodicity = f0.track(y, sr, hop_length=hop_length, fmin=fmin, fmax=fmax)
     spectral = {
         "level": energy,
         "mel": mel,
@@ -95,9 +95,9 @@ def describe(
         "contrast": contrast(power, sr=sr),
     }
     with np.errstate(invalid="ignore"):
-        f0 = 12 * np.log2(hertz / np.float32(REFERENCE))
+        semitones = 12 * np.log2(hertz / np.float32(REFERENCE))
     sounding = ~level.silent(energy)
-    return Descriptors(spectral, f0, sounding, sounding & ~np.isnan(f0))
+    return Descriptors(spectral, semitones, sounding, sounding & ~np.isnan(semitones))
 
 
 def zero_crossings(frames: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.errors import SerError
-from ser.features import descriptors, level, pitch, resampling
+from ser.core.errors import SerError
+from ser.features import descriptors, f0, level, resampling
 from ser.features.descriptors import PITCH_CLASSES, Descriptors
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -121,8 +121,8 @@ class FunctionalFeatures:
     hop: float = 0.01
     n_mels: int = 40
     n_mfcc: int = 20
-    fmin: float = pitch.FMIN
-    fmax: float = pitch.FMAX
+    fmin: float = f0.FMIN
+    fmax: float = f0.FMAX
 
     version: ClassVar[int] = 1
 

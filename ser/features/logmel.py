@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import level, resampling, spectrum
 
 

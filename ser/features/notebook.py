@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import resampling, spectrum
 
 PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")

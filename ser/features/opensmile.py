@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import level
 
 SETS = ("eGeMAPSv02", "ComParE_2016")

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.errors import SerError
-from ser.features import level, pitch, spectrum
+from ser.core.errors import SerError
+from ser.features import f0, level, spectrum
 
 NAMES = {
     "f0_median": "Hz; 0 where no frame is voiced",
@@ -33,7 +33,7 @@ NAMES = {
 class ProsodyFeatures:
     """F0, energy, duration, silence and clipping of a clip: the columns are `NAMES`.
 
-    F0 is of voiced frames (`ser.features.pitch`); a frame is silent 40 dB below the clip's loudest
+    F0 is of voiced frames (`ser.features.f0`); a frame is silent 40 dB below the clip's loudest
     (`ser.features.level`).
 
     Parameters
@@ -61,9 +61,9 @@ class ProsodyFeatures:
     [200.0, -9.1, 2.0]
     """
 
-    fmin: float = pitch.FMIN
-    fmax: float = pitch.FMAX
-    threshold: float = pitch.THRESHOLD
+    fmin: float = f0.FMIN
+    fmax: float = f0.FMAX
+    threshold: float = f0.THRESHOLD
     hop: float = 0.01
     window: float = 0.04
 
@@ -101,9 +101,9 @@ class ProsodyFeatures:
         -------
         (len(names),) float32
         """
-        energy, f0 = self.contours(y, sr)
+        energy, hertz = self.contours(y, sr)
         sounding = np.flatnonzero(~level.silent(energy))
-        voiced = f0[~np.isnan(f0)]
+        voiced = hertz[~np.isnan(hertz)]
         low, high = np.percentile(voiced, (5, 95)) if voiced.size else (1, 1)
         quiet, loud = np.percentile(energy[sounding], (5, 95))
         peak = max(float(np.abs(y).max()), 1e-5)
@@ -134,9 +134,9 @@ class ProsodyFeatures:
         window = 2 * max(1, round(self.window * sr / 2))
         energy = level.levels(spectrum.frame(y, n_fft=window, hop_length=hop_length))
         bounds = {"fmin": self.fmin, "fmax": self.fmax, "threshold": self.threshold}
-        f0 = pitch.f0(y, sr, hop_length=hop_length, **bounds)
-        f0[level.silent(energy)] = np.nan
-        return energy, f0
+        hertz = f0.contour(y, sr, hop_length=hop_length, **bounds)
+        hertz[level.silent(energy)] = np.nan
+        return energy, hertz
 
     def times(self, n_frames: int, sr: int) -> np.ndarray:
         """Centres of the frames of `contours`, in seconds."""

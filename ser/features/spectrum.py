@@ -17,8 +17,8 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.fft
 
+from ser.features.chroma_tuning import estimate_tuning
 from ser.features.filters import chroma_bank, hann, mel_blocks
-from ser.features.tuning import estimate_tuning
 
 # power_to_db's defaults in librosa 0.11, as melspectrogram and mfcc use them.
 MIN_POWER = 1e-10

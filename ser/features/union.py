@@ -1,4 +1,4 @@
-"""Several feature sets side by side, each extracted and stored for itself (`ser.store`)."""
+"""Several feature sets side by side, each extracted and stored for itself: a union of columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.errors import SerError
+from ser.core.errors import SerError
 from ser.features import FeatureSet
 
 

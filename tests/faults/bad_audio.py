@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
-from ser.audio import MAX_BYTES, MAX_PEAK
+from ser.data.audio import MAX_BYTES, MAX_PEAK
 
 SR = 16_000
 N_SAMPLES = 8000

@@ -3,7 +3,7 @@
 import sys
 
 from ser.features.functionals import FunctionalFeatures
-from ser.store import extract
+from ser.features.store import extract
 
 
 def main():

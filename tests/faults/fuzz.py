@@ -15,7 +15,7 @@ from pathlib import Path
 if __name__ == "__main__":  # without it, this is a module that any test may import
     import atheris
 
-    followed = ["ser.audio", "ser.containers", "ser.corpora.archive"]
+    followed = ["ser.data.audio", "ser.data.containers", "ser.data.corpora.download"]
     with atheris.instrument_imports(include=followed):
         for module in followed:
             import_module(module)
@@ -23,9 +23,9 @@ if __name__ == "__main__":  # without it, this is a module that any test may imp
 import bad_audio
 import numpy as np
 
-from ser import audio
-from ser.corpora import archive
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data import audio
+from ser.data.corpora import download
 
 MIN_SAMPLES, MAX_SAMPLES = 512, 2**20
 MAX_LENGTH = 2**16  # bytes of an input
@@ -53,7 +53,7 @@ def unpack(data):
         root.mkdir(parents=True)
         (root / "corpus.zip").write_bytes(data)
         try:
-            folder = archive.unpack(root / "corpus.zip", root, progress=False)
+            folder = download.unpack(root / "corpus.zip", root, progress=False)
         except SerError:
             left = {"corpus.zip"}
         else:
@@ -61,7 +61,7 @@ def unpack(data):
             found = [path for path in folder.rglob("*") if not path.is_dir()]
             assert all(path.is_file() and not path.is_symlink() for path in found)
             size = sum(path.stat().st_size for path in found)
-            assert size <= archive.MAX_RATIO * len(data)
+            assert size <= download.MAX_RATIO * len(data)
         assert {path.name for path in root.iterdir()} == left
         assert [path.name for path in Path(outer).iterdir()] == ["outer"]
         assert [path.name for path in root.parent.iterdir()] == ["root"]

@@ -24,11 +24,12 @@ from pathlib import Path
 from faults import clock
 
 PRELOADED = """
-    faults.extract ser.train ser.tune ser.register ser.runs ser.search ser.study ser.sweep_report
-    ser.log_checkup mlflow.pyfunc mlflow.pyfunc.model mlflow.store.tracking.sqlalchemy_store
-    mlflow.store.model_registry.sqlalchemy_store mlflow.store.artifact.local_artifact_repo
-    mlflow.store.tracking.rest_store matplotlib.backends.backend_agg sklearn.naive_bayes
-    sklearn.dummy skops.io hydra.core.global_hydra optuna.storages.journal
+    faults.extract ser.train ser.tune ser.register ser.train.run ser.tune.search ser.train.variants
+    ser.train.sweep_report ser.doctor.log mlflow.pyfunc mlflow.pyfunc.model
+    mlflow.store.tracking.sqlalchemy_store mlflow.store.model_registry.sqlalchemy_store
+    mlflow.store.artifact.local_artifact_repo mlflow.store.tracking.rest_store
+    matplotlib.backends.backend_agg sklearn.naive_bayes sklearn.dummy skops.io
+    hydra.core.global_hydra optuna.storages.journal
 """.split()  # noqa: SIM905  a list of one name a line would be a page
 
 

@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from ser.persistence import load_model
+from ser.models.trained import load_model
 
 NUMBERS = ("test_accuracy", "test_uar", "test_log_loss", "n_development_clips")
 

@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ser.corpora import archive, ravdess
-from ser.corpora.archive import fetch, unpack
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.corpora import download, ravdess
+from ser.data.corpora.download import fetch, unpack
 
 SOUND = b"RIFF sound " * 20
 CLIP = "Actor_01/03-01-01-01-01-01-01.wav"
@@ -199,7 +199,7 @@ def test_unpack_writes_plain_files_into_its_folder(case, tmp_path):
 
 
 def test_unpack_bounds_the_entries(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(download, "MAX_ENTRIES", 2)
     (tmp_path / "c.zip").write_bytes(zipped("a", "b", "d"))
     with pytest.raises(SerError, match="has 3 entries, at most 2"):
         unpack(tmp_path / "c.zip", tmp_path)

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from bad_audio import Clip
 
-from ser.audio import AudioError, probe, read_audio
-from ser.corpora import audio_files
+from ser.data.audio import AudioError, probe, read_audio
+from ser.data.corpora import audio_files
 from ser.features.functionals import FunctionalFeatures
 from ser.features.logmel import LogMelFeatures
 from ser.features.notebook import NotebookFeatures
 from ser.features.opensmile import OpensmileFeatures
 from ser.features.prosody import ProsodyFeatures
 from ser.features.resampling import resample
-from ser.store import extract
+from ser.features.store import extract
 
 KINDS = {kind.name: kind for kind in bad_audio.kinds()}
 PAGE = Path(__file__).resolve().parents[2] / "docs/bad-audio.md"

@@ -15,8 +15,8 @@ import optuna
 import pytest
 from faults import log
 
-from ser.log_checkup import examine
-from ser.studies import WORKER
+from ser.doctor.log import examine
+from ser.tune.storage import WORKER
 
 PROCESSES = 8
 RUNS = int(os.environ.get("SER_FAULTS_RUNS", "100"))  # into SQLite; a fifth through the server

@@ -14,13 +14,13 @@ from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES, composed
 from test_tune import study_of, tune_demo
 from threadpoolctl import threadpool_limits
 
-from ser import splits
-from ser.persistence import TrainedModel
-from ser.prediction import Windows, predict_recordings
-from ser.protocol import Settings, evaluate
-from ser.recordings import Recording
-from ser.runs import model_of
-from ser.store import extract
+from ser.data import splits
+from ser.evaluation.protocol import Settings, evaluate
+from ser.features.store import extract
+from ser.models.trained import TrainedModel
+from ser.predict.inference import Windows, predict_recordings
+from ser.predict.recordings import Recording
+from ser.train.run import model_of
 
 FEATURES = ("notebook", "functionals", "prosody", "logmel")
 SMALL = {
@@ -103,7 +103,7 @@ class Listener:
 @pytest.mark.parametrize("name", FEATURES)
 def test_vector_is_the_same_by_any_way_to_it(name, demo_root, tmp_path):
     import ser.app
-    from ser.serving import EmotionModel
+    from ser.tracking.pyfunc import EmotionModel
 
     feature_set = instantiate(composed(f"features={name}").features)
     paths = [str(path) for path in sorted(demo_root.rglob("*.wav"))[:34]]  # three batches

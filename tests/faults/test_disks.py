@@ -20,14 +20,14 @@ from faults import log
 from mlflow.store.db import utils as mlflow_db
 from mlflow.store.tracking.dbmodels.initial_models import Base
 
-from ser import store as stores
-from ser.audio import AudioError
-from ser.corpora import demo
-from ser.errors import SerError
+from ser.core.errors import SerError
+from ser.data.audio import AudioError
+from ser.data.corpora import demo
+from ser.doctor.log import examine
+from ser.features import store as stores
 from ser.features.notebook import NotebookFeatures
-from ser.log_checkup import examine
-from ser.log_client import connect
-from ser.store import extract
+from ser.features.store import extract
+from ser.tracking.client import connect
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -249,7 +249,7 @@ def test_another_librosa_changes_nothing_in_the_store(tmp_path, demo_root):
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("__version__ = '0.9.0'\nraise ImportError('broken')\n")
     code = (
-        "import sys; from ser.store import extract;"
+        "import sys; from ser.features.store import extract;"
         "from ser.features.notebook import NotebookFeatures as N;"
         "r = [extract(sys.argv[2:], N(), store=s, n_jobs=1, progress=False) for s in "
         "(sys.argv[1], sys.argv[1] + '.new')];"

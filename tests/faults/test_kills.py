@@ -12,11 +12,11 @@ import optuna
 import pytest
 from faults import log
 
-from ser.corpora import demo
+from ser.data.corpora import demo
+from ser.doctor.log import examine
 from ser.features.functionals import FunctionalFeatures
-from ser.log_checkup import examine
-from ser.persistence import load_model
-from ser.store import extract
+from ser.features.store import extract
+from ser.models.trained import load_model
 
 KILLS = int(os.environ.get("SER_FAULTS_KILLS", "50")) // 5  # of each command
 SEED = int(os.environ.get("SER_FAULTS_SEED", "0"))

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ser.corpora import crema_d, emodb, emovo, ravdess, ravdess_song, savee, tess
-from ser.corpora.grammar import clip_table
-from ser.corpora.table import load
-from ser.errors import SerError
-from ser.recordings import recordings
+from ser.core.errors import SerError
+from ser.data.corpora import crema_d, emodb, emovo, ravdess, ravdess_song, savee, tess
+from ser.data.corpora.file_names import clip_table
+from ser.data.corpora.table import load
+from ser.predict.recordings import recordings
 
 NAMES = settings(derandomize=True, deadline=None, max_examples=300)
 TABLES = settings(

@@ -1,0 +1,1 @@
+"""What every other part of `ser` stands on: errors, paths, threads, workers, and commands."""

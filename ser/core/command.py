@@ -1,0 +1,193 @@
+"""What the entry points share: how a config is composed, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import signal
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import hydra
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ser.core import jobs, paths
+from ser.core.errors import SerError
+from ser.core.overrides import Choices
+from ser.core.second_corpus import with_test_corpus
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that went well.
+
+    Attributes
+    ----------
+    run_id : str
+        Of its run.
+    skipped : bool
+        Whether the run was there already.
+    """
+
+    run_id: str
+    skipped: bool = False
+
+
+def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) -> None:
+    """Compose the config of the command line and call the job, once or for every job of a sweep.
+
+    Parameters
+    ----------
+    job : callable
+        Takes the config and what it was composed from. A `SerError` that it raises is
+        printed without a traceback; the exit code is 1. In a sweep the other jobs go on.
+    config_name : str
+        Primary config in ``conf/``.
+    """
+    paths.register_resolvers()
+    _collect_garbage_less()
+    OmegaConf.register_new_resolver("groups", _groups_help, use_cache=False, replace=True)
+
+    def call(cfg: DictConfig) -> None:
+        try:
+            with instantiate(cfg.compute):
+                done = job(cfg, with_test_corpus(cfg, _choices(HydraConfig.get())))
+            if jobs.under_way():
+                jobs.record(
+                    run_id=done.run_id if done else None, skipped=bool(done and done.skipped)
+                )
+        except KeyboardInterrupt:
+            if jobs.under_way():
+                jobs.record(error=jobs.INTERRUPTED)
+            print(
+                "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
+            )
+            sys.exit(130)  # 128 + SIGINT
+        except Exception as error:
+            known = _ser_error(error)
+            if jobs.under_way():  # the end of the sweep reports it, and sets the exit code
+                jobs.record(error=str(known or f"{type(error).__name__}: {error}"))
+                if known is None:
+                    traceback.print_exc()
+                return
+            if known is None:
+                raise
+            raise CompactHydraException(str(known)) from error
+
+    # A scheduler that ends a job does so by SIGTERM: its run is KILLED, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
+    except KeyboardInterrupt:  # before or between the jobs of a sweep
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def quote_arguments(*keys: str) -> None:
+    """Quote the values of some keys on the command line: names of files, as they are.
+
+    Hydra's grammar has meanings for ``(``, ``,``, ``=`` and others. And ``model=`` becomes
+    ``model_uri=``, as `model` is a config group.
+    """
+
+    def quoted(argument: str) -> str:
+        key, _, value = argument.partition("=")
+        if key not in keys or not value or value[0] in "[\"'":
+            return argument
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"{'model_uri' if key == 'model' else key}='{escaped}'"
+
+    sys.argv[1:] = map(quoted, sys.argv[1:])
+
+
+def compose_again(
+    overrides: Sequence[str], *, leave_out: Sequence[str] = ()
+) -> tuple[DictConfig, Choices]:
+    """The job's config with other overrides on top of its command line's.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        As on a command line; they win over it.
+    leave_out : sequence of str
+        Keys and groups that the command line may name, or name keys in, and this config shall not
+        have.
+
+    Returns
+    -------
+    cfg : DictConfig
+    choices : Choices
+        As `run` hands them to a job.
+    """
+    hydra_config = HydraConfig.get()
+    replaced = {_key(o) for o in overrides}
+    given = [
+        o
+        for o in hydra_config.overrides.task
+        if _key(o) not in replaced and _key(o).split(".")[0] not in leave_out
+    ]
+    cfg = hydra.compose(
+        hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True
+    )
+    return without_hydra(cfg)
+
+
+def without_hydra(cfg: DictConfig) -> tuple[DictConfig, Choices]:
+    """The job's part of a config composed with ``return_hydra_config=True``, and its choices."""
+    choices = _choices(cfg.hydra)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, with_test_corpus(cfg, choices)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=")[0]
+
+
+def _choices(hydra_config: HydraConf) -> Choices:
+    made = hydra_config.runtime.choices
+    groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
+    return Choices(groups, tuple(hydra_config.overrides.task))
+
+
+def _groups_help() -> str:
+    """The groups that this entry point composes, in its order, for ``${groups:}`` in its help.
+
+    Hydra's own ``$APP_CONFIG_GROUPS`` lists every folder of ``conf/``, other entry points' too.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    loader = GlobalHydra.instance().config_loader()
+    lines = []
+    for group, chosen in reversed(HydraConfig.get().runtime.choices.items()):  # the last is first
+        if group.startswith("hydra/") or "@" in group:
+            continue
+        choices = sorted(loader.get_group_options(group))
+        listed = ", ".join(f"[{choice}]" if choice == chosen else choice for choice in choices)
+        lines.append(
+            textwrap.fill(listed, 98, initial_indent=f"  {group:14}", subsequent_indent=" " * 16)
+        )
+    return "\n".join(lines)
+
+
+def _collect_garbage_less() -> None:
+    """Save the collector two seconds of a run: it goes through every object of every import.
+
+    What is imported stays until the end; then the system frees it at once.
+    """
+    gc.set_threshold(100_000, 20, 100)
+    atexit.register(gc.freeze)
+
+
+def _ser_error(error: BaseException | None) -> SerError | None:
+    """The `SerError` behind an error; what Hydra instantiates wraps it in its own."""
+    while error is not None and not isinstance(error, SerError):
+        error = error.__cause__
+    return error

@@ -1,0 +1,70 @@
+"""Corpora: a folder of audio files -> a clip table.
+
+A corpus is one module here and one YAML in `conf/data`. The module has a function
+`load(root, ...) -> pandas.DataFrame` with one row per clip, sorted by path relative to the root or
+by what the file names say, numbered 0 to n_clips - 1, and with at least the columns
+
+path : str
+    Absolute path of the audio file.
+emotion : str
+    Its label; where the corpus allows it, one of `EMOTIONS` or `FURTHER_EMOTIONS`.
+actor : int or str
+    Who speaks. Splits by actor rest on it.
+duration : float
+    Seconds, as the file's header tells; NaN where it cannot be read.
+sr : int
+    Sampling rate in Hz; 0 where the header cannot be read.
+
+Whatever else is known of a clip (intensity, statement, ...) is a further column. `load` raises a
+`ser.core.errors.SerError` that says what to do where the folder or a file is not what it should be.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from ser.data.audio import probe
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+FURTHER_EMOTIONS = ("boredom",)  # of corpora besides RAVDESS
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+
+
+def absolute(path: str | Path) -> Path:
+    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+
+
+def audio_files(root: str | Path) -> list[Path]:
+    """Absolute paths of all audio files under a folder, sorted.
+
+    Hidden files and folders are skipped: with them go the `._*.wav` that macOS leaves in archives
+    (AppleDouble: attributes of a file, not audio). Links are followed, and a folder is entered
+    once, so that links which lead back end.
+    """
+    found: list[Path] = []
+    entered: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(absolute(root), followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(folder, name)
+            for name in files
+            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def with_durations(table: pd.DataFrame) -> pd.DataFrame:
+    """The clip table with the columns duration (s) and sr (Hz), read from the files' headers."""
+    headers = [probe(path) for path in table["path"]]
+    return table.assign(
+        duration=[header.duration for header in headers], sr=[header.sr for header in headers]
+    )

@@ -1,0 +1,93 @@
+"""RAVDESS, the audio-only song part: 1012 clips, 23 actors, 6 emotions.
+
+The actors of `ser.data.corpora.ravdess` sing the same two statements, 44 clips each, 48 kHz: 92
+neutral clips and 184 of each of calm, happy, sad, angry and fearful. Actor 18 has no song. The
+grammar of the file names is RAVDESS's, with the channel 02: 03-02-06-01-02-01-12.wav.
+
+Published at https://doi.org/10.5281/zenodo.1188976 under CC BY-NC-SA 4.0. Paper: Livingstone SR,
+Russo FA (2018), PLoS ONE 13(5): e0196391, https://doi.org/10.1371/journal.pone.0196391.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ser.data.corpora import absolute, ravdess
+from ser.data.corpora.download import Archive
+from ser.data.corpora.file_names import Corpus, Fields, clip_table, parsed_clips
+
+ARCHIVE = Archive(
+    url="https://zenodo.org/records/1188976/files/Audio_Song_Actors_01-24.zip?download=1",
+    name="Audio_Song_Actors_01-24.zip",
+    size=225_505_317,
+    md5="5411230427d67a21e18aa4d466e6d1b9",
+)
+
+
+def load(
+    root: str | Path, *, labels: Mapping[str, str | None], download: bool = True
+) -> pd.DataFrame:
+    """Clip table of the audio-only songs under a folder.
+
+    The folder may hold the published tree, any nesting of it, speech beside it, or the published
+    zip, which is then unpacked into it.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder of the corpus.
+    labels : mapping of str to str or None
+        RAVDESS's word for the emotion -> word; None leaves its clips out.
+    download : bool
+        Whether to fetch the songs (226 MB) into `root` if they are not there.
+
+    Returns
+    -------
+    DataFrame, (n_clips, 9)
+        path, emotion, actor, intensity, statement, repetition, gender, duration (s) and sr (Hz),
+        sorted by actor, emotion and the rest.
+
+    Raises
+    ------
+    SerError
+        There are no songs and they cannot be fetched; see also
+        `ser.data.corpora.file_names.clip_table`.
+    """
+    root = absolute(root)
+    if not parsed_clips(root, CORPUS):
+        ravdess.unpack_part(root, ARCHIVE, channel="song", download=download)
+    return clip_table(root, CORPUS, labels=labels)
+
+
+def parse_name(path: Path) -> Fields | None:
+    """What the file name of a song tells about the clip; None for RAVDESS's speech and video.
+
+    Raises
+    ------
+    SerError
+        The name is out of RAVDESS's grammar.
+
+    Examples
+    --------
+    >>> parse_name(Path("03-02-06-01-02-01-12.wav"))["code"]
+    'fearful'
+    >>> parse_name(Path("03-01-06-01-02-01-12.wav")) is None
+    True
+    """
+    clip = ravdess.parse_name(path.stem)
+    if (clip["modality"], clip["channel"]) != ("audio-only", "song"):
+        return None
+    kept = ("actor", "intensity", "statement", "repetition", "gender")
+    return {"actor": clip["actor"], "code": clip["emotion"]} | {name: clip[name] for name in kept}
+
+
+CORPUS = Corpus(
+    name="RAVDESS song",
+    choice="ravdess_song",
+    n_clips=1012,
+    source=f"from {ARCHIVE.url} (CC BY-NC-SA 4.0)",
+    parse=parse_name,
+)

@@ -1,0 +1,165 @@
+"""A user's own corpus: a CSV or Parquet table with a row per clip.
+
+It needs a column `path` (relative to the table's folder, or absolute), one with the label and one
+with the speaker; what else it has is kept. In a CSV only an empty field is missing: words such as
+"None" and "NA" are labels like any other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from ser.core.errors import SerError
+from ser.data.corpora import absolute, with_durations
+
+_CSV = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
+_NO_NAMES = (bytes, list, tuple, dict, np.ndarray)  # what Parquet can hold, and no CSV
+_SHOWN = 5  # rows or files that an error names before it only counts
+
+
+def load(
+    table: str | Path | None,
+    *,
+    label: str = "emotion",
+    speaker: str = "speaker",
+    min_clips: int = 10,
+) -> pd.DataFrame:
+    """Clip table from a CSV or Parquet file.
+
+    Parameters
+    ----------
+    table : str or Path
+        The file, .csv or .parquet.
+    label : str
+        Column with the label; becomes `emotion`.
+    speaker : str
+        Column with the speaker; becomes `actor`, its values as they are.
+    min_clips : int
+        Fewest clips of a label, as many as the run's folds need.
+
+    Returns
+    -------
+    DataFrame
+        path (absolute), emotion, actor, duration (s), sr (Hz) and the table's other columns; sorted
+        by path as the table gives it. A table that has both `duration` and `sr`, as numbers,
+        spares the reading of every file's header.
+
+    Raises
+    ------
+    SerError
+        The table or a clip is missing, a field is empty, a path is there twice, or there are fewer
+        than two labels or than `min_clips` clips of one.
+    """
+    if not table:
+        raise SerError("No table of clips. Set data.table=FILE, a .csv or .parquet.")
+    table = absolute(table)
+    clips = _read(table)
+    _check_columns(clips, table, label, speaker)
+    clips = clips.rename(columns={label: "emotion", speaker: "actor"})
+    _check_filled(clips, table, {"path": "path", "emotion": label, "actor": speaker})
+    clips = clips.astype({"path": str, "emotion": str}).sort_values("path", kind="stable")
+    clips["path"] = [os.path.normpath(table.parent / path) for path in clips["path"]]
+    _check_paths(clips["path"], table)
+    _check_labels(clips["emotion"], table, min_clips)
+    clips = clips.reset_index(drop=True)
+    known = all(name in clips and is_numeric_dtype(clips[name]) for name in ("duration", "sr"))
+    return clips if known else with_durations(clips)
+
+
+def _read(table: Path) -> pd.DataFrame:
+    """The table as it is, with each row's number in its file as the index."""
+    if table.suffix.lower() not in (".csv", ".parquet"):
+        raise SerError(f"{table} is neither .csv nor .parquet. Set data.table=FILE.")
+    if not table.is_file():
+        raise SerError(f"There is no table {table}. Set data.table=FILE.")
+    try:
+        if table.suffix.lower() == ".parquet":
+            import pyarrow.parquet  # pandas reads by it too, and looks at text only when it is used
+
+            pyarrow.parquet.read_table(table).validate(full=True)
+            clips = pd.read_parquet(table).reset_index(drop=True)
+            clips.index += 1
+            return clips
+        # Read twice: blank lines count in an editor's numbering, but as rows of NaN they would make
+        # floats of whole columns of integers.
+        clips = pd.read_csv(table, **_CSV).dropna(how="all")
+        lines = pd.read_csv(table, **_CSV, skip_blank_lines=False, dtype=str).dropna(how="all")
+        return clips.set_axis(lines.index + 2)  # line 1 is the header
+    except Exception as error:  # pyarrow raises its own on a damaged file, beside most of Python's
+        raise SerError(f"Cannot read the table {table}: {error}.") from error
+
+
+def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -> None:
+    if len({"path", label, speaker}) < 3:
+        raise SerError(
+            f"{table}: path, data.label={label} and data.speaker={speaker} must be three columns."
+        )
+    found = ", ".join(map(str, clips.columns))
+    missing = [name for name in ("path", label, speaker) if name not in clips.columns]
+    if missing:
+        raise SerError(
+            f"{table} has no column {', '.join(missing)}; it has {found}. Rename them, or set "
+            "data.label and data.speaker."
+        )
+    for given, needed in ((label, "emotion"), (speaker, "actor")):
+        if given != needed and needed in clips.columns:
+            raise SerError(f"{table} has both {given} and {needed}, and {given} is to become it.")
+    if clips.empty:
+        raise SerError(f"{table} has no rows: expected one per clip.")
+
+
+def _check_filled(clips: pd.DataFrame, table: Path, given: dict[str, str]) -> None:
+    unit = "line" if table.suffix.lower() == ".csv" else "row"
+    for column, name in given.items():
+        values = clips[column]
+        odd = values.map(lambda value: isinstance(value, _NO_NAMES)).astype(bool)
+        if odd.any():
+            kind = type(values[odd].iloc[0]).__name__
+            raise SerError(
+                f"{table} has a {kind} for {name} in {unit} {_some(clips.index[odd])}: expected "
+                "text or a number."
+            )
+        empty = values.isna() | (values.astype(str).str.strip() == "")
+        if empty.any():
+            raise SerError(f"{table} has no {name} in {unit} {_some(clips.index[empty])}.")
+
+
+def _check_paths(paths: pd.Series, table: Path) -> None:
+    unit = "line" if table.suffix.lower() == ".csv" else "row"
+    twice = paths[paths.duplicated(keep=False)]
+    if len(twice):
+        first = twice[twice == twice.iloc[0]]
+        raise SerError(f"{table} has {first.iloc[0]} twice, in {unit} {_some(first.index)}.")
+    missing = [path for path in paths if not _is_file(path)]
+    if missing:
+        raise SerError(f"{len(missing)} clips of {table} are not there: {_some(missing)}.")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name too long for any file
+        return False
+
+
+def _check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:
+    counts = labels.value_counts().sort_index()
+    if len(counts) < 2:
+        raise SerError(f"{table} has only the label {counts.index[0]!r}: expected two or more.")
+    few = counts[counts < min_clips]
+    if len(few):
+        named = ", ".join(f"{name} ({count})" for name, count in few.items())
+        raise SerError(
+            f"{table} has too few clips of {named}: each label needs {min_clips}, or the folds "
+            "lack it. Add clips, drop the label, or set data.min_clips for fewer folds."
+        )
+
+
+def _some(items: pd.Index | list[str]) -> str:
+    shown = ", ".join(str(item) for item in items[:_SHOWN])
+    return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"

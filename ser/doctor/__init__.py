@@ -1,0 +1,146 @@
+"""``python -m ser.doctor``: whether all is well with packages, disk, feature store and log.
+
+It says what it finds and what to do. Runs that a killed process left RUNNING are marked FAILED;
+files are removed with ``--prune`` alone, after they are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser.core.errors import SerError
+
+if TYPE_CHECKING:
+    from ser.doctor.system import Finding
+
+
+def main() -> None:
+    """Entry point of ``python -m ser.doctor`` and of the console script ``ser-doctor``."""
+    parser = argparse.ArgumentParser(
+        prog="ser.doctor",
+        description="Look at packages, disk, feature store and log; say what is wrong and what "
+        "to do. Exit code 1 if something is left to do.",
+    )
+    parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
+    parser.add_argument("--store", type=Path, help="feature store; by default ser.train's")
+    parser.add_argument("--look", action="store_true", help="close no run, change nothing")
+    parser.add_argument("--close", metavar="RUN_ID", help="mark this RUNNING run FAILED, and end")
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="list what deleted runs and killed processes left on the disk, and ask to remove it",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --prune: do not ask")
+    given = parser.parse_args()
+    from ser.core import paths
+
+    uri = given.uri or paths.tracking_uri()
+    store = given.store or paths.feature_store()
+    try:
+        if given.close:
+            from ser.doctor.log import close_run
+
+            print(close_run(uri, given.close).text)
+        elif given.prune:
+            prune(uri, store, ask=not given.yes)
+        else:
+            sys.exit(1 if examine(uri, store, close=not given.look) else 0)
+    except SerError as error:
+        sys.exit(str(error))
+
+
+def examine(uri: str, store: Path, *, close: bool = True) -> int:
+    """Print what is found.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    store : Path
+        Feature store.
+    close : bool
+        Whether runs whose process is gone are marked FAILED.
+
+    Returns
+    -------
+    int
+        Findings that need the user.
+    """
+    from ser.doctor import log as log_checkup
+    from ser.doctor import system
+
+    parts = (
+        system.versions(),
+        system.disks(_places(uri, store)),
+        system.feature_store(store),
+        log_checkup.examine(uri, close=close),
+        _leftovers(system.leftovers(_places(uri, store))),
+    )
+    n_open = 0
+    for part in parts:
+        for finding in part:
+            print(f"{finding.part:10}{finding.text}", flush=True)
+            if finding.advice:
+                n_open += 1
+                print(f"{'':8}! {finding.advice}")
+    print(f"\n{n_open} to be done, marked '!'." if n_open else "\nAll is well.")
+    return n_open
+
+
+def prune(uri: str, store: Path, *, ask: bool = True) -> None:
+    """List what can be removed for good, and remove it once the user agrees.
+
+    Raises
+    ------
+    SerError
+        If the log cannot be used, or nobody is there to be asked.
+    """
+    from ser.doctor import prune, system
+
+    found = prune.prunable(uri)
+    rests = list(system.leftovers(_places(uri, store)))
+    for folder in (*found.folders, *rests):
+        print(folder)
+    if not (found.runs or found.folders or rests):
+        print("There is nothing to remove.")
+        return
+    print(
+        f"{len(found.runs)} deleted runs and {len(found.models)} of their models, "
+        f"{len(found.folders)} folders ({found.n_bytes / 1e6:.1f} MB) and {len(rests)} leftovers "
+        "would be removed for good."
+    )
+    if ask:
+        if not sys.stdin.isatty():
+            raise SerError("Nothing was removed: say --yes, or answer at a terminal.")
+        if input("Remove them? [y/N] ").strip().lower() != "y":
+            print("Nothing was removed.")
+            return
+    prune.prune(uri, found)
+    for rest in rests:
+        if rest.is_dir():
+            shutil.rmtree(rest, ignore_errors=True)
+        else:
+            rest.unlink(missing_ok=True)
+    print("Removed.")
+
+
+def _places(uri: str, store: Path) -> Sequence[Path]:
+    from ser.core import paths
+    from ser.tracking.database import sqlite_file
+
+    file = sqlite_file(uri)
+    log = [file.parent] if file else []
+    return [*log, store.absolute().parent, paths.PROJECT / "data", paths.PROJECT / "mlruns"]
+
+
+def _leftovers(rests: Iterable[Path]) -> list[Finding]:
+    from ser.doctor.system import Finding
+
+    n = len(list(rests))
+    advice = "ser.doctor --prune lists them, and removes them if you agree"
+    return [Finding("leftovers", f"{n} files and folders of killed processes", advice)] if n else []

@@ -1,0 +1,5 @@
+"""``python -m ser.doctor``."""
+
+from ser.doctor import main
+
+main()

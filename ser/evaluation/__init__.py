@@ -1,0 +1,1 @@
+"""Folds fitted and scored: metrics, curves, intervals, tests. Nothing is drawn or logged here."""

@@ -1,0 +1,145 @@
+"""One fold: a clone of the pipeline, fitted on its training clips, and its answers on the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from ser.data.splits import Fold
+from ser.evaluation.metrics import KNOWN, scores
+from ser.evaluation.parallel import run_fits
+from ser.models.pipeline import fit, predict
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fit and its predictions.
+
+    Attributes
+    ----------
+    pipeline : Pipeline or None
+        Fitted on the fold's training clips; None where it was not kept.
+    test : (n_test,) int
+        Positions of the held-out clips.
+    proba : (n_test, n_labels) float
+        One column for each emotion of the whole table, sorted; 0 for one that did not train.
+    predicted : (n_test,)
+    fit_seconds, predict_seconds : float
+        Wall time; predict is for all held-out clips together.
+    train_scores : dict of str to float
+        `scores` on the clips it was fitted on; empty where they were not asked for.
+    """
+
+    pipeline: Pipeline | None
+    test: np.ndarray
+    proba: np.ndarray
+    predicted: np.ndarray
+    fit_seconds: float
+    predict_seconds: float
+    train_scores: dict[str, float]
+
+
+def evaluate_folds(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    folds: Sequence[Fold],
+    *,
+    n_jobs: int = -1,
+    advance: Callable[[], object] = lambda: None,
+) -> tuple[list[FoldResult], tuple[str, ...]]:
+    """Fit a clone of the pipeline on each fold's training clips and predict its held-out ones.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features)
+    y : (n_clips,)
+    groups : (n_clips,) or None
+        Actor of each clip under a grouped split.
+    folds : sequence of Fold
+    n_jobs : int
+        joblib workers; -1 for one per core.
+    advance : callable
+        Called once for every finished fold.
+
+    Returns
+    -------
+    results : list of FoldResult
+    messages : tuple of str
+        What the fits warned of, each once.
+    """
+    jobs = [(evaluate_fold, (pipeline, X, y, groups, fold)) for fold in folds]
+    return run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
+
+
+def evaluate_fold(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    fold: Fold,
+    score_train: bool = False,
+    keep: bool = True,
+) -> FoldResult:
+    """Fit a clone of the pipeline on a fold's training clips and predict its held-out ones.
+
+    `keep` says whether the fitted pipeline is returned: a model may hold its training clips, and
+    twenty-four of them more than a small machine has memory for.
+    """
+    some, labels = None if groups is None else groups[fold.train], np.unique(y).tolist()
+    start = time.perf_counter()
+    fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
+    fitted_at = time.perf_counter()
+    predicted, proba = predict(fitted, X[fold.test], labels)
+    end = time.perf_counter()
+    on_train = {}
+    if score_train:
+        on_train = scores(y[fold.train], *predict(fitted, X[fold.train], labels), labels)
+    return FoldResult(
+        fitted if keep else None,
+        fold.test,
+        proba,
+        predicted,
+        fitted_at - start,
+        end - fitted_at,
+        on_train,
+    )
+
+
+def predictions_table(
+    clips: pd.DataFrame, result: FoldResult, labels: Sequence[str], *, part: str, fold: int
+) -> pd.DataFrame:
+    """Predictions for the held-out clips of a fold, with what is known of each clip.
+
+    Parameters
+    ----------
+    clips : (n_clips, ...) DataFrame
+        The table that `result.test` counts in.
+    labels : sequence of str
+        Emotions, as the columns of `result.proba`.
+    part : {"cv", "validation", "test"}
+    fold : int
+
+    Returns
+    -------
+    (n_test, ...) DataFrame
+        part, fold, clip (file name), the clip table's labels, true, predicted, and one column
+        `p_EMOTION` for each emotion's probability.
+    """
+    rows = clips.iloc[result.test]
+    known = [column for column in KNOWN if column in rows]
+    table = rows[known].reset_index(drop=True)
+    table.insert(0, "clip", [path.rsplit("/", 1)[-1] for path in rows["path"]])
+    table.insert(0, "fold", fold)
+    table.insert(0, "part", part)
+    table["true"] = rows["emotion"].to_numpy(dtype=str)
+    table["predicted"] = result.predicted
+    for column, emotion in enumerate(labels):
+        table[f"p_{emotion}"] = result.proba[:, column]
+    return table

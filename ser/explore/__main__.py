@@ -1,0 +1,5 @@
+"""``python -m ser.explore``."""
+
+from ser.explore import main
+
+main()

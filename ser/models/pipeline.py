@@ -1,0 +1,134 @@
+"""Config steps -> one scikit-learn Pipeline: everything that learns, in the order that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils.validation import has_fit_parameter
+
+from ser.core.errors import SerError
+from ser.models.calibration import Calibration, SigmoidCalibration, TemperatureScaling
+
+CALIBRATIONS = {"temperature": TemperatureScaling, "sigmoid": SigmoidCalibration}
+
+
+def build_pipeline(
+    steps: Mapping[str, BaseEstimator | None], *, seed: int | None, calibrate: str | None = None
+) -> Pipeline:
+    """Pipeline of the named steps, the last of which is the classifier.
+
+    Parameters
+    ----------
+    steps : mapping of str to estimator
+        In order; a step of None is left out.
+    seed : int or None
+        For the calibration's folds.
+    calibrate : {None, "temperature", "sigmoid"}
+        What makes the classifier's probabilities; None for its own, and a temperature where it has
+        none.
+
+    Raises
+    ------
+    SerError
+        If the calibration is not known.
+    """
+    if calibrate is not None and calibrate not in CALIBRATIONS:
+        raise SerError(f"calibrate={calibrate!r}: give {', '.join(CALIBRATIONS)} or null.")
+    named = [(name, step) for name, step in steps.items() if step is not None]
+    name, classifier = named[-1]
+    if calibrate is None and not hasattr(classifier, "predict_proba"):
+        calibrate = "temperature"
+    if calibrate is not None:
+        classifier = CALIBRATIONS[calibrate](classifier, random_state=seed)
+    return Pipeline([*named[:-1], (name, classifier)])
+
+
+def without_probabilities(pipeline: Pipeline) -> Pipeline:
+    """The pipeline without a temperature: it changes no prediction, so accuracy is the same."""
+    name, classifier = pipeline.steps[-1]
+    if not isinstance(classifier, TemperatureScaling):
+        return pipeline
+    return Pipeline([*pipeline.steps[:-1], (name, classifier.estimator)])
+
+
+def fit(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
+) -> Pipeline:
+    """A fitted clone of the pipeline; a classifier whose `fit` asks for `groups` gets them.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features)
+        The latter with augmented copies of every clip, which are learned from too.
+    y : (n_clips,)
+    groups : (n_clips,) or None
+        Actor of each clip, under a grouped split. Copies are of their clip's actor; without
+        actors, a clip and its copies are a group of their own.
+
+    Raises
+    ------
+    SerError
+        If a parameter of a step is out of its bounds.
+    """
+    X, y, groups = with_copies(X, y, groups)
+    name, classifier = pipeline.steps[-1]
+    wants_groups = groups is not None and has_fit_parameter(classifier, "groups")
+    extra = {f"{name}__groups": groups} if wants_groups else {}
+    try:
+        return clone(pipeline).fit(X, y, **extra)
+    except InvalidParameterError as error:
+        raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
+
+
+def with_copies(
+    X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Clips and their augmented copies as rows of their own; as they are where there are none."""
+    if X.ndim == 2:
+        return X, y, groups
+    n_clips, n_each, n_features = X.shape
+    groups = np.arange(n_clips) if groups is None else groups
+    return X.reshape(-1, n_features), np.repeat(y, n_each), np.repeat(groups, n_each)
+
+
+def heard(X: np.ndarray) -> np.ndarray:
+    """The clips themselves, without augmented copies: what is predicted and scored."""
+    return X if X.ndim == 2 else X[:, 0]
+
+
+def inner_classifier(pipeline: Pipeline) -> BaseEstimator:
+    """The classifier without its calibration, fitted where the pipeline is."""
+    classifier = pipeline.steps[-1][1]
+    if isinstance(classifier, Calibration):
+        return getattr(classifier, "estimator_", classifier.estimator)
+    return classifier
+
+
+def predict(
+    fitted: Pipeline, X: np.ndarray, labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable emotion of every clip, and the probabilities of all.
+
+    Parameters
+    ----------
+    X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features)
+        Augmented copies are left out.
+    labels : sequence of str
+        Sorted; at least the pipeline's own.
+
+    Returns
+    -------
+    predicted : (n_clips,) str
+        As ``fitted.predict`` has it, without going through the clips a second time.
+    proba : (n_clips, n_labels) float64
+        0 for a label that the pipeline does not know. Rows sum to 1, also where the classifier
+        computes in single precision.
+    """
+    proba = np.zeros((len(X), len(labels)))
+    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(heard(X))
+    proba /= proba.sum(axis=1, keepdims=True)
+    return np.asarray(labels)[proba.argmax(axis=1)], proba

@@ -1,0 +1,61 @@
+"""Each speaker's own mean and deviation removed: what a voice is like, taken out of how it sounds.
+
+This is transductive. The statistics of a test speaker come from that speaker's test clips, without
+their labels: the model needs to have met a speaker's voice, though not to know what it felt. A
+number that was measured so must not stand beside one that was not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ser.core.errors import SerError
+
+MIN_CLIPS = 5  # of a speaker: the deviation of fewer says nothing
+
+
+class SpeakerScaler(BaseEstimator):
+    """Standardise each column over the clips of each speaker.
+
+    It stands before the Pipeline, not in it: it has nothing to learn from training clips and treats
+    every speaker alike (z-normalisation per speaker, as Schuller et al. 2010, doi
+    10.1109/T-AFFC.2010.8, compare it with others).
+    """
+
+    def transform(self, X: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+        """Subtract each speaker's mean and divide by the speaker's deviation.
+
+        Parameters
+        ----------
+        X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features)
+            Of augmented copies each is a voice of its own: the speaker's first, second, ...
+        speakers : (n_clips,)
+            Who speaks. All clips of a speaker that there are, training and test.
+
+        Returns
+        -------
+        float32 array of X's shape
+            A column that is constant for a speaker is 0.
+
+        Raises
+        ------
+        SerError
+            If a speaker has fewer than `MIN_CLIPS` clips.
+        """
+        if X.ndim == 3:
+            copies = [self.transform(X[:, i], speakers) for i in range(X.shape[1])]
+            return np.stack(copies, axis=1)
+        scaled = np.empty(X.shape, dtype=np.float32)
+        for speaker in np.unique(speakers):
+            rows = np.flatnonzero(speakers == speaker)
+            if len(rows) < MIN_CLIPS:
+                raise SerError(
+                    f"Speaker {speaker} has {len(rows)} clips; scaling each speaker by their own "
+                    f"statistics needs at least {MIN_CLIPS}. Add clips, or train with another "
+                    "scaler, which needs none of the speaker."
+                )
+            own = X[rows].astype(np.float64)
+            deviation = own.std(axis=0)
+            scaled[rows] = (own - own.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+        return scaled

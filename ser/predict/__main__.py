@@ -1,0 +1,5 @@
+"""``python -m ser.predict``."""
+
+from ser.predict import main
+
+main()

@@ -1,0 +1,92 @@
+"""``python -m ser.report RUN``: everything a run found out, as one HTML page.
+
+The page holds its pictures and loads nothing, so it can be mailed, printed or put beside a paper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ser.core.errors import SerError
+
+if TYPE_CHECKING:
+    from ser.tracking.run import Run
+
+PAGE = "report.html"  # in the run's artifacts
+
+
+def main() -> None:
+    """Entry point of ``python -m ser.report`` and of the console script ``ser-report``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.report",
+        description="Everything a run found out, as one HTML page that loads nothing.",
+    )
+    parser.add_argument("run", metavar="RUN", help="run id, its first characters, or 'latest'")
+    parser.add_argument("--out", type=Path, help="the page's file (default: NAME-ID.html)")
+    parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
+    parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
+    given = parser.parse_args()
+    try:
+        print(report(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
+    except SerError as error:
+        sys.exit(str(error))
+
+
+def report(
+    wanted: str, *, out: Path | None = None, experiment: str | None = None, uri: str | None = None
+) -> str:
+    """Write a run's page, and put it among the run's artifacts where it is missing.
+
+    Parameters
+    ----------
+    wanted : str
+        Run id, its first characters, or ``latest``.
+    out : Path, optional
+        Where to; by default the run's name and id in the working folder.
+    experiment : str, optional
+        MLflow experiment to look in; all unless given.
+    uri : str, optional
+        MLflow's tracking URI.
+
+    Returns
+    -------
+    str
+        What the terminal shows.
+
+    Raises
+    ------
+    SerError
+        If there is no such run, its artifacts cannot be read, or the page cannot be written.
+    """
+    from ser.core import paths
+    from ser.report import html as pages
+    from ser.report import run_page
+    from ser.tracking import queries
+
+    run = queries.find_run(uri or paths.tracking_uri(), wanted, experiment)
+    out = out or Path(f"{run.name}-{run.id[:8]}.html")
+    pages.check_free(out)
+    with TemporaryDirectory() as folder:
+        run.download(folder)
+        html = run_page.page(run, Path(folder))
+        logged = Path(folder, PAGE)
+        if not logged.exists():
+            logged.write_text(html, encoding="utf-8")
+            run.add(logged)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise SerError(f"{out} cannot be written: {error.strerror}. Give another --out.") from error
+    return f"{out}  ({len(html.encode()) / 1e6:.1f} MB, run {run.id})"
+
+
+def attach(run: Run) -> None:
+    """Put the page among the artifacts of a run that is about to end."""
+    from ser.report import run_page
+
+    run.text(run_page.page(run.so_far(), run.folder), PAGE)

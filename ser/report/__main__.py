@@ -1,0 +1,5 @@
+"""``python -m ser.report``."""
+
+from ser.report import main
+
+main()

@@ -1,0 +1,156 @@
+"""What a model leans on and where it is most wrongly sure, as a page that plays the clips.
+
+With ``explain=true`` a run gets `importance.permutation_importance` of its features, and
+``explanation.html``: the errors on test clips that the model was surest of, each with its sound,
+its mel spectrogram and the probability of every emotion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ser.data.audio import as_flac, read_audio
+from ser.data.splits import Split
+from ser.evaluation.importance import columns_by_name, permutation_importance
+from ser.evaluation.metrics import KNOWN
+from ser.evaluation.protocol import Evaluation, Settings
+from ser.features.prosody import ProsodyFeatures
+from ser.report import figures, sound_figures
+from ser.report import html as pages
+from ser.report.clip_views import views
+
+if TYPE_CHECKING:
+    from ser.tracking.queries import LoggedRun
+    from ser.tracking.run import Run
+
+N_ERRORS = 12
+PAGE = "explanation.html"
+
+
+@dataclass(frozen=True)
+class ShownError:
+    """A test clip that the model got wrong, ready to be shown.
+
+    Attributes
+    ----------
+    clip : str
+        File name.
+    about : str
+        What is known of the clip.
+    true, predicted : str
+    probabilities : tuple of (str, float)
+        Emotion and its probability in percent, the largest first.
+    sound, picture : str
+        Data URIs of the clip (FLAC) and of its mel spectrogram (PNG).
+    """
+
+    clip: str
+    about: str
+    true: str
+    predicted: str
+    probabilities: tuple[tuple[str, float], ...]
+    sound: str
+    picture: str
+
+
+def log(
+    run: Run,
+    evaluation: Evaluation,
+    clips: pd.DataFrame,
+    X: np.ndarray,
+    split: Split,
+    names: Sequence[str],
+    settings: Settings,
+) -> None:
+    """Send a run the importance of its features, and the page of its most confident errors.
+
+    Parameters
+    ----------
+    run : Run
+    evaluation : Evaluation
+    clips : (n_clips, ...) DataFrame
+    X : (n_clips, n_features)
+    split : Split
+        What `evaluation` is of.
+    names : sequence of str
+        Columns of `X`.
+    settings : Settings
+        Its seed and workers.
+    """
+    total = len(split.folds) * (1 + len(columns_by_name(names)))
+    with tqdm(
+        total=total, desc="Importance", unit="fit", delay=1, leave=False, disable=None
+    ) as bar:
+        table = permutation_importance(
+            evaluation.models,
+            X,
+            clips["emotion"].to_numpy(dtype=str),
+            clips["actor"].to_numpy(),
+            split.folds,
+            names,
+            seed=settings.seed,
+            n_jobs=settings.n_jobs,
+            advance=bar.update,
+        )
+    run.table(table, "feature_importance")
+    figure = figures.feature_importance(table)
+    run.figure(figure, "feature_importance")
+    paths = clips["path"].iloc[np.concatenate([fold.test for fold in split.folds])].to_numpy()
+    errors = confident_errors(evaluation.part("test"), paths)
+    run.text(_page(run.so_far(), pages.png(figure), table, errors), PAGE)
+
+
+def confident_errors(
+    test: pd.DataFrame, paths: np.ndarray, *, n_errors: int = N_ERRORS
+) -> list[ShownError]:
+    """The wrong predictions with the largest probability, the surest first.
+
+    Parameters
+    ----------
+    test : (n_test, ...) DataFrame
+        Test rows of `evaluation.predictions_table`.
+    paths : (n_test,) str
+        Their audio files.
+    """
+    proba = test.filter(regex="^p_")
+    sure = proba.max(axis=1).to_numpy()
+    wrong = np.flatnonzero(test["true"].to_numpy() != test["predicted"].to_numpy())
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:n_errors]
+    return [_shown(test.iloc[row], proba.iloc[row], paths[row]) for row in surest]
+
+
+def _shown(row: pd.Series, proba: pd.Series, path: str) -> ShownError:
+    y, sr = read_audio(path)
+    picture = sound_figures.mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
+    by_size = proba.sort_values(ascending=False)
+    return ShownError(
+        clip=row["clip"],
+        about=" · ".join(f"{key} {row[key]}" for key in KNOWN if key in row),
+        true=row["true"],
+        predicted=row["predicted"],
+        probabilities=tuple((k.removeprefix("p_"), 100 * p) for k, p in by_size.items()),
+        sound=pages.data_uri(as_flac(y, sr), "audio/flac"),
+        picture=pages.png(picture),
+    )
+
+
+def _page(
+    run: LoggedRun, importance: str, table: pd.DataFrame, errors: Sequence[ShownError]
+) -> str:
+    groups = table[table["kind"] == "group"]
+    rows = [
+        (
+            f"{row.name_} ({row.features})",
+            *(f"{100 * v:.1f}" for v in (row.uar_lost, row.low, row.high)),
+        )
+        for row in groups.rename(columns={"name": "name_"}).itertuples()
+    ]
+    return pages.render(
+        "explanation.html", run=run, importance=importance, groups=rows, errors=errors
+    )

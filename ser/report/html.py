@@ -1,0 +1,111 @@
+"""Numbers, pictures and sounds -> one HTML page that needs nothing else: no network, no script.
+
+The templates are in ``ser/report/templates``; whatever goes into one is escaped. A page carries its
+pictures and sounds as data URIs and forbids the browser to load anything, so it can be mailed,
+archived, or opened from MLflow's list of artifacts.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser.core.errors import SerError
+
+if TYPE_CHECKING:
+    import jinja2
+    from matplotlib.figure import Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
+DPI = 100
+SMALL = 960  # pixels: a picture as wide can be read on a phone as it is
+MARK = "Made by ser."  # in the footer of every page
+
+
+def render(template: str, **content: object) -> str:
+    """Fill a template.
+
+    Parameters
+    ----------
+    template : str
+        File in ``ser/report/templates``.
+    **content
+        What it names; a name that is missing is an error.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    return _environment().get_template(template).render(content)
+
+
+def png(figure: Figure) -> str:
+    """A figure as the data URI of a PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    return data_uri(file.getvalue(), "image/png")
+
+
+def is_small(picture: bytes) -> bool:
+    """Whether a phone shows a PNG without scrolling."""
+    return int.from_bytes(picture[16:20], "big") <= SMALL
+
+
+def data_uri(data: bytes, media_type: str) -> str:
+    """Bytes as a URI that holds them.
+
+    >>> data_uri(b"ser", "text/plain")
+    'data:text/plain;base64,c2Vy'
+    """
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def check_free(file: Path) -> None:
+    """Refuse to write over a file that is not a page made here.
+
+    Raises
+    ------
+    SerError
+        If something else is there.
+    """
+    if file.is_dir() or (file.exists() and MARK.encode() not in file.read_bytes()):
+        raise SerError(f"{file} is there and is no page of ser's: give another place.")
+
+
+def make_folder(folder: Path, page: str) -> None:
+    """Make a folder for a page and its files, or use the one that has this page already.
+
+    Raises
+    ------
+    SerError
+        If something else is there, or it cannot be made.
+    """
+    if folder.is_dir() and (folder / page).exists():
+        return check_free(folder / page)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SerError(
+            f"{folder} is there and does not come from ser.explore: set explore.out=<new folder>."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SerError(
+            f"{folder} cannot be made: {error.strerror}. Set explore.out=<another place>."
+        ) from error
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

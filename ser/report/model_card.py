@@ -1,0 +1,107 @@
+"""A run's model card: what its model is, how good it was found and on whom, what it is not for.
+
+After Mitchell et al. (2019), Model cards for model reporting, doi 10.1145/3287560.3287596. Every
+number is the run's own. The card is an artifact of the run, lies in its model, and is the
+description of its versions in the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ser.evaluation.metrics import breakdown, per_class
+
+if TYPE_CHECKING:
+    from ser.evaluation.protocol import Evaluation
+    from ser.tracking.queries import LoggedRun
+
+USES = """## What it is not for
+
+Decisions about people: hiring, grading, credit, insurance, policing, health, or attention at work
+or at school (where the European Union's AI Act, article 5(1)(f), forbids inferring emotions). How
+a voice sounds is not how somebody feels.
+"""
+
+
+def card(run: LoggedRun, evaluation: Evaluation, *, about: str) -> str:
+    """Model card in Markdown.
+
+    Parameters
+    ----------
+    run : LoggedRun
+        Its tags and metrics.
+    evaluation : Evaluation
+        Of the model.
+    about : str
+        What there is to know of the corpus before a number on it is believed: who speaks, how, and
+        under which licence.
+    """
+    sections = (_head(run), _data(run, evaluation, about), _scores(run, evaluation), [USES])
+    return "\n".join(line for section in sections for line in section)
+
+
+def _head(run: LoggedRun) -> Iterator[str]:
+    tags = run.tags
+    yield f"# Model card: {run.name}\n"
+    yield (
+        f"A {tags['model']} on the features {tags['features']}, scaler {tags['scaler']}: from a "
+        "recording to the probability of each emotion."
+    )
+    if tags.get("transductive") == "true":
+        yield (
+            "\n**Transductive**: it scales each speaker by the statistics of their own clips, "
+            "needs to know who speaks, and several clips of each."
+        )
+    yield f"\nRun {run.id}, made by `{tags['command']}`."
+    if "mlflow.source.git.commit" in tags:
+        dirty = ", with uncommitted changes" if tags.get("git_dirty") == "true" else ""
+        yield f"Commit {tags['mlflow.source.git.commit']}{dirty}."
+
+
+def _data(run: LoggedRun, evaluation: Evaluation, about: str) -> Iterator[str]:
+    n_clips = round(evaluation.metrics["n_development_clips"])
+    yield f"\n## Data\n\nTrained on {n_clips} clips of {run.tags['corpus']}: {about}."
+    if "test_corpus" in run.tags:
+        yield f"Tested on {run.tags['test_corpus']}, a corpus that it never heard."
+    yield f"Emotions: {', '.join(evaluation.labels)}."
+
+
+def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
+    test, numbers = evaluation.part("test"), evaluation.metrics
+    folds = test["fold"].nunique()
+    yield f"\n## How good\n\nProtocol `{run.tags['split']}`: {run.tags['protocol']}."
+    if folds > 1:
+        yield (
+            f"The numbers are of {folds} models, each tested on clips that it never saw; this "
+            "model was then fitted on all clips."
+        )
+    for name, key in (("UAR", "uar"), ("accuracy", "accuracy")):
+        low, high = (100 * numbers[f"test_{key}_{end}"] for end in ("low", "high"))
+        yield (
+            f"- {name} {100 * numbers[f'test_{key}']:.1f} % (95 % interval over "
+            f"{run.tags['interval_over']}: {low:.1f} to {high:.1f})"
+        )
+    yield f"- chance {100 / len(evaluation.labels):.1f} % UAR; {len(test)} test clips"
+    yield f"- probabilities are off by {100 * numbers['test_ece']:.1f} points on average\n"
+    yield "| emotion | recall % | clips |\n|---|---|---|"
+    true, predicted = test["true"].to_numpy(), test["predicted"].to_numpy()
+    for row in per_class(true, predicted, evaluation.labels).itertuples():
+        yield f"| {row.emotion} | {100 * row.recall:.1f} | {row.support} |"
+    by = breakdown(test)
+    by = by[by["factor"] == "gender"]
+    if len(by):
+        yield "\n| gender | accuracy % | clips |\n|---|---|---|"
+        for row in by.itertuples():
+            yield f"| {row.level} | {100 * row.accuracy:.1f} | {row.clips} |"
+    yield (
+        "\n## Limits\n\nWhat it was tested on is what is known of it. Another language, other "
+        "microphones and rooms, speech that is not acted, older or younger voices: expect less, "
+        "and measure it first."
+    )
+    if "actor" not in run.tags["protocol"].split("never heard")[0]:
+        yield (
+            "The test clips' speakers were heard in training: on a new voice it does far worse. "
+            "Evaluate with `split=loso` before it is used on one."
+        )
+    yield ""

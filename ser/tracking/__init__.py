@@ -1,0 +1,1 @@
+"""The research log: runs, models and the registry in MLflow."""

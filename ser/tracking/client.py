@@ -1,0 +1,70 @@
+"""A client of a log, and what MLflow is not to do by itself."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import re
+import sqlite3
+
+import mlflow
+from mlflow.tracking import fluent
+from sqlalchemy.exc import SQLAlchemyError
+
+from ser.core.errors import SerError
+from ser.core.redact import without_password
+from ser.tracking.database import prepare, sqlite_file
+
+logging.getLogger("alembic").setLevel(logging.ERROR)  # of its migrations
+# It logs a traceback of what it then raises.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+# When a process exits, MLflow marks whatever run is still open as FINISHED. What is open then is
+# not finished: it could not even be marked as failed.
+atexit.unregister(fluent._safe_end_run)
+
+LOG_ERRORS = (OSError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
+# As in "(sqlite3.OperationalError) database or disk is full".
+_DRIVER = re.compile(r"\((?:sqlite3|psycopg|psycopg2)\.[\w.]+\) (.+)")
+
+
+def connect(uri: str) -> mlflow.MlflowClient:
+    """Client of a log, which is MLflow's for this process from now on.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI. A SQLite file is made where it is missing; many processes may do so
+        at once.
+
+    Raises
+    ------
+    SerError
+        If the log cannot be made, read or reached, or is of a newer MLflow.
+    """
+    file = sqlite_file(uri)
+    try:
+        if file is not None:
+            prepare(file)
+        mlflow.set_tracking_uri(uri)
+        return mlflow.MlflowClient()
+    except LOG_ERRORS as error:
+        raise unusable(uri, error) from error
+
+
+def unusable(uri: str, error: Exception) -> SerError:
+    """What to say of a log that cannot be used."""
+    return SerError(
+        f"The log {without_password(uri)} cannot be used: {without_password(_reason(error))}. Free "
+        "space, permissions or a server that is down may be at fault: python -m ser.doctor looks; "
+        "or set tracking.uri (or MLFLOW_TRACKING_URI) to a log that can be reached and written."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own words, without the statement and its parameters that come along."""
+    if found := _DRIVER.search(str(error)):
+        return found[1]
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error).strip().partition("\n")[0].rstrip(".")

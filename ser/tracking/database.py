@@ -1,0 +1,205 @@
+"""The log's SQLite file, before MLflow opens it: whole, at its place, and of this MLflow's age.
+
+MLflow makes its tables one by one, and a kill in between leaves a file that it can never open
+again; it writes down where artifacts lie as absolute paths, so that a moved log shows none; and
+it migrates an older file in place. So here a new file is made under another name and renamed, a
+moved one gets its paths mended, and an older one is migrated as a copy, with a backup left beside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+
+from ser.core.errors import SerError
+
+ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
+LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
+# Where MLflow writes down absolute paths: table, column.
+_PATHS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a ``sqlite:///`` URI; None for another store."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)).absolute() if uri.startswith(prefix) else None
+
+
+def artifact_location(file: Path, experiment: str) -> str:
+    """Where an experiment's artifacts lie beside the file, as a URI."""
+    return (file.parent / ARTIFACTS / experiment).as_uri()
+
+
+def prepare(file: Path) -> None:
+    """Make the file where it is missing, migrate it where it is old, mend it where it was moved.
+
+    Parameters
+    ----------
+    file : Path
+        Many processes may prepare one at once.
+
+    Raises
+    ------
+    SerError
+        If a newer MLflow has written it, or it is no log of MLflow's.
+    OSError, sqlite3.Error
+        If it cannot be read, or what is to be done cannot be written.
+    """
+    if file.exists() and not _is_old(file) and not _moved(file):
+        return  # as nearly always: nothing is locked or written
+    with locked(file.with_suffix(".lock")):
+        if not file.exists():
+            _make(file)
+        if _is_old(file):
+            _migrate(file)
+        for name, old in _moved(file).items():
+            _mend(file, old, artifact_location(file, name))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; the system releases it if this one dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(file: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with _part(file, "new") as part:
+        # With MLflow's default experiment, which processes would else race to make.
+        store = SqlAlchemyStore(f"sqlite:///{part}", (file.parent / ARTIFACTS).as_uri())
+        store.engine.dispose()
+        part.replace(file)
+
+
+def _migrate(file: Path) -> None:
+    """Migrate a copy, and put it in the file's place; what was there stays as a backup."""
+    from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine
+
+    backup = file.with_name(f"{file.name}.{_revision(file)}.backup")
+    with _part(file, "backup") as copy, _part(file, "new") as part:
+        for target in (copy, part):
+            with (
+                closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT)) as old,
+                closing(sqlite3.connect(target)) as new,
+            ):
+                old.execute("PRAGMA journal_mode = DELETE")  # no log of its own left behind
+                old.backup(new)
+        copy.replace(backup)
+        engine = create_sqlalchemy_engine(f"sqlite:///{part}")
+        _upgrade_db(engine)
+        engine.dispose()
+        part.replace(file)
+
+
+@contextmanager
+def _part(file: Path, what: str) -> Iterator[Path]:
+    """A name beside the file for what is not whole yet; gone at the end if it is there still."""
+    part = file.with_name(f".{file.name}.{what}.part")
+    rests = (part, part.with_name(f"{part.name}-journal"))
+    for rest in rests:  # of a process that was killed: the lock is ours
+        rest.unlink(missing_ok=True)
+    try:
+        yield part
+    finally:
+        for rest in rests:
+            rest.unlink(missing_ok=True)
+
+
+def _is_old(file: Path) -> bool:
+    """Whether an older MLflow has written the file.
+
+    Raises
+    ------
+    SerError
+        If a newer one has, or none.
+    """
+    from mlflow.store.db.utils import _get_alembic_config
+
+    revision = _revision(file)
+    if revision == _newest_revision():
+        return False
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    try:
+        if revision is not None:
+            ScriptDirectory.from_config(_get_alembic_config("")).get_revision(revision)
+            return True
+    except CommandError:
+        pass
+    from mlflow.version import VERSION
+
+    raise SerError(
+        f"The log {file} is "
+        + ("no log of MLflow's" if revision is None else f"a newer MLflow's (schema {revision})")
+        + f"; this is MLflow {VERSION}. Install that MLflow, or name another log by tracking.uri "
+        "or MLFLOW_TRACKING_URI."
+    )
+
+
+@cache
+def _newest_revision() -> str:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return _get_latest_schema_revision()  # reads all migrations: longer than all else here
+
+
+def _revision(file: Path) -> str | None:
+    with _reading(file) as connection:
+        try:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:  # no such table
+            return None
+    return found[0] if found else None
+
+
+def _moved(file: Path) -> dict[str, str]:
+    """Experiments whose artifacts lie beside the file, but are said to lie elsewhere: their URIs.
+
+    An experiment that ser made has its own name as its folder's, in a folder `ARTIFACTS`: other
+    places were chosen by somebody, and stay.
+    """
+    with _reading(file) as connection:
+        rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+    return {
+        name: uri
+        for name, uri in rows
+        if uri
+        and uri != artifact_location(file, name)
+        and uri.startswith("file:")
+        and uri.endswith(artifact_location(Path("/log"), name).removeprefix("file://"))
+        and (file.parent / ARTIFACTS / name).is_dir()
+    }
+
+
+def _mend(file: Path, old: str, new: str) -> None:
+    with closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT)) as connection, connection:
+        for table, column in _PATHS:
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
+            )
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[sqlite3.Connection]:
+    # rw, and never made anew: what a killed process has half written is rolled back by the next
+    # that opens the file, which must then be able to write. On a read-only disk rw is read-only.
+    uri = f"{file.as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT)) as connection:
+        yield connection

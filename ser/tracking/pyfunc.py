@@ -1,0 +1,143 @@
+"""The model that MLflow logs and serves: the whole way from audio to probabilities.
+
+MLflow stores this file as it is (models from code) beside the fitted pipeline, the settings of the
+features and the package `ser`, so that a run is all that a prediction needs. Served, it takes
+recordings in the request, as base64; paths only below the folder that the server's environment
+names in `ROOT`, and none where it names none, as a path lets whoever asks read the server's files.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from ser.core.errors import SerError
+from ser.core.threads import one_thread
+from ser.data.audio import read_audio
+from ser.models.trained import load_model
+
+ROOT = "SER_SERVE_ROOT"  # environment variable: folder whose files a request may name
+COLUMNS = ("audio_b64", "path", "speaker")
+MAX_BYTES = 20 * 2**20  # of a recording in a request
+MAX_SAMPLES = 2**25  # of a recording, over all channels: 11 minutes at 48 kHz
+# Set by MLflow's server, whichever way it is started.
+_SERVED = ("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "__pyfunc_model_path__")
+
+
+class EmotionModel(PythonModel):
+    """Recordings -> emotion and probabilities."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the fitted pipeline and its features from the run's artifacts."""
+        self.model = load_model(Path(context.artifacts["pipeline"]).parent)
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
+    ) -> pd.DataFrame:
+        """Classify recordings.
+
+        Parameters
+        ----------
+        model_input : (n_clips, ...) DataFrame
+            With `audio_b64` (a recording's file in base64) or `path`. A transductive model also
+            needs `speaker`, and several clips of each.
+
+        Returns
+        -------
+        (n_clips, 1 + n_emotions) DataFrame
+            `emotion`, and `p_EMOTION` for each emotion, rows of which sum to 1.
+
+        Raises
+        ------
+        MlflowException
+            With a reason, if the request is not what it should be, or a recording cannot be used:
+            the server answers 400 and goes on.
+        """
+        try:
+            table = _as_table(model_input)
+            X = np.stack([self._vector(source, name) for source, name in _sources(table)])
+            proba = self.model.probabilities(X, table.get("speaker"))
+        except SerError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
+        emotions = np.array(self.model.emotions, dtype=object)
+        answers = pd.DataFrame({"emotion": emotions[proba.argmax(axis=1)]})
+        for column, emotion in enumerate(emotions):
+            answers[f"p_{emotion}"] = proba[:, column]
+        return answers
+
+    def _vector(self, source: bytes | Path, name: str) -> np.ndarray:
+        feature_set = self.model.feature_set
+        y, sr = read_audio(
+            source, name=name, min_samples=feature_set.min_samples, max_samples=MAX_SAMPLES
+        )
+        with one_thread():  # as the vectors that it was trained on
+            return feature_set(y, sr)
+
+
+def _as_table(given: object) -> pd.DataFrame:
+    """The request as a table, also where it came as ``inputs`` rather than ``dataframe_...``."""
+    if isinstance(given, dict):
+        return pd.DataFrame({key: np.atleast_1d(value) for key, value in given.items()})
+    if isinstance(given, list) and all(isinstance(row, dict) for row in given):
+        return pd.DataFrame([{k: np.asarray(v).item() for k, v in row.items()} for row in given])
+    if not isinstance(given, pd.DataFrame):
+        raise SerError(f"A request is a table with audio_b64 or path, not {type(given).__name__}.")
+    return given
+
+
+def _sources(table: pd.DataFrame) -> list[tuple[bytes | Path, str]]:
+    """What to read, and what errors call it, of each row of a request."""
+    if unknown := [str(column) for column in table if column not in COLUMNS]:
+        raise SerError(f"Unknown field {', '.join(unknown)}: give {', '.join(COLUMNS)}.")
+    if ("audio_b64" in table) == ("path" in table):
+        raise SerError("Give either audio_b64 or path.")
+    if not len(table):
+        raise SerError("The request has no rows.")
+    if "path" in table:
+        return [(_allowed(path), str(path)) for path in table["path"]]
+    return [
+        (_decoded(text, f"recording {row}"), f"recording {row}")
+        for row, text in enumerate(table["audio_b64"])
+    ]
+
+
+def _decoded(text: object, name: str) -> bytes:
+    if not isinstance(text, str):
+        raise SerError(f"{name}: audio_b64 is no text.")
+    if len(text) > MAX_BYTES * 4 / 3:
+        raise SerError(
+            f"{name} has {len(text) * 3 // 4} bytes; at most {MAX_BYTES} are taken. Cut it, or "
+            "send it as FLAC, OGG or MP3."
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SerError(f"{name}: audio_b64 is not base64 ({error}).") from error
+
+
+def _allowed(path: object) -> Path:
+    """The path, if it is one that a request may name."""
+    if not any(name in os.environ for name in _SERVED):
+        return Path(str(path))  # in a notebook or a script nobody else asks
+    root = os.environ.get(ROOT)
+    if root is None:
+        raise SerError(
+            f"This server reads no paths: send audio_b64, or set {ROOT}=FOLDER where it is started."
+        )
+    folder = Path(root).resolve()
+    file = (folder / str(path)).resolve()  # links are followed first: they may lead out
+    if not file.is_relative_to(folder):
+        raise SerError(f"{path} is not below the folder that this server may read.")
+    return file
+
+
+mlflow.models.set_model(EmotionModel())

@@ -1,0 +1,259 @@
+"""Runs that the log holds: found by id, by score or by query, and their files read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from ser.core.errors import SerError
+from ser.tracking.client import connect
+
+LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """What the log holds of a run, but for its files.
+
+    Attributes
+    ----------
+    id, name : str
+    experiment : str
+        Name of its MLflow experiment.
+    started : datetime
+        UTC.
+    tags : mapping of str to str
+    metrics : mapping of str to float
+        Of a series, the last value.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    started: datetime
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    def test_predictions(self) -> pd.DataFrame:
+        """Test rows of its predictions table.
+
+        Raises
+        ------
+        SerError
+            If the run has none.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                file = mlflow.artifacts.download_artifacts(
+                    run_id=self.id, artifact_path="tables/predictions.csv", dst_path=folder
+                )
+            except (OSError, mlflow.MlflowException) as error:
+                raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
+            table = pd.read_csv(file)
+        return table[table["part"] == "test"]
+
+    def download(self, folder: str | Path) -> None:
+        """Copy its artifacts into a folder; the model is not among them.
+
+        Raises
+        ------
+        SerError
+            If they are not where the log says.
+        """
+        try:
+            mlflow.artifacts.download_artifacts(run_id=self.id, dst_path=str(folder))
+        except (OSError, mlflow.MlflowException) as error:
+            raise SerError(
+                f"The artifacts of run {self.id} ({self.name}) cannot be read: {error}"
+            ) from error
+
+    def add(self, file: str | Path) -> None:
+        """Put one more file among its artifacts."""
+        mlflow.MlflowClient().log_artifact(self.id, str(file))
+
+
+def find_run(
+    uri: str, wanted: str, experiment: str | None = None, *, with_model: bool = False
+) -> LoggedRun:
+    """The finished run with this id.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    wanted : str
+        Its id, or the first characters of it, or ``latest``.
+    experiment : str, optional
+        Where to look; everywhere unless given.
+    with_model : bool
+        Whether to pass over runs that evaluated no model: explorations, comparisons, trials.
+
+    Raises
+    ------
+    SerError
+        If there is no such run, or several.
+    """
+    client = connect(uri)
+    everywhere = client.search_experiments()
+    places = {e.experiment_id: e.name for e in everywhere if experiment in (None, e.name)}
+    if not places:
+        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
+    where = f"experiment {experiment!r}" if experiment else uri
+    query = "attributes.status = 'FINISHED'"
+    query += " and metrics.n_development_clips > 0" if with_model else ""
+    if wanted != "latest":
+        query += f" and attributes.run_id LIKE '{_id_start(wanted)}%'"
+    found = client.search_runs(
+        list(places), query, max_results=2, order_by=["attributes.start_time DESC"]
+    )
+    if not found and wanted == "latest":
+        raise SerError(f"There is no finished run in {where}: python -m ser.train makes one.")
+    if wanted != "latest" and len(found) != 1:
+        raise SerError(
+            f"{len(found) or 'No'} finished runs in {where} have an id that starts with "
+            f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
+        )
+    return read(found[0], places[found[0].info.experiment_id])
+
+
+def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
+    """The finished run with the best value of a metric among those with these tags.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    metric : str
+        ``test_uar``, ...; of losses and errors (`LOWER_IS_BETTER`) the lowest is the best.
+    tags : mapping of str to str
+        What the runs must have in common, so that their numbers can be compared.
+
+    Raises
+    ------
+    SerError
+        If no run fits.
+    """
+    client = connect(uri)
+    places = {e.experiment_id: e.name for e in client.search_experiments()}
+    same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+    order = "ASC" if metric.endswith(LOWER_IS_BETTER) else "DESC"
+    found = client.search_runs(
+        list(places),
+        f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}",
+        max_results=1,
+        order_by=[f"metrics.{metric} {order}"],
+    )
+    if not found:
+        raise SerError(
+            f"No finished run in {uri} has {metric} and "
+            f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
+            "among others with best.corpus=, best.split=, best.transductive=."
+        )
+    return read(found[0], places[found[0].info.experiment_id])
+
+
+def download_model(uri: str, model_uri: str) -> Path:
+    """A folder with what MLflow holds of a model: ``runs:/ID/model`` or ``models:/NAME@ALIAS``.
+
+    Raises
+    ------
+    SerError
+        If it cannot be had.
+    """
+    connect(uri)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
+    except (OSError, mlflow.MlflowException) as error:
+        raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
+
+
+def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
+    """The run that made a model, if the log still has it."""
+    import yaml
+
+    client = connect(uri)
+    run_id = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")).get("run_id")
+    try:
+        run = client.get_run(run_id)
+        return read(run, client.get_experiment(run.info.experiment_id).name)
+    except mlflow.MlflowException:
+        return None
+
+
+def finished_runs(
+    uri: str, experiment: str, run_ids: Sequence[str], query: str | None
+) -> list[LoggedRun]:
+    """Runs by id (or its first characters), in the order given; or by an MLflow query.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    experiment : str
+        Name of the experiment that is searched.
+    run_ids : sequence of str
+    query : str or None
+        MLflow's search string; its runs follow those named, the oldest first.
+
+    Raises
+    ------
+    SerError
+        If there is no such experiment or run, an id's start fits several, or the query is wrong.
+    """
+    client = connect(uri)
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
+        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
+    found = [find_run(uri, wanted, experiment) for wanted in run_ids]
+    if query:
+        try:
+            matches = client.search_runs(
+                [known.experiment_id],
+                f"attributes.status = 'FINISHED' and {query}",
+                max_results=1000,
+                order_by=["start_time"],
+            )
+        except mlflow.MlflowException as error:
+            raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
+        found += [read(run, experiment) for run in matches]
+    return found
+
+
+def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
+    """Runs whose full ids are known, of whatever experiment."""
+    client = connect(uri)
+    runs = [client.get_run(run_id) for run_id in run_ids]
+    names = {i: client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
+    return {run.info.run_id: read(run, names[run.info.experiment_id]) for run in runs}
+
+
+def finished_before(uri: str, experiment: str, key: str) -> LoggedRun | None:
+    """The newest FINISHED run with this ``resume_key`` tag, or None."""
+    client = connect(uri)
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
+        return None
+    query = f"attributes.status = 'FINISHED' and tags.resume_key = '{key}'"
+    runs = client.search_runs([known.experiment_id], query, max_results=1)
+    return read(runs[0], experiment) if runs else None
+
+
+def _id_start(wanted: str) -> str:
+    if set(wanted.lower()) <= set("0123456789abcdef"):
+        return wanted.lower()
+    raise SerError(f"{wanted!r} is no run id: give its hexadecimal digits, or 'latest'.")
+
+
+def read(run: mlflow.entities.Run, experiment: str) -> LoggedRun:
+    """MLflow's run, without what is not looked at here."""
+    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    data = run.data
+    return LoggedRun(
+        run.info.run_id, run.info.run_name, experiment, started, data.tags, data.metrics
+    )

@@ -1,0 +1,5 @@
+"""``python -m ser.train``."""
+
+from ser.train import main
+
+main()

@@ -1,0 +1,198 @@
+"""An evaluation -> what a run logs of it: numbers, tables, pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix as count_confusions
+
+from ser.core.errors import SerError
+from ser.data.splits import Split
+from ser.evaluation import metrics as evaluate
+from ser.evaluation.curves import Curve
+from ser.evaluation.protocol import Evaluation
+from ser.features.store import Extraction
+from ser.report import figures
+
+if TYPE_CHECKING:
+    from ser.tracking.run import Run
+
+
+def keep_readable(
+    clips: pd.DataFrame, extraction: Extraction, run: Run
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The clips that have features, their features and content digests; the others are logged.
+
+    Raises
+    ------
+    SerError
+        If no clip is left.
+    """
+    good = ~clips["path"].isin(extraction.errors).to_numpy()
+    if not good.all():
+        run.metrics({"n_skipped_clips": float((~good).sum())})
+        skipped = pd.DataFrame(extraction.errors.items(), columns=["path", "cause"])
+        run.table(skipped, "skipped_clips")
+        print(f"{len(skipped)} of {len(clips)} clips skipped; causes in tables/skipped_clips.csv.")
+    if not good.any():
+        raise SerError(f"None of the {len(clips)} clips can be used: {skipped['cause'].iloc[0]}.")
+    return clips[good].reset_index(drop=True), extraction.X[good], extraction.content[good]
+
+
+def log(
+    run: Run,
+    evaluation: Evaluation,
+    clips: pd.DataFrame,
+    split: Split,
+    *,
+    title: str,
+    listeners: Mapping[str, float],
+) -> None:
+    """Send an evaluation's numbers, tables and pictures to a run."""
+    labels, test = evaluation.labels, evaluation.part("test")
+    true, predicted, proba = test["true"].to_numpy(), test["predicted"].to_numpy(), _proba(test)
+    curves, macro_auc = evaluate.roc(true, proba, labels)
+    by_emotion = evaluate.per_class(true, predicted, labels)
+    by_factor = evaluate.breakdown(test)
+    bins, error = evaluate.reliability(true, predicted, proba)
+
+    run.metrics(evaluation.metrics | {"test_auc_macro": macro_auc})
+    run.metrics({f"test_recall_{row.emotion}": row.recall for row in by_emotion.itertuples()})
+    for name, values in evaluation.cv_scores.items():
+        run.steps(f"cv_{name}", values)
+    if len(split.folds) > 1:
+        for name, values in evaluation.fold_scores.items():
+            run.steps(f"fold_{name}", values)
+    for part, loss in evaluation.loss.items():
+        run.steps(f"{part}_loss", loss, first=1)
+
+    run.table(evaluation.predictions, "predictions")
+    run.table(by_emotion, "per_class")
+    run.table(by_factor, "breakdown")
+    run.table(bins, "reliability")
+    counts = {
+        part: count_confusions(table["true"], table["predicted"], labels=labels)
+        for part, table in evaluation.predictions.groupby("part")
+    }
+    run.table(_confusion_table(counts, labels), "confusion_matrix")
+    for part, matrix in counts.items():
+        figure = figures.confusion_matrix(matrix, labels, title=f"{title} · {part}")
+        run.figure(figure, f"confusion_matrix_{part}")
+    both = figures.roc_and_precision_recall(
+        curves,
+        evaluate.precision_recall(true, proba, labels),
+        macro_auc=macro_auc,
+        n_clips=len(test),
+    )
+    run.figure(both, "roc_and_precision_recall")
+    run.figure(figures.reliability(bins, error=error), "reliability")
+    run.figure(figures.breakdown(by_factor, listeners=listeners, title=title), "breakdown")
+    run.figure(figures.class_balance(_balance(clips, split, labels), labels), "class_balance")
+    _log_curves(run, evaluation, n_labels=len(labels))
+
+
+def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> None:
+    """Send the confusion matrix of one part's predictions to a run, as a picture and a table."""
+    part = predictions["part"].iloc[0]
+    labels = tuple(c.removeprefix("p_") for c in predictions.filter(regex="^p_"))
+    matrix = count_confusions(predictions["true"], predictions["predicted"], labels=labels)
+    run.figure(
+        figures.confusion_matrix(matrix, labels, title=f"{title} · {part}"),
+        f"confusion_matrix_{part}",
+    )
+    run.table(_confusion_table({part: matrix}, labels), "confusion_matrix")
+
+
+def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
+    if evaluation.loss:
+        n_clips = int(evaluation.metrics["n_development_clips"])
+        run.figure(figures.loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
+    if evaluation.learning is not None:
+        curve = evaluation.learning
+        figure = figures.accuracy_curve(
+            curve, title="Learning curve", xlabel=f"{curve.name} trained on", n_labels=n_labels
+        )
+        run.figure(figure, "learning_curve")
+        run.table(_curve_table(curve), "learning_curve")
+    for curve in evaluation.validation:
+        figure = figures.accuracy_curve(
+            curve, title="Validation curve", xlabel=curve.name, n_labels=n_labels
+        )
+        run.figure(figure, f"validation_curve_{curve.name}")
+        run.table(_curve_table(curve), f"validation_curve_{curve.name}")
+    if len(evaluation.permuted):
+        figure = figures.permutations(
+            evaluation.permuted,
+            real=evaluation.metrics["test_uar"],
+            n_labels=n_labels,
+            p=evaluation.metrics["permuted_p"],
+        )
+        run.figure(figure, "permutations")
+        run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
+
+
+def flat(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mapping -> dotted keys.
+
+    >>> flat({"model": {"classifier": {"C": 3}}, "seed": 1})
+    {'model.classifier.C': 3, 'seed': 1}
+    """
+    items: dict[str, object] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            items |= flat(value, f"{prefix}{key}.")
+        else:
+            items[f"{prefix}{key}"] = value
+    return items
+
+
+def versions(packages: Mapping[str, str]) -> str:
+    """Lines of ``package==version``."""
+    return "".join(f"{name}=={number}\n" for name, number in packages.items())
+
+
+def counts(clips: pd.DataFrame) -> str:
+    """Clips, actors and clips of each emotion, as JSON."""
+    emotions = clips["emotion"].value_counts().to_dict()
+    return json.dumps({"clips": len(clips), "actors": clips["actor"].nunique(), **emotions})
+
+
+def _proba(predictions: pd.DataFrame) -> np.ndarray:
+    return predictions.filter(regex="^p_").to_numpy()
+
+
+def _balance(clips: pd.DataFrame, split: Split, labels: tuple[str, ...]) -> dict[str, list[int]]:
+    """Clips of every emotion in the parts of a single fold, or in all."""
+    emotion = clips["emotion"].astype("category").cat.set_categories(labels)
+    rows = {"all": np.arange(len(clips))}
+    if len(split.folds) == 1:
+        fold = split.folds[0]
+        rows = {"training": fold.train, "validation": fold.validation, "test": fold.test}
+    counts = {k: emotion.iloc[r].value_counts(sort=False).tolist() for k, r in rows.items()}
+    return {k: v for k, v in counts.items() if sum(v)}
+
+
+def _confusion_table(counts: dict[str, np.ndarray], labels: tuple[str, ...]) -> pd.DataFrame:
+    tables = []
+    for part, matrix in counts.items():
+        table = pd.DataFrame(matrix, columns=[f"predicted_{e}" for e in labels])
+        table.insert(0, "true", labels)
+        table.insert(0, "part", part)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _curve_table(curve: Curve) -> pd.DataFrame:
+    n_values, n_folds = curve.validation.shape
+    return pd.DataFrame(
+        {
+            curve.name: [str(value) for value in curve.points for _ in range(n_folds)],
+            "fold": np.tile(np.arange(n_folds), n_values),
+            "train_accuracy": curve.train.ravel(),
+            "validation_accuracy": curve.validation.ravel(),
+        }
+    )

@@ -1,0 +1,5 @@
+"""``python -m ser.tune``."""
+
+from ser.tune import main
+
+main()

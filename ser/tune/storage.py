@@ -1,0 +1,188 @@
+"""Optuna studies that survive: where they are kept, how they go on, what a dead worker leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+)
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from ser.core.errors import SerError
+from ser.core.redact import without_password
+
+HEARTBEAT = 30
+WORKER = "worker"  # user attribute of a trial: whose it is
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process on a study.
+
+    Attributes
+    ----------
+    id : str
+        Goes into the user attribute `WORKER` of every trial that it runs.
+    number : int
+        Workers that have been on the study before it.
+    """
+
+    id: str
+    number: int
+
+
+@contextmanager
+def open_study(
+    storage: str, name: str, *, heartbeat: int = HEARTBEAT
+) -> Iterator[tuple[Study, Worker]]:
+    """Open a study, or make it; retry what workers that died have left running.
+
+    A journal file has no heartbeat. Each worker holds a lock on a file of its own for as long as it
+    lives, and the system releases it however the worker ends: a running trial whose worker's lock
+    is free is marked failed and put in line again.
+
+    Parameters
+    ----------
+    storage : str
+        Path of a journal file, made where it is missing, or the URL of a database.
+    name : str
+        Of the study; its higher values are better.
+    heartbeat : int
+        Seconds between signs of life of a worker, where the storage takes them; a trial without
+        two of them is retried by the next worker that starts a trial.
+
+    Yields
+    ------
+    study : optuna.Study
+    worker : Worker
+
+    Raises
+    ------
+    SerError
+        If the storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log as such
+    if "://" in storage:
+        study = _create(_database(storage, heartbeat), name, storage)
+        yield study, _sign_in(study, uuid.uuid4().hex)
+        return
+    journal = Path(storage)
+    workers = journal.with_suffix(".workers")
+    try:
+        workers.mkdir(parents=True, exist_ok=True)
+        with (workers / "start").open("w") as start:
+            fcntl.flock(start, fcntl.LOCK_EX)  # one worker at a time looks for dead ones
+            alive = _living(workers)
+            if not alive:
+                _trim(journal)
+            own = (workers / uuid.uuid4().hex).open("w")
+            fcntl.flock(own, fcntl.LOCK_EX)
+            study = _create(JournalStorage(JournalFileBackend(str(journal))), name, storage)
+            _retry_trials_of_the_dead(study, alive)
+            worker = _sign_in(study, Path(own.name).name)
+    except OSError as error:
+        raise SerError(
+            f"The study's journal {journal} cannot be used: {error.strerror}. Give another place "
+            "with tuner.storage=FILE, or the URL of a database."
+        ) from error
+    try:
+        yield study, worker
+    finally:
+        own.close()
+        with suppress(OSError):
+            Path(own.name).unlink()
+
+
+def _sign_in(study: Study, worker: str) -> Worker:
+    """Write the worker down in the study, and count those before it."""
+    study.set_user_attr(f"worker {worker}", time.time())
+    signed = {k: v for k, v in study.user_attrs.items() if k.startswith("worker ")}
+    order = sorted(signed, key=lambda key: (signed[key], key))
+    return Worker(worker, order.index(f"worker {worker}"))
+
+
+def _create(storage: BaseStorage, name: str, where: str) -> Study:
+    try:
+        return optuna.create_study(
+            study_name=name, storage=storage, direction="maximize", load_if_exists=True
+        )
+    except (ValueError, KeyError) as error:
+        raise SerError(
+            f"The study {name!r} in {without_password(where)} cannot be read: {error}."
+        ) from error
+
+
+def _database(url: str, heartbeat: int) -> RDBStorage:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna, about itself
+            return RDBStorage(
+                url,
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=heartbeat,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
+            )
+    except RuntimeError as error:  # tables of the same name, of something else
+        raise SerError(
+            f"The study's database {without_password(url)} is not Optuna's, or of another Optuna "
+            f"({error}). Studies need a database of their own, apart from MLflow's: CREATE "
+            "DATABASE studies, and name it by tuner.storage."
+        ) from error
+    except Exception as error:  # every driver has its own
+        raise SerError(
+            f"The study's database {without_password(url)} cannot be used: "
+            f"{without_password(str(error))}"
+        ) from error
+
+
+def _living(workers: Path) -> set[str]:
+    """Workers whose lock is held; the files of the others are removed."""
+    alive = set()
+    for file in workers.iterdir():
+        if file.name == "start":
+            continue
+        with file.open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                alive.add(file.name)
+            else:
+                file.unlink()
+    return alive
+
+
+def _trim(journal: Path) -> None:
+    """Cut off the line that a killed worker did not finish: Optuna cannot read past it."""
+    if not journal.exists():
+        return
+    with journal.open("r+b") as file:
+        end = file.seek(0, 2)
+        tail = min(end, 1 << 20)
+        file.seek(end - tail)
+        last = file.read().rfind(b"\n")
+        if tail and last + 1 < tail:
+            file.truncate(end - tail + last + 1)
+
+
+def _retry_trials_of_the_dead(study: Study, alive: set[str]) -> None:
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(WORKER) in alive:
+            continue
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})

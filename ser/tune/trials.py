@@ -1,0 +1,255 @@
+"""The trials of a study: drawn, pruned and tracked until the budget is spent."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from optuna.exceptions import ExperimentalWarning, TrialPruned
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from tqdm import tqdm
+
+from ser.core.errors import SerError
+from ser.tracking import run as tracking
+from ser.tracking.run import Run
+from ser.tune import figures as study_plots
+from ser.tune.objective import Objective, Score
+from ser.tune.storage import WORKER, Worker, open_study
+
+MAX_FAILED = 5  # trials in a row
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a study knows after a command.
+
+    Attributes
+    ----------
+    best : FrozenTrial
+    table : DataFrame
+        All trials.
+    done : int
+        Trials of this command.
+    interrupted : bool
+    """
+
+    best: FrozenTrial
+    table: pd.DataFrame
+    done: int
+    interrupted: bool
+
+    def count(self, state: str) -> int:
+        """Trials in a state."""
+        return int((self.table["state"] == state).sum())
+
+
+def run_trials(
+    cfg: DictConfig,
+    name: str,
+    objective: Objective,
+    run: Run,
+    *,
+    n_trials: int | None,
+    total: bool = False,
+) -> Found:
+    """Open the study, run trials, and log what it then holds.
+
+    Parameters
+    ----------
+    n_trials : int or None
+        Of this command; of the study in all if `total`.
+    """
+    with open_study(cfg.tuner.storage, name) as (study, worker):
+        study.sampler, study.pruner = _sampler_and_pruner(cfg, worker)
+        if total and n_trials is not None:
+            n_trials = max(0, n_trials - len(study.get_trials(deepcopy=False, states=FINISHED)))
+        loop = _Loop(study, worker, objective, cfg, run, n_trials)
+        loop.run()
+        best = best_trial(study)
+        if best is None:
+            raise SerError("No trial has finished: give the study more trials or more time.")
+        table = trials_table(study)
+        run.table(table, "trials")
+        for figure_name, figure in study_plots.figures(study).items():
+            run.figure(figure, figure_name)
+        numbers = {f"best_cv_{cfg.tuner.metric}": value_of(best), "n_trials": float(len(table))}
+        run.metrics(numbers | {"cpu_seconds": table["cpu_seconds"].sum()})
+    return Found(best, table, loop.done, loop.interrupted)
+
+
+def best_trial(study: Study) -> FrozenTrial | None:
+    """The trial with the best mean over all folds, or None before there is one."""
+    finished = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if not trial.user_attrs.get("pruned")
+    ]
+    return max(finished, key=value_of, default=None)
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """Its score; a trial that is complete has one."""
+    assert trial.value is not None
+    return trial.value
+
+
+def trials_table(study: Study) -> pd.DataFrame:
+    """One row for every trial: state, value, folds or epochs reported, cost, and its parameters."""
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        state = "PRUNED" if trial.user_attrs.get("pruned") else trial.state.name
+        seconds = trial.duration.total_seconds() if trial.duration else np.nan
+        rows.append(
+            {
+                "trial": trial.number,
+                "state": state,
+                "value": trial.value,
+                "reports": len(trial.intermediate_values),
+                "seconds": seconds,
+                "cpu_seconds": trial.user_attrs.get("cpu_seconds", np.nan),
+                **trial.params,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+class _Loop:
+    """Trials, one after the other, until the budget is spent, the space is, or the user stops."""
+
+    def __init__(
+        self,
+        study: Study,
+        worker: Worker,
+        objective: Objective,
+        cfg: DictConfig,
+        parent: Run,
+        n_trials: int | None,
+    ) -> None:
+        self._study = study
+        self._worker = worker
+        self._objective = objective
+        self._cfg = cfg
+        self._parent = parent
+        self._n_trials = n_trials
+        self._failed: list[str] = []  # in a row
+        self._drawing_since = time.thread_time()
+        self.done = 0
+        self.interrupted = False
+
+    def run(self) -> None:
+        """Run the trials; `done` and `interrupted` then say how it ended."""
+        if self._n_trials == 0 or self._spent():
+            return
+        with tqdm(total=self._n_trials, desc="Tuning", unit="trial", disable=None) as self._bar:
+            try:
+                self._drawing_since = time.thread_time()
+                self._study.optimize(
+                    self._trial,
+                    n_trials=self._n_trials,
+                    timeout=self._cfg.tuner.timeout,
+                    catch=(SerError, ValueError),
+                    callbacks=[self._after],
+                )
+            except KeyboardInterrupt:
+                self.interrupted = True
+
+    def _trial(self, trial: Trial) -> float:
+        """One trial, and its run under the study's."""
+        drawing = time.thread_time() - self._drawing_since
+        trial.set_user_attr(WORKER, self._worker.id)
+        cfg = self._cfg
+        with tracking.start_run(
+            uri=cfg.tracking.uri,
+            experiment=cfg.tracking.experiment,
+            name=f"trial-{trial.number}",
+            tags={"trial": trial.number},
+            description=f"Trial {trial.number} of a study; no test clip was looked at.",
+            parent=self._parent,
+        ) as run:
+            try:
+                score = self._objective(trial)
+            except Exception as error:
+                if _interrupted(error):
+                    raise KeyboardInterrupt from error
+                self._failed.append(str(error))
+                raise
+            finally:
+                run.params(trial.params)
+            self._failed.clear()
+            score.cpu_seconds += drawing
+            trial.set_user_attr("cpu_seconds", score.cpu_seconds)
+            trial.set_user_attr("pruned", score.pruned)
+            self._log(run, score)
+        if score.pruned and cfg.tuner.prune_by == "epochs":
+            raise TrialPruned
+        # A trial pruned fold by fold is told with the mean of its folds: to the sampler that is
+        # worth more than the last fold's, and the pruner sees to it that it is not the best.
+        return score.value
+
+    def _log(self, run: Run, score: Score) -> None:
+        metric = self._cfg.tuner.metric
+        run.steps(f"fold_{metric}", score.folds)
+        for epoch, value in score.epochs.items():
+            run.steps(f"epoch_{metric}", [value], first=epoch)
+        run.metrics(
+            {
+                f"cv_{metric}_mean": score.value,
+                "n_folds": len(score.folds),
+                "cpu_seconds": score.cpu_seconds,
+            }
+        )
+        run.tags({"pruned": str(score.pruned).lower()})
+
+    def _after(self, study: Study, trial: FrozenTrial) -> None:
+        """Between two trials: the bar, and whether there is to be another one."""
+        # A draw can be impossible (more neighbours than clips); all of them cannot.
+        if len(self._failed) >= MAX_FAILED:
+            raise SerError(
+                f"{MAX_FAILED} trials failed one after the other: {self._failed[-1]}"
+            ) from None
+        self.done += 1
+        self._bar.update()
+        if best := best_trial(study):
+            self._bar.set_postfix_str(f"best {self._cfg.tuner.metric} {100 * value_of(best):.1f} %")
+        if self._spent():
+            study.stop()
+        self._drawing_since = time.thread_time()
+
+    def _spent(self) -> bool:
+        limit = self._cfg.tuner.cpu_seconds
+        return limit is not None and _cpu_seconds(self._study) >= limit
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: OmegaConf's clean-up can fail in its stead."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _sampler_and_pruner(cfg: DictConfig, worker: Worker) -> tuple[BaseSampler, BasePruner]:
+    """A seed that neither the study nor another worker on it has drawn from before."""
+    seed = cfg.tuner.seed + 7919 * worker.number
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna, about itself
+        try:
+            return instantiate(cfg.tuner.sampler, seed=seed), instantiate(cfg.tuner.pruner)
+        except Exception as error:
+            raise SerError(
+                f"The sampler or the pruner cannot be made: {error.__cause__ or error}. See "
+                "conf/sampler and conf/pruner."
+            ) from error
+
+
+def _cpu_seconds(study: Study) -> float:
+    trials = study.get_trials(deepcopy=False)
+    return sum(trial.user_attrs.get("cpu_seconds", 0.0) for trial in trials)
