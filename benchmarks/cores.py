@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 
 from ser.core import paths
 from ser.evaluation.protocol import evaluate
-from ser.train.run import features_of, model_of, settings_of
+from ser.train import build
 
 
 def timed(function, *arguments):
@@ -42,12 +42,13 @@ def main():
     curve = cfg.model.validation_curve.classifier
     cfg.model.validation_curve.classifier = {"alpha": curve.alpha}
     clips = instantiate(cfg.data.corpus)
-    X = features_of(cfg, clips["path"].tolist()).X
-    split, (pipeline, _) = instantiate(cfg.split, clips), model_of(cfg)
+    extraction = build.extract_features(cfg, clips["path"].tolist())
+    data = build.dataset(cfg, clips, extraction)
+    split, (pipeline, _) = instantiate(cfg.split, clips), build.model_pipeline(cfg)
 
     def protocol(n_jobs):
         cfg.compute.n_jobs = n_jobs
-        evaluate(pipeline, clips, X, split, settings_of(cfg))
+        evaluate(pipeline, data, split, build.evaluation_settings(cfg))
 
     ratios = []
     for _ in range(arguments.rounds):

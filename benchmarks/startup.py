@@ -56,7 +56,7 @@ def tell_phases():
 
     at = phase("hydra", start)
 
-    def job(cfg, choices):
+    def job(experiment):
         at_job = phase("compose, import sklearn, skops", at)
         for module in ("pandas", "ser.evaluation.protocol", "ser.report.figures", "mlflow"):
             import_module(module)
@@ -75,7 +75,7 @@ def tell_phases():
             clock(tracking.mlflow, name, mlflow_calls)
         for name in ("params", "dataset", "model", "_send"):
             clock(tracking.Run, name, mlflow_calls)
-        runs.tracked(cfg, choices)
+        return runs.run_experiment(experiment)
 
     train.train = job
     sys.argv = ["ser.train", *RUN[2:]]

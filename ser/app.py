@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser.core import command
 from ser.core.errors import SerError
+from ser.core.experiment import Experiment, JobResult
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -26,7 +27,12 @@ LONGEST = 600.0  # seconds that are listened to
 def main() -> None:
     """Entry point of ``python -m ser.app`` and of the console script ``ser-app``."""
     command.quote_arguments("model")
-    command.run(serve, config_name="app")
+    command.run(_body, config_name="app")
+
+
+def _body(experiment: Experiment) -> JobResult:
+    serve(experiment.cfg, experiment.choices)
+    return JobResult(run_id=None, text="")
 
 
 def serve(cfg: DictConfig, choices: Choices) -> None:

@@ -98,7 +98,7 @@ def compare(
         uri=uri,
         experiment=experiment,
         name=f"compare-{len(runs)}-runs",
-        tags={"study": "compare", "command": _command(runs, experiment)},
+        tags={"kind": "compare", "command": _command(runs, experiment)},
         description="Compared: " + ", ".join(f"{names[run.id]} ({run.id})" for run in runs),
     ) as parent:
         parent.table(table, "comparison")

@@ -116,21 +116,13 @@ def client(tmp_path, empty_database):
 @pytest.fixture
 def run_here(tmp_path, demo_store):
     """One tracked run of ``ser.train`` in this process, without the seconds of its imports."""
-    from hydra import compose, initialize_config_dir
-
-    from ser.core import command, paths
-    from ser.train.run import tracked
+    from ser.core.experiment import compose
+    from ser.train import train
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        paths.register_resolvers()
-        with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-            cfg = compose(
-                "train",
-                overrides=[*overrides, f"tracking.uri={uri}", f"store={demo_store}"],
-                return_hydra_config=True,
-            )
-        return tracked(*command.without_hydra(cfg))
+        overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
+        return compose(overrides, config="train", body=train).run()
 
     return run
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made import dataset
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
@@ -127,7 +128,7 @@ def test_only_training_clips_learn_from_copies():
     X[..., 0] = np.arange(40)[:, None]  # says whose row it is
     y, actors = np.tile(["happy", "sad"], 20), np.repeat(np.arange(4), 10)
     fold = Fold(np.arange(30), np.arange(30, 40))
-    result = evaluate_fold(Pipeline([("c", Memory(1))]), X, y, actors, fold)
+    result = evaluate_fold(Pipeline([("c", Memory(1))]), dataset(X, y, actors), fold, True)
     given_X, given_y, groups = result.pipeline[-1].given_
     assert len(given_X) == 90
     assert given_X[:, 0].max() == 29
@@ -137,7 +138,7 @@ def test_only_training_clips_learn_from_copies():
     plain = result.pipeline.predict(X[30:, 0])
     np.testing.assert_array_equal(result.predicted, plain)
 
-    by_clip = evaluate_fold(Pipeline([("c", Memory(1))]), X, y, None, fold)
+    by_clip = evaluate_fold(Pipeline([("c", Memory(1))]), dataset(X, y), fold, False)
     np.testing.assert_array_equal(by_clip.pipeline[-1].given_[2], owner)
 
 

@@ -45,7 +45,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"model=svm,knn,random_forest,mlp seed=1,2,3 split=random,speaker", "model=knn,svm seed=1,2"),
     (
         r"experiment=seed",
-        "experiment=seed study.grid.model=[knn] study.grid.scaler=[none]",
+        "experiment=seed variants.grid.model=[knn] variants.grid.scaler=[none]",
     ),
     (r"explain=true", "explain=true model=naive_bayes split=emobox6 curves=none"),
     (r"model=mlp split=speaker", "model=mlp split=speaker model.classifier.max_iter=10"),
@@ -64,8 +64,8 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"experiment=best_random", "experiment=best_random augmentation=none"),
     (
         r"experiment=(features|classifiers|augmentation)\b",
-        r"experiment=\1 ~study.variants"
-        """ '+study.variants.one=["model=kernel_ridge","features=prosody","split=luna5"]'""",
+        r"experiment=\1 ~variants.runs"
+        """ '+variants.runs.one=["model=kernel_ridge","features=prosody","split=luna5"]'""",
     ),
     (r"feature_sets\.py (\S+) --clips 40", r"feature_sets.py \1 --clips 4"),
     (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),

@@ -11,13 +11,15 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from made import dataset
 from sklearn.neural_network import MLPClassifier
 
 from ser.core import compute
 from ser.core.errors import SerError
 from ser.data.corpora import demo
-from ser.data.splits import cross_validation_folds
+from ser.data.splits import Split, cross_validation_folds
 from ser.evaluation.folds import evaluate_folds
+from ser.evaluation.parallel import Workers
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
 from ser.models.pipeline import build_pipeline
@@ -114,12 +116,13 @@ def test_dask_fits_as_here_though_a_worker_is_killed(scheduler):
     folds = cross_validation_folds(y, groups, n_splits=10, grouped=True, seed=0)
     mlp = MLPClassifier(hidden_layer_sizes=(200,), max_iter=60, random_state=0)
     pipeline = build_pipeline({"classifier": mlp}, seed=0)
-    here, said_here = evaluate_folds(pipeline, X, y, None, folds)
+    data, split = dataset(X, y, groups), Split(folds)
+    here, said_here = evaluate_folds(pipeline, data, split, Workers())
     finished = []
     with compute.dask(address=address):
         killer = kill_when(lambda: len(finished) >= 2, pids)
         there, said_there = evaluate_folds(
-            pipeline, X, y, None, folds, advance=lambda: finished.append(1)
+            pipeline, data, split, Workers(advance=lambda: finished.append(1))
         )
         killer.join()
     assert len(finished) == 10

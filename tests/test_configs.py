@@ -4,14 +4,16 @@ import importlib.util
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ser.core import paths
+from ser.core.errors import SerError
+from ser.core.experiment import compose
 from ser.models.pipeline import fit
-from ser.train.run import model_of
-from ser.train.variants import variants
+from ser.train import train
+from ser.train.build import model_pipeline
+from ser.train.variants import overrides_by_name
 
 CHOICES = {
     group.name: sorted(file.stem for file in group.glob("*.yaml"))
@@ -21,9 +23,7 @@ CHOICES = {
 
 
 def composed(*overrides, config="train"):
-    paths.register_resolvers()
-    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-        return compose(config, overrides=list(overrides))
+    return compose(overrides, config=config, body=train).cfg
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,18 @@ def test_config_composes(group, choice):
     of_tune = ("search_space", "sampler", "pruner", "tuner")
     cfg = composed(f"{group}={choice}", config="tune" if group in of_tune else "train")
     if group == "experiment":
-        # A recipe is a study, a search, or changes what one run is.
+        # A recipe has variants, is a search, or changes what one run is.
         plain = composed(config="train")
-        assert cfg.get("study") or cfg.get("tuner") or cfg.model != plain.model or cfg.permutations
-        # Every run of a study composes by itself: nothing else of the recipe reaches it.
-        studied = cfg.get("study") or {}
-        assert set(OmegaConf.load(paths.CONF / group / f"{choice}.yaml")) <= (
-            {"study"} if studied else {"defaults", "permutations", "model", "tuner", "compute"}
+        assert (
+            cfg.get("variants") or cfg.get("tuner") or cfg.model != plain.model or cfg.permutations
         )
-        for overrides in list(variants(studied).values())[:50] if studied else ():
-            composed(*(studied.get("common") or ()), *overrides)
+        # Every variant composes by itself: nothing else of the recipe reaches it.
+        varied = cfg.get("variants") or {}
+        assert set(OmegaConf.load(paths.CONF / group / f"{choice}.yaml")) <= (
+            {"variants"} if varied else {"defaults", "permutations", "model", "tuner", "compute"}
+        )
+        for overrides in list(overrides_by_name(varied).values())[:50] if varied else ():
+            composed(*(varied.get("common") or ()), *overrides)
     elif group in ("sampler", "pruner"):
         assert cfg.tuner[group]["_target_"].startswith(f"optuna.{group}s.")
     else:
@@ -59,7 +61,7 @@ def test_model_fits_and_gives_probabilities(model):
     y = np.repeat(["angry", "calm", "sad"], 40)
     n_columns = len(instantiate(cfg.features).names) if model in OWN_FEATURES else 12
     X = rng.normal(size=(120, n_columns)) + np.repeat(np.arange(3), 40)[:, None]
-    pipeline, _ = model_of(cfg)
+    pipeline, _ = model_pipeline(cfg)
     fitted = fit(pipeline, X, y)
     proba = fitted.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
@@ -122,3 +124,12 @@ def test_configuration_reference_is_what_conf_says():
     assert page == maker.page(), "docs/configuration.md is stale: python docs/make_configuration.py"
     for row in ("| `model=` | `svm` |", "| `cv.n_splits` | `10` |", "| `classifier.C` | `10.0` |"):
         assert row in page
+
+
+def test_the_old_key_of_variants_says_what_it_is_now(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    recipe = "# @package _global_\nstudy: {title: old, variants: {a: [model=knn]}}\n"
+    (tmp_path / "experiment" / "old.yaml").write_text(recipe)
+    experiment = compose(["experiment=old"], config="train", body=train, config_dir=tmp_path)
+    with pytest.raises(SerError, match="is 'variants' now"):
+        experiment.run()

@@ -335,7 +335,7 @@ def test_join_keeps_shared_emotions_and_tells_actors_apart():
     split = splits.cross_corpus(clips, train="one", test="two")
     assert split.folds[0].train.tolist() == [0, 1] and split.folds[0].test.tolist() == [2, 3]
     # Nobody knows what is said in `two`.
-    assert split.unheard == ("corpus", "actor") and split.grouped
+    assert split.held_out == ("corpus", "actor") and split.grouped
     assert str(split) == "test corpus and actor never heard"
 
 
@@ -352,7 +352,7 @@ def test_cross_corpus_split_of_the_same_people_knows_the_actors():
     two = part("song", emotions, people="speech", actor=[2, 3], statement=[1, 2])
     clips, _ = cross_corpus.join(one, two)
     split = splits.cross_corpus(clips, train="speech", test="song")
-    assert split.unheard == ("corpus",) and split.unit == "clip"
+    assert split.held_out == ("corpus",) and split.unit == "clip"
     assert str(split) == "test corpus never heard, test actors known to the model"
 
 

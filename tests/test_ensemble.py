@@ -19,7 +19,7 @@ from ser.models.calibration import SigmoidCalibration
 from ser.models.ensemble import Ensemble
 from ser.models.pipeline import build_pipeline, fit
 from ser.models.trained import TrainedModel, load_model, save_model
-from ser.train.run import model_of
+from ser.train.build import model_pipeline
 
 MEMBERS = {"nb": {"classifier": GaussianNB()}, "lr": {"classifier": LogisticRegression(C=0.01)}}
 
@@ -119,7 +119,7 @@ def test_selection_keeps_the_columns_that_tell_and_is_saved(selection, tmp_path)
     y = np.repeat(["angry", "calm"], 100)
     X = rng.normal(size=(200, 11))
     X[:, [3, 7]] += 3 * (y == "calm")[:, None]
-    fitted = fit(model_of(cfg)[0], X, y)
+    fitted = fit(model_pipeline(cfg)[0], X, y)
     assert fitted["selection"].get_support(indices=True).tolist() == [3, 7]
     save_model(TrainedModel(fitted, ProsodyFeatures(), False), tmp_path)
     loaded = load_model(tmp_path).pipeline
@@ -133,7 +133,7 @@ def test_saved_model_is_the_fitted_one(model, tmp_path):
     rng = np.random.default_rng(0)
     y = np.repeat(["angry", "calm"], 30)
     X = rng.normal(size=(60, 22)) + (y == "calm")[:, None]
-    fitted = fit(model_of(cfg)[0], X, y, np.tile(np.arange(6), 10))
+    fitted = fit(model_pipeline(cfg)[0], X, y, np.tile(np.arange(6), 10))
     save_model(TrainedModel(fitted, instantiate(cfg.features), False), tmp_path)
     loaded = load_model(tmp_path)
     np.testing.assert_array_equal(loaded.pipeline.predict_proba(X), fitted.predict_proba(X))

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made import dataset
 from sklearn import metrics
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GroupKFold
@@ -11,10 +12,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from ser.data.splits import Fold
+from ser.data.splits import Fold, Split
 from ser.evaluation.curves import learning_curve
 from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import breakdown, per_class, precision_recall, reliability, roc, scores
+from ser.evaluation.parallel import Workers
 from ser.models.calibration import TemperatureScaling
 from ser.models.pipeline import build_pipeline
 from ser.report.figures import accuracy_curve
@@ -111,6 +113,9 @@ def test_temperature_scaling_groups_make_it_less_sure_of_strangers():
     assert by_actor.temperature_ > 2 * by_clip.temperature_
 
 
+ALONE = Workers(1)
+
+
 def grouped_folds(X, y, groups):
     return [Fold(a, b) for a, b in GroupKFold(4).split(X, y, groups)]
 
@@ -120,11 +125,9 @@ def test_evaluate_folds_predicts_held_out_clips_in_their_order():
     folds = [Fold(np.arange(200), np.arange(239, 199, -1))]
     (result,), _ = evaluate_folds(
         build_pipeline({"scaler": StandardScaler(), "classifier": SVC()}, seed=0),
-        X,
-        y,
-        None,
-        folds,
-        n_jobs=1,
+        dataset(X, y),
+        Split(folds),
+        ALONE,
     )
     mean, deviation = X[:200].mean(axis=0), X[:200].std(axis=0)  # of training clips alone
     expected = SVC().fit((X[:200] - mean) / deviation, y[:200])
@@ -139,7 +142,7 @@ def test_evaluate_folds_emotion_unknown_in_training_gets_probability_zero():
     known = np.flatnonzero(y != "sad")
     pipeline = build_pipeline({"classifier": DecisionTreeClassifier()}, seed=0)
     folds = [Fold(known, np.flatnonzero(y == "sad"))]
-    (result,), _ = evaluate_folds(pipeline, X, y, None, folds, n_jobs=1)
+    (result,), _ = evaluate_folds(pipeline, dataset(X, y), Split(folds), ALONE)
     assert result.proba.shape[1] == 3
     assert (result.proba[:, 2] == 0).all()
 
@@ -149,15 +152,17 @@ def test_learning_curve_ends_where_cross_validation_is():
     groups = np.arange(len(y)) // 10
     folds = grouped_folds(X, y, groups)
     pipeline = build_pipeline({"scaler": StandardScaler(), "classifier": SVC()}, seed=0)
-    for some, unit, sizes, all_of_the_smallest in (
-        (None, "clips", (20, 90, 1000), 180),
-        (groups, "actors", (2, 9, 1000), 18),
+    data = dataset(X, y, groups)
+    for held_out, unit, sizes, all_of_the_smallest in (
+        ((), "clips", (20, 90, 1000), 180),
+        (("actor",), "actors", (2, 9, 1000), 18),
     ):
-        curve = learning_curve(pipeline, X, y, some, folds, sizes=sizes, seed=0, n_jobs=1)
+        split = Split(folds, held_out)
+        curve = learning_curve(pipeline, data, split, sizes=sizes, seed=0, workers=ALONE)
         assert curve.name == unit
         assert curve.points == (*sizes[:2], all_of_the_smallest)
         assert curve.train.shape == (3, len(folds))
-        results, _ = evaluate_folds(pipeline, X, y, some, folds, n_jobs=1)
+        results, _ = evaluate_folds(pipeline, data, split, ALONE)
         expected = [(r.predicted == y[r.test]).mean() for r in results]
         np.testing.assert_allclose(curve.validation[-1], expected)
 
@@ -166,7 +171,9 @@ def test_learning_curve_leaves_out_what_is_too_few_for_the_model():
     X, y = noisy_classes()
     folds = grouped_folds(X, y, np.arange(len(y)) // 10)
     pipeline = build_pipeline({"classifier": KNeighborsClassifier(20)}, seed=0)
-    curve = learning_curve(pipeline, X, y, None, folds, sizes=(10, 100), seed=0, n_jobs=1)
+    curve = learning_curve(
+        pipeline, dataset(X, y), Split(folds), sizes=(10, 100), seed=0, workers=ALONE
+    )
     assert np.isnan(curve.validation[0]).all()
     assert (curve.validation[1] > 0.4).all()
     accuracy_curve(curve, title="x", xlabel="clips", n_labels=3)  # draws what there is

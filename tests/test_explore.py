@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 
-from ser.core import command, paths
 from ser.core.errors import SerError
+from ser.core.experiment import compose
 from ser.data.audio import AudioError
-from ser.explore import clip_page, pictures
+from ser.explore import clip_page, explore, pictures
 from ser.explore import figures as data_plots
-from ser.explore.run import PAGE, tracked
+from ser.explore.run import PAGE
 from ser.features.prosody import ProsodyFeatures
 from ser.report import sound_figures
 from ser.report.clip_views import views
@@ -32,14 +31,8 @@ def explored(tmp_path, demo_store):
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        paths.register_resolvers()
-        with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-            cfg = compose(
-                "explore",
-                overrides=[*overrides, f"tracking.uri={uri}", f"store={demo_store}"],
-                return_hydra_config=True,
-            )
-        return tracked(*command.without_hydra(cfg))
+        overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
+        return compose(overrides, config="explore", body=explore).run()
 
     return run
 
@@ -75,7 +68,7 @@ def test_explore_demo_is_all_there(run_cli, demo_root, client, tmp_path):
     (experiment,) = (e for e in client.search_experiments() if e.name == "demo")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
-    assert run.data.tags["study"] == "explore"
+    assert run.data.tags["kind"] == "explore"
     assert run.info.run_id in printed
     assert f"{out}/{PAGE}" in printed
     assert '"clips": 240' in run.inputs.dataset_inputs[0].dataset.profile

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from made import dataset
 from sklearn.inspection import permutation_importance as sklearn_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 
-from ser.data.splits import Fold
+from ser.data.splits import Fold, Split
 from ser.evaluation.importance import permutation_importance
+from ser.evaluation.parallel import Workers
 from ser.evaluation.uncertainty import bootstrap_intervals, uar_over_units
 
 NAMES = ("cue_0", "cue_1", "noise_0", "voice")
@@ -32,15 +34,16 @@ def data():
     rows = np.arange(len(y))
     folds = [Fold(rows[actors % 3 != k], rows[actors % 3 == k]) for k in range(3)]
     models = [make_pipeline(LogisticRegression()).fit(X[f.train], y[f.train]) for f in folds]
-    return models, X, y, actors, folds
+    return models, dataset(X, y, actors, NAMES), Split(folds)
 
 
 def test_permutation_importance_agrees_with_sklearn_where_actors_do_not_matter(data):
-    models, X, y, _, folds = data
-    model, fold = models[0], folds[0]
-    one_actor = np.zeros(len(y), dtype=int)
+    models, made, split = data
+    X, y = made.X, made.labels
+    model, fold = models[0], split.folds[0]
+    one_actor = dataset(X, y, np.zeros(len(y), dtype=int), NAMES)
     table = permutation_importance(
-        [model], X, y, one_actor, [fold], NAMES, n_repeats=200, seed=1, n_jobs=1
+        [model], one_actor, Split((fold,)), n_repeats=200, seed=1, workers=Workers(1)
     ).set_index(["kind", "name"])
     reference = sklearn_importance(
         model, X[fold.test], y[fold.test], scoring="balanced_accuracy", n_repeats=200
@@ -52,20 +55,20 @@ def test_permutation_importance_agrees_with_sklearn_where_actors_do_not_matter(d
 
 
 def test_permutation_importance_within_actors_leaves_what_tells_the_actor(data):
-    models, X, y, actors, folds = data
-    table = permutation_importance(models, X, y, actors, folds, NAMES, seed=1, n_jobs=1)
+    table = permutation_importance(*data, seed=1, workers=Workers(1))
     by_name = table.set_index(["kind", "name"])
     voice = by_name.loc[("feature", "voice")]
     assert voice[["uar_lost", "low", "high"]].tolist() == [0, 0, 0]
     cue = by_name.loc[("feature", "cue_0")]
     assert 0.1 < cue["low"] < cue["uar_lost"] < cue["high"]
     assert table["kind"].tolist() == ["group"] * 3 + ["feature"] * 4
-    again = permutation_importance(models, X, y, actors, folds, NAMES, seed=1, n_jobs=2)
+    again = permutation_importance(*data, seed=1, workers=Workers(2))
     assert table.equals(again)
 
 
 def test_uar_over_units_of_hits_is_the_uar_and_its_bootstrap(data):
-    models, X, y, actors, folds = data
+    models, made, split = data
+    X, y, actors, folds = made.X, made.labels, made.groups, split.folds
     test = np.concatenate([fold.test for fold in folds])
     predicted = np.concatenate(
         [model.predict(X[fold.test]) for model, fold in zip(models, folds, strict=True)]

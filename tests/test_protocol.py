@@ -10,6 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ser.core.errors import SerError
 from ser.data import splits
+from ser.data.dataset import Dataset
 from ser.evaluation.protocol import Settings, evaluate
 from ser.models.pipeline import build_pipeline
 
@@ -21,7 +22,7 @@ def evaluated(clips, classifier, *, seed=1, n_jobs=1, splitter=None, signal=0.8,
     split = splitter(clips) if splitter else splits.random(clips, test_size=0.25, seed=seed)
     pipeline = build_pipeline({"scaler": StandardScaler(), "classifier": classifier}, seed=seed)
     settings = Settings(**{"n_splits": 3, "seed": seed, "n_jobs": n_jobs} | settings)
-    return evaluate(pipeline, clips, X, split, settings)
+    return evaluate(pipeline, Dataset(clips, X), split, settings)
 
 
 def by_speaker(clips):

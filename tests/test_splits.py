@@ -99,7 +99,7 @@ def test_several_folds_hold_every_clip_once_and_what_they_claim_is_unheard(clips
     np.testing.assert_array_equal(split.development, range(len(clips)))
     for fold in split.folds:
         train, test = clips.iloc[fold.train], clips.iloc[fold.test]
-        for what in split.unheard:
+        for what in split.held_out:
             assert not set(train[what]) & set(test[what])
         assert set(train["emotion"]) == set(clips["emotion"])
     splits.check(split, clips)
@@ -154,7 +154,7 @@ def test_check_refuses_folds_that_are_not_what_the_split_says(clips):
     halves = splits.Fold(rows[::2], rows[1::2])  # of every actor
     splits.check(splits.Split((halves,)), clips)
     with pytest.raises(SerError, match=r"no actor is heard .* fold 0 shares 24"):
-        splits.check(splits.Split((halves,), unheard=("actor",)), clips)
+        splits.check(splits.Split((halves,), held_out=("actor",)), clips)
     with pytest.raises(SerError, match="trains on 2 clips that it holds out"):
         splits.check(splits.Split((splits.Fold(rows[:-10], rows[-12:]),)), clips)
 

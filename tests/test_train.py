@@ -223,7 +223,7 @@ def test_train_transductive_says_so_and_its_model_asks_for_speakers(
     np.testing.assert_allclose(answer.filter(regex="^p_").sum(axis=1), 1)
 
 
-def test_train_study_and_compare(run_cli, demo_root, client):
+def test_train_variants_and_compare(run_cli, demo_root, client):
     printed = run_cli(
         "ser.train", "experiment=protocols", *demo(demo_root, "cv.n_splits=2"), "model=naive_bayes"
     ).stdout
@@ -233,9 +233,9 @@ def test_train_study_and_compare(run_cli, demo_root, client):
     assert {run.data.tags["mlflow.parentRunId"] for run in everything.values()} == {
         parent.info.run_id
     }
-    study = table(client, parent, "study")
-    assert study["transductive"].tolist() == [False] * 4 + [True]
-    for row in study.to_dict("records"):
+    compared = table(client, parent, "variants")
+    assert compared["transductive"].tolist() == [False] * 4 + [True]
+    for row in compared.to_dict("records"):
         run = client.get_run(row["run_id"])
         assert row["test_uar"] == pytest.approx(run.data.metrics["test_uar"])
         assert row["test_uar_low"] <= row["test_uar"] <= row["test_uar_high"]

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.models.partial_fit import EpochFit
-from ser.train.run import model_of
+from ser.train.build import model_pipeline
 from ser.tune.space import search_space
 from ser.tune.storage import WORKER, open_study
 
@@ -39,7 +39,7 @@ def test_every_draw_of_a_space_is_a_model(name):
         for _ in range(3):
             values = space.draw(study.ask())
             cfg = compose("tune", overrides=[*overrides, *space.overrides(values)])
-            classifier = model_of(cfg)[0][-1]
+            classifier = model_pipeline(cfg)[0][-1]
             classifier = getattr(classifier, "estimator", classifier)
             if hasattr(classifier, "_parameter_constraints"):  # ser's own check when they fit
                 classifier._validate_params()

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from ser.data import splits
 from ser.data.audio import read_audio
 from ser.data.corpora import ravdess
+from ser.data.dataset import Dataset
 from ser.evaluation.protocol import Settings, evaluate
 from ser.models.pipeline import build_pipeline
 
@@ -47,7 +48,7 @@ def main():
     for C in (0.001, 0.01, 0.1, 1.0):
         model = LogisticRegression(C=C, max_iter=5000)
         pipeline = build_pipeline({"scaler": StandardScaler(), "classifier": model}, seed=69)
-        m = evaluate(pipeline, clips, X, split, Settings(n_splits=10, seed=69)).metrics
+        m = evaluate(pipeline, Dataset(clips, X), split, Settings(n_splits=10, seed=69)).metrics
         print(
             f"{X.shape[1]} features, C={C}: LOSO UAR {100 * m['test_uar']:.1f}, "
             f"95 % over actors {100 * m['test_uar_low']:.1f} to {100 * m['test_uar_high']:.1f}"

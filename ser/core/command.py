@@ -8,45 +8,25 @@ import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import hydra
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from ser.core import jobs, paths
 from ser.core.errors import SerError
-from ser.core.overrides import Choices
-from ser.core.second_corpus import with_test_corpus
+from ser.core.experiment import Experiment, JobResult, from_hydra
 
 
-@dataclass(frozen=True)
-class Done:
-    """A job that went well.
-
-    Attributes
-    ----------
-    run_id : str
-        Of its run.
-    skipped : bool
-        Whether the run was there already.
-    """
-
-    run_id: str
-    skipped: bool = False
-
-
-def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) -> None:
-    """Compose the config of the command line and call the job, once or for every job of a sweep.
+def run(body: Callable[[Experiment], JobResult], *, config_name: str) -> None:
+    """Compose the config of the command line and call the body, once or for every job of a sweep.
 
     Parameters
     ----------
-    job : callable
-        Takes the config and what it was composed from. A `SerError` that it raises is
+    body : callable
+        Takes the experiment; the text of its result is printed. A `SerError` that it raises is
         printed without a traceback; the exit code is 1. In a sweep the other jobs go on.
     config_name : str
         Primary config in ``conf/``.
@@ -57,12 +37,11 @@ def run(job: Callable[[DictConfig, Choices], Done | None], *, config_name: str) 
 
     def call(cfg: DictConfig) -> None:
         try:
-            with instantiate(cfg.compute):
-                done = job(cfg, with_test_corpus(cfg, _choices(HydraConfig.get())))
+            result = from_hydra(cfg, HydraConfig.get(), body).run()
+            if result.text:
+                print(result.text)
             if jobs.under_way():
-                jobs.record(
-                    run_id=done.run_id if done else None, skipped=bool(done and done.skipped)
-                )
+                jobs.record(run_id=result.run_id, skipped=result.skipped)
         except KeyboardInterrupt:
             if jobs.under_way():
                 jobs.record(error=jobs.INTERRUPTED)
@@ -105,56 +84,6 @@ def quote_arguments(*keys: str) -> None:
         return f"{'model_uri' if key == 'model' else key}='{escaped}'"
 
     sys.argv[1:] = map(quoted, sys.argv[1:])
-
-
-def compose_again(
-    overrides: Sequence[str], *, leave_out: Sequence[str] = ()
-) -> tuple[DictConfig, Choices]:
-    """The job's config with other overrides on top of its command line's.
-
-    Parameters
-    ----------
-    overrides : sequence of str
-        As on a command line; they win over it.
-    leave_out : sequence of str
-        Keys and groups that the command line may name, or name keys in, and this config shall not
-        have.
-
-    Returns
-    -------
-    cfg : DictConfig
-    choices : Choices
-        As `run` hands them to a job.
-    """
-    hydra_config = HydraConfig.get()
-    replaced = {_key(o) for o in overrides}
-    given = [
-        o
-        for o in hydra_config.overrides.task
-        if _key(o) not in replaced and _key(o).split(".")[0] not in leave_out
-    ]
-    cfg = hydra.compose(
-        hydra_config.job.config_name, [*given, *overrides], return_hydra_config=True
-    )
-    return without_hydra(cfg)
-
-
-def without_hydra(cfg: DictConfig) -> tuple[DictConfig, Choices]:
-    """The job's part of a config composed with ``return_hydra_config=True``, and its choices."""
-    choices = _choices(cfg.hydra)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg, with_test_corpus(cfg, choices)
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").split("=")[0]
-
-
-def _choices(hydra_config: HydraConf) -> Choices:
-    made = hydra_config.runtime.choices
-    groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
-    return Choices(groups, tuple(hydra_config.overrides.task))
 
 
 def _groups_help() -> str:

@@ -46,10 +46,19 @@ class Choices:
         """
         kept = [o for o in self.overrides if _first(o) not in _ELSEWHERE]
         if not any(_first(o) == "experiment" for o in kept):
-            kept = [o for o in kept if o != "study=null"]  # which it is already
+            kept = [o for o in kept if o != "variants=null"]  # which it is already
         return shlex.join(["python", "-m", module, *map(masked_override, kept)])
+
+
+def key_of(override: str) -> str:
+    """The key or group that an override is of.
+
+    >>> key_of("++model.classifier.C=3")
+    'model.classifier.C'
+    """
+    return override.lstrip("+~").split("=")[0]
 
 
 def _first(override: str) -> str:
     """The group or top-level key that an override is of: ``model`` of ``+model.classifier.C=3``."""
-    return override.lstrip("+~").split("=")[0].split(".")[0].split("/")[0].split("@")[0]
+    return key_of(override).split(".")[0].split("/")[0].split("@")[0]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.overrides import Choices
 
 
-def with_test_corpus(cfg: DictConfig, choices: Choices) -> Choices:
+def with_test_corpus(cfg: DictConfig, choices: Choices, search_path: Sequence[str] = ()) -> Choices:
     """Where the config has a ``data.test``, compose that corpus too and make the split its own.
 
     The corpus's config becomes ``cfg.test_data``, as its YAML and the environment have it; the
@@ -21,6 +25,8 @@ def with_test_corpus(cfg: DictConfig, choices: Choices) -> Choices:
     cfg : DictConfig
         Changed in place.
     choices : Choices
+    search_path : sequence of str
+        Overrides that add places where configs are looked for.
 
     Returns
     -------
@@ -35,7 +41,7 @@ def with_test_corpus(cfg: DictConfig, choices: Choices) -> Choices:
     test = OmegaConf.select(cfg, "data.test")
     if test is None:
         return choices
-    data = _corpus_config(str(test), choices)
+    data = _corpus_config(str(test), choices, search_path)
     given = [o for o in choices.overrides if o.lstrip("+~").startswith(("split=", "split."))]
     if given:
         raise SerError(
@@ -55,18 +61,23 @@ def with_test_corpus(cfg: DictConfig, choices: Choices) -> Choices:
     return Choices(groups, choices.overrides)
 
 
-def _corpus_config(test: str, choices: Choices) -> DictConfig:
-    """What conf/data has of a corpus, resolved."""
+def _corpus_config(test: str, choices: Choices, search_path: Sequence[str]) -> DictConfig:
+    """What the group ``data`` has of a corpus, wherever Hydra finds it, resolved."""
     # A table is named on the command line, where data.table is the training corpus's.
-    known = sorted(file.stem for file in (paths.CONF / "data").glob("*.yaml"))
-    known = [name for name in known if name not in ("table", choices["data"])]
-    if test not in known:
+    not_to_test_on = ("table", choices["data"])
+    try:
+        if test in not_to_test_on:
+            raise MissingConfigException(test)
+        composed = hydra.compose("train", [*search_path, f"data={test}"])
+    except HydraException as error:
+        options = GlobalHydra.instance().config_loader().get_group_options("data")
+        known = ", ".join(sorted(set(options) - set(not_to_test_on)))
         raise SerError(
             f"data.test={test} is no corpus to test on after data={choices['data']}: choose one of "
-            f"{', '.join(known)}."
-        )
-    alone = OmegaConf.create({"data": OmegaConf.load(paths.CONF / "data" / f"{test}.yaml")})
-    OmegaConf.resolve(alone)
-    for key in ("test", "on_error", "listeners"):  # data.on_error holds for both
-        alone.data.pop(key, None)
-    return alone.data
+            f"{known}."
+        ) from error
+    OmegaConf.resolve(composed.data)
+    data = OmegaConf.to_container(composed.data)
+    assert isinstance(data, dict)
+    ours = ("test", "on_error", "listeners")  # data.on_error holds for both
+    return OmegaConf.create({key: value for key, value in data.items() if key not in ours})

@@ -45,17 +45,17 @@ class Split:
     ----------
     folds : tuple of Fold
         One, or several whose test parts hold every clip once.
-    unheard : tuple of {"corpus", "actor", "statement"}
+    held_out : tuple of {"corpus", "actor", "statement"}
         What a test clip shares with no training clip of its fold.
     """
 
     folds: tuple[Fold, ...]
-    unheard: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
 
     @property
     def grouped(self) -> bool:
         """Whether no actor is both in training and in test, and none may be in two inner folds."""
-        return "actor" in self.unheard
+        return "actor" in self.held_out
 
     @property
     def development(self) -> np.ndarray:
@@ -70,10 +70,10 @@ class Split:
         return "actor" if self.grouped else "clip"
 
     def __str__(self) -> str:
-        if not self.unheard:
+        if not self.held_out:
             return "test actors known to the model"
         known = "" if self.grouped else ", test actors known to the model"
-        *others, last = self.unheard
+        *others, last = self.held_out
         listed = f"{', '.join(others)} and {last}" if others else last
         return f"test {listed} never heard{known}"
 
@@ -170,7 +170,7 @@ def speaker(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
                 "leave none to train on: add speakers, lower split.test_size, or use split=random."
             )
         held_out += list(draw.choice(members, n_test, replace=False))
-    return Split((_without_actors(clips, held_out),), unheard=("actor",))
+    return Split((_without_actors(clips, held_out),), held_out=("actor",))
 
 
 def loso(clips: pd.DataFrame) -> Split:
@@ -213,7 +213,7 @@ def actor_folds(clips: pd.DataFrame, *, folds: Sequence[Sequence[object]]) -> Sp
             )
     if len(folds) < 2:
         raise SerError(f"{len(folds)} fold of {len(present)} actors leaves nobody to train on.")
-    return Split(tuple(_without_actors(clips, fold) for fold in folds), unheard=("actor",))
+    return Split(tuple(_without_actors(clips, fold) for fold in folds), held_out=("actor",))
 
 
 def statement(clips: pd.DataFrame) -> Split:
@@ -229,7 +229,7 @@ def statement(clips: pd.DataFrame) -> Split:
         Fold(np.flatnonzero(spoken != one), np.flatnonzero(spoken == one))
         for one in np.unique(spoken)
     ]
-    return Split(tuple(folds), unheard=("statement",))
+    return Split(tuple(folds), held_out=("statement",))
 
 
 def speaker_statement(clips: pd.DataFrame, *, n_groups: int, seed: int) -> Split:
@@ -262,7 +262,7 @@ def speaker_statement(clips: pd.DataFrame, *, n_groups: int, seed: int) -> Split
             test = inside & (spoken == one)
             train = ~inside & (spoken != one)
             folds.append(Fold(np.flatnonzero(train), np.flatnonzero(test)))
-    return Split(tuple(folds), unheard=("actor", "statement"))
+    return Split(tuple(folds), held_out=("actor", "statement"))
 
 
 def cross_corpus(clips: pd.DataFrame, *, train: str, test: str) -> Split:
@@ -279,17 +279,17 @@ def cross_corpus(clips: pd.DataFrame, *, train: str, test: str) -> Split:
     Returns
     -------
     Split
-        Of one fold. The actors and the statements are among what is unheard where no training
+        Of one fold. The actors and the statements are held out where no training
         clip has them.
     """
     is_train, is_test = ((clips["corpus"] == name).to_numpy() for name in (train, test))
     fold = Fold(np.flatnonzero(is_train), np.flatnonzero(is_test))
-    unheard = ["corpus"]
+    held_out = ["corpus"]
     for what in ("actor", "statement"):
         known = what in clips and not clips[what].isna().any()
         if known and not set(clips.loc[is_train, what]) & set(clips.loc[is_test, what]):
-            unheard.append(what)
-    return Split((fold,), tuple(unheard))
+            held_out.append(what)
+    return Split((fold,), tuple(held_out))
 
 
 def check(split: Split, clips: pd.DataFrame) -> None:
@@ -299,13 +299,13 @@ def check(split: Split, clips: pd.DataFrame) -> None:
     ----------
     split : Split
     clips : (n_clips, ...) DataFrame
-        With `emotion`, and a column for each of the split's `unheard`.
+        With `emotion`, and a column for each of the split's `held_out`.
 
     Raises
     ------
     SerError
         If a part of a fold is empty, an emotion is missing where a fold trains, a clip is in
-        training and held out, or training clips share what the split says is unheard.
+        training and held out, or training clips share what the split says is held out.
     """
     emotions = clips["emotion"].to_numpy(dtype=str)
     known = set(emotions)
@@ -321,7 +321,7 @@ def check(split: Split, clips: pd.DataFrame) -> None:
                 f"Fold {number} of the split leaves no training clip of {', '.join(missing)} "
                 f"({len(fold.train)} training clips). Use another split, or more clips of it."
             )
-        _check_apart(fold, number, clips, split.unheard)
+        _check_apart(fold, number, clips, split.held_out)
 
 
 def cross_validation_folds(
@@ -366,18 +366,18 @@ def cross_validation_folds(
     return [Fold(train, test) for train, test in positions]
 
 
-def _check_apart(fold: Fold, number: int, clips: pd.DataFrame, unheard: Sequence[str]) -> None:
+def _check_apart(fold: Fold, number: int, clips: pd.DataFrame, promised: Sequence[str]) -> None:
     for held_out in (fold.test, fold.validation):
         if both := np.isin(held_out, fold.train).sum():
             raise SerError(f"Fold {number} of the split trains on {both} clips that it holds out.")
-    for what in unheard:
+    for what in promised:
         of_clip = clips[what].to_numpy()
         shared = set(of_clip[fold.train]) & set(of_clip[fold.test])
         if shared:
             named = ", ".join(sorted(map(str, shared))[:5])
             raise SerError(
                 f"The split says that no {what} is heard in training and in test, and fold "
-                f"{number} shares {len(shared)} ({named}). Mend its folds, or its `unheard`."
+                f"{number} shares {len(shared)} ({named}). Mend its folds, or its `held_out`."
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
-from ser.data.splits import Fold
-from ser.evaluation.parallel import run_fits
-from ser.models.pipeline import fit, heard
+from ser.data.dataset import Dataset
+from ser.data.splits import Fold, Split
+from ser.evaluation.folds import fit_on
+from ser.evaluation.parallel import Workers, run_fits
+from ser.models.pipeline import originals
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,12 @@ class Curve:
 
 def learning_curve(
     pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    folds: Sequence[Fold],
+    data: Dataset,
+    split: Split,
     *,
     sizes: Sequence[int],
     seed: int,
-    n_jobs: int = -1,
-    advance: Callable[[], object] = lambda: None,
+    workers: Workers,
 ) -> Curve:
     """Fit on growing parts of each fold's training clips.
 
@@ -59,59 +58,56 @@ def learning_curve(
 
     Parameters
     ----------
-    X : (n_clips, n_features)
-    y : (n_clips,)
-    groups : (n_clips,) or None
-        Actor of each clip under a grouped split.
-    folds : sequence of Fold
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+    split : Split
+        Of the clips that may be learned from.
     sizes : sequence of int
         Clips, or actors under a grouped split, to train on. What is beyond the smallest fold is
         all that this fold has.
     seed : int
         Of the order in which clips or actors are added.
-    advance : callable
-        Called once for every finished fit.
+    workers : Workers
     """
-    orders = [_order(fold.train, groups, seed) for fold in folds]
+    orders = [_order(data, fold, split.grouped, seed) for fold in split.folds]
     most = min(len(order) for order in orders)
     counts = sorted({min(size, most) for size in sizes})
     jobs = [
-        (_fit_and_score_part, (pipeline, X, y, groups, np.concatenate(order[:count]), fold.test))
-        for fold, order in zip(folds, orders, strict=True)
+        (
+            _fit_and_score_part,
+            (pipeline, data, Fold(np.concatenate(order[:count]), fold.test), split.grouped),
+        )
+        for fold, order in zip(split.folds, orders, strict=True)
         for count in counts
     ]
     # The fits on all clips, which the run makes too, say what there is to be warned of.
-    results, _ = run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
-    name = "clips" if groups is None else "actors"
-    return _curve(name, counts, groups, results)
+    results, _ = run_fits(jobs, pipeline, workers)
+    return _curve("actors" if split.grouped else "clips", counts, split.grouped, results)
 
 
 def validation_curve(
     pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    folds: Sequence[Fold],
+    data: Dataset,
+    split: Split,
     *,
     parameter: str,
     values: Sequence[object],
-    n_jobs: int = -1,
-    advance: Callable[[], object] = lambda: None,
+    workers: Workers,
 ) -> Curve:
     """Fit with each value of one parameter, everything else as it is.
 
     Parameters
     ----------
-    X : (n_clips, n_features)
-    y : (n_clips,)
-    groups : (n_clips,) or None
-        Actor of each clip under a grouped split.
-    folds : sequence of Fold
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+    split : Split
+        Of the clips that may be learned from.
     parameter : str
         As ``set_params`` takes it: ``classifier__alpha``.
     values : sequence
-    advance : callable
-        Called once for every finished fit.
+    workers : Workers
 
     Raises
     ------
@@ -122,36 +118,31 @@ def validation_curve(
         raise SerError(
             f"model.validation_curve names {parameter.replace('__', '.')}, which the model has not."
         )
+    varied = [clone(pipeline).set_params(**{parameter: value}) for value in values]
     jobs = [
-        (
-            _fit_and_score,
-            (clone(pipeline).set_params(**{parameter: v}), X, y, groups, fold.train, fold.test),
-        )
-        for fold in folds
-        for v in values
+        (_fit_and_score, (pipeline_of_value, data, fold, split.grouped))
+        for fold in split.folds
+        for pipeline_of_value in varied
     ]
-    results, _ = run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
-    return _curve(parameter.replace("__", "."), values, groups, results)
+    results, _ = run_fits(jobs, pipeline, workers)
+    return _curve(parameter.replace("__", "."), values, split.grouped, results)
 
 
 def _curve(
-    name: str,
-    values: Sequence[object],
-    groups: np.ndarray | None,
-    results: Sequence[tuple[float, float]],
+    name: str, values: Sequence[object], grouped: bool, results: Sequence[tuple[float, float]]
 ) -> Curve:
     """Curve of results in the order of folds, and of values within a fold."""
     train, validation = np.array(results).reshape(-1, len(values), 2).transpose(2, 1, 0)
-    return Curve(name, tuple(values), groups is not None, train, validation)
+    return Curve(name, tuple(values), grouped, train, validation)
 
 
-def _order(train: np.ndarray, groups: np.ndarray | None, seed: int) -> list[np.ndarray]:
+def _order(data: Dataset, fold: Fold, grouped: bool, seed: int) -> list[np.ndarray]:
     """Training clips one by one, or the clips of one actor after the other, in a drawn order."""
     draw = np.random.default_rng(seed)
-    if groups is None:
-        return list(draw.permutation(train)[:, None])
-    actors = draw.permutation(np.unique(groups[train]))
-    return [train[groups[train] == actor] for actor in actors]
+    if not grouped:
+        return list(draw.permutation(fold.train)[:, None])
+    groups = data.groups[fold.train]
+    return [fold.train[groups == actor] for actor in draw.permutation(np.unique(groups))]
 
 
 def _fit_and_score_part(*arguments: Any) -> tuple[float, float]:
@@ -167,16 +158,11 @@ def _fit_and_score_part(*arguments: Any) -> tuple[float, float]:
 
 
 def _fit_and_score(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    train: np.ndarray,
-    test: np.ndarray,
+    pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool
 ) -> tuple[float, float]:
-    if len(np.unique(y[train])) < 2:  # no classifier can be fitted on one emotion
+    y = data.labels
+    if len(np.unique(y[fold.train])) < 2:  # no classifier can be fitted on one emotion
         return np.nan, np.nan
-    some = None if groups is None else groups[train]
-    fitted = fit(pipeline, X[train], y[train], groups=some)
-    heard_X = heard(X)
-    return fitted.score(heard_X[train], y[train]), fitted.score(heard_X[test], y[test])
+    fitted = fit_on(pipeline, data, fold.train, grouped)
+    X = originals(data.features)
+    return tuple(fitted.score(X[rows], y[rows]) for rows in (fold.train, fold.test))

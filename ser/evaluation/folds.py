@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ser.data.splits import Fold
+from ser.data.dataset import Dataset
+from ser.data.splits import Fold, Split
 from ser.evaluation.metrics import KNOWN, scores
-from ser.evaluation.parallel import run_fits
+from ser.evaluation.parallel import Workers, run_fits
 from ser.models.pipeline import fit, predict
 
 
@@ -45,28 +46,17 @@ class FoldResult:
 
 
 def evaluate_folds(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    folds: Sequence[Fold],
-    *,
-    n_jobs: int = -1,
-    advance: Callable[[], object] = lambda: None,
+    pipeline: Pipeline, data: Dataset, split: Split, workers: Workers
 ) -> tuple[list[FoldResult], tuple[str, ...]]:
     """Fit a clone of the pipeline on each fold's training clips and predict its held-out ones.
 
     Parameters
     ----------
-    X : (n_clips, n_features)
-    y : (n_clips,)
-    groups : (n_clips,) or None
-        Actor of each clip under a grouped split.
-    folds : sequence of Fold
-    n_jobs : int
-        joblib workers; -1 for one per core.
-    advance : callable
-        Called once for every finished fold.
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+    split : Split
+    workers : Workers
 
     Returns
     -------
@@ -74,42 +64,67 @@ def evaluate_folds(
     messages : tuple of str
         What the fits warned of, each once.
     """
-    jobs = [(evaluate_fold, (pipeline, X, y, groups, fold)) for fold in folds]
-    return run_fits(jobs, pipeline, n_jobs=n_jobs, advance=advance)
+    jobs = [(evaluate_fold, (pipeline, data, fold, split.grouped)) for fold in split.folds]
+    return run_fits(jobs, pipeline, workers)
 
 
 def evaluate_fold(
     pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
+    data: Dataset,
     fold: Fold,
+    grouped: bool,
     score_train: bool = False,
     keep: bool = True,
 ) -> FoldResult:
     """Fit a clone of the pipeline on a fold's training clips and predict its held-out ones.
 
-    `keep` says whether the fitted pipeline is returned: a model may hold its training clips, and
-    twenty-four of them more than a small machine has memory for.
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+    fold : Fold
+    grouped : bool
+        Whether what is fitted inside keeps actors apart too.
+    score_train : bool
+        Whether the training clips are predicted as well.
+    keep : bool
+        Whether the fitted pipeline is returned: a model may hold its training clips, and
+        twenty-four of them more than a small machine has memory for.
     """
-    some, labels = None if groups is None else groups[fold.train], np.unique(y).tolist()
+    X, y, labels = data.features, data.labels, data.emotions
     start = time.perf_counter()
-    fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
+    fitted = fit_on(pipeline, data, fold.train, grouped)
     fitted_at = time.perf_counter()
     predicted, proba = predict(fitted, X[fold.test], labels)
     end = time.perf_counter()
-    on_train = {}
+    train_scores = {}
     if score_train:
-        on_train = scores(y[fold.train], *predict(fitted, X[fold.train], labels), labels)
+        train_scores = scores(y[fold.train], *predict(fitted, X[fold.train], labels), labels)
     return FoldResult(
-        fitted if keep else None,
-        fold.test,
-        proba,
-        predicted,
-        fitted_at - start,
-        end - fitted_at,
-        on_train,
+        pipeline=fitted if keep else None,
+        test=fold.test,
+        proba=proba,
+        predicted=predicted,
+        fit_seconds=fitted_at - start,
+        predict_seconds=end - fitted_at,
+        train_scores=train_scores,
     )
+
+
+def fit_on(pipeline: Pipeline, data: Dataset, rows: np.ndarray, grouped: bool) -> Pipeline:
+    """A clone of the pipeline, fitted on some clips of a data set.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    data : Dataset
+    rows : (n_train,) int
+    grouped : bool
+        Whether a classifier that asks for `groups` gets the actors.
+    """
+    groups = data.groups[rows] if grouped else None
+    return fit(pipeline, data.features[rows], data.labels[rows], groups=groups)
 
 
 def predictions_table(

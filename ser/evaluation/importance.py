@@ -8,31 +8,29 @@ emotion. Columns that say the same share their importance; the groups show it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ser.data.splits import Fold
-from ser.evaluation.parallel import run_fits
+from ser.data.dataset import Dataset
+from ser.data.splits import Split
+from ser.evaluation.parallel import Workers, run_fits
 from ser.evaluation.uncertainty import uar_over_units
+from ser.models.pipeline import originals
 
 N_REPEATS = 5
 
 
 def permutation_importance(
     models: Sequence[Pipeline],
-    X: np.ndarray,
-    y: np.ndarray,
-    actors: np.ndarray,
-    folds: Sequence[Fold],
-    names: Sequence[str],
+    data: Dataset,
+    split: Split,
     *,
     n_repeats: int = N_REPEATS,
     seed: int,
-    n_jobs: int = -1,
-    advance: Callable[[], object] = lambda: None,
+    workers: Workers,
 ) -> pd.DataFrame:
     """UAR lost on the pooled test clips of all folds, by column and by group of columns.
 
@@ -40,17 +38,14 @@ def permutation_importance(
     ----------
     models : sequence of Pipeline
         Fitted on the training clips of each fold.
-    X : (n_clips, n_features)
-    y : (n_clips,) str
-    actors : (n_clips,)
-    folds : sequence of Fold
-    names : sequence of str
-        Of the columns; see `groups`.
+    data : Dataset
+        Its names say which columns are a group: see `columns_by_name`.
+    split : Split
     n_repeats : int
         Permutations of each column.
     seed : int
-    advance : callable
-        Called once for every column or group of a fold.
+    workers : Workers
+        Told of every column or group of a fold.
 
     Returns
     -------
@@ -58,15 +53,16 @@ def permutation_importance(
         kind ("group" or "feature"), name, features (their number), uar_lost, low and high (its
         95 % interval over actors), all in [-1, 1]; groups first, each kind by what is lost.
     """
-    columns = columns_by_name(names)
-    test = np.concatenate([fold.test for fold in folds])
+    X, y, actors = originals(data.features), data.labels, data.groups
+    columns = columns_by_name(data.names)
+    test = np.concatenate([fold.test for fold in split.folds])
     nothing = np.empty(0, dtype=int)  # shuffled once: the clips as they are
     jobs = [
-        (_hits, (model, X[fold.test], y[fold.test], actors[fold.test], where, repeats, seed))
+        (_hits, (model, X[fold.test], y[fold.test], actors[fold.test], (where, repeats), seed))
         for where, repeats in [(nothing, 1), *((where, n_repeats) for where in columns.values())]
-        for model, fold in zip(models, folds, strict=True)
+        for model, fold in zip(models, split.folds, strict=True)
     ]
-    results, _ = run_fits(jobs, models[0], n_jobs=n_jobs, advance=advance)
+    results, _ = run_fits(jobs, models[0], workers)
     hits = np.concatenate(results).reshape(1 + len(columns), len(test))
     lost = hits[0] - hits[1:]
     uar, low, high = uar_over_units(lost, y[test], actors[test], seed=seed)
@@ -103,11 +99,14 @@ def _hits(
     X: np.ndarray,
     y: np.ndarray,
     actors: np.ndarray,
-    columns: np.ndarray,
-    n_repeats: int,
+    shuffle: tuple[np.ndarray, int],
     seed: int,
 ) -> np.ndarray:
-    """Part of the repeats in which each clip is predicted right; (n_clips,) in [0, 1]."""
+    """Part of the repeats in which each clip is predicted right; (n_clips,) in [0, 1].
+
+    `shuffle` has the columns that are shuffled, and how often.
+    """
+    columns, n_repeats = shuffle
     draw = np.random.default_rng(seed)
     shuffled = np.tile(X, (n_repeats, 1, 1))
     for repeat in shuffled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from joblib import delayed
@@ -17,12 +18,24 @@ from ser.core.threads import one_thread
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Who does the fits, and who is told.
+
+    Attributes
+    ----------
+    n_jobs : int
+        joblib workers on this machine; -1 for one per core.
+    advance : callable
+        Called once for every finished fit.
+    """
+
+    n_jobs: int = -1
+    advance: Callable[[], object] = lambda: None
+
+
 def run_fits(
-    jobs: Sequence[Job],
-    pipeline: Pipeline,
-    *,
-    n_jobs: int,
-    advance: Callable[[], object] = lambda: None,
+    jobs: Sequence[Job], pipeline: Pipeline, workers: Workers
 ) -> tuple[list[Any], tuple[str, ...]]:
     """Call every job; BLAS gets one thread in each, so that they do not fight.
 
@@ -31,10 +44,7 @@ def run_fits(
     jobs : sequence of (function, arguments)
     pipeline : Pipeline
         What the jobs fit: it decides between threads and processes.
-    n_jobs : int
-        Workers on this machine; -1 for one per core.
-    advance : callable
-        Called once for every finished job.
+    workers : Workers
 
     Returns
     -------
@@ -51,10 +61,10 @@ def run_fits(
     calls = (delayed(_call)(function, arguments, os.getpid()) for function, arguments in jobs)
     with one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for result, said in compute.results(calls, n_jobs=n_jobs, prefer=prefer):
+        for result, warned in compute.results(calls, n_jobs=workers.n_jobs, prefer=prefer):
             results.append(result)
-            messages += said
-            advance()
+            messages += warned
+            workers.advance()
     messages += [_message(warning) for warning in caught]
     return results, tuple(dict.fromkeys(messages))
 
@@ -67,12 +77,12 @@ def _can_share_a_process(pipeline: Pipeline) -> bool:
     after the other. And liblinear, as libsvm where it makes probabilities, draws from one state of
     random numbers for the whole process: of two fits at once, each would take of the other's.
     """
-    for one in _estimators_in(pipeline):
-        drawn = type(one).__name__ == "LinearSVC" or (
-            getattr(one, "solver", None) == "liblinear"
-            or getattr(one, "probability", False) is True
+    for estimator in _estimators_in(pipeline):
+        drawn = type(estimator).__name__ == "LinearSVC" or (
+            getattr(estimator, "solver", None) == "liblinear"
+            or getattr(estimator, "probability", False) is True
         )
-        if drawn or type(one).__module__.startswith(
+        if drawn or type(estimator).__module__.startswith(
             ("sklearn.neural_network", "ser.models.networks.")
         ):
             return False
@@ -87,8 +97,8 @@ def _estimators_in(what: object) -> Iterator[BaseEstimator]:
     if isinstance(what, Mapping):
         what = list(what.values())
     if isinstance(what, list | tuple):
-        for one in what:
-            yield from _estimators_in(one)
+        for part in what:
+            yield from _estimators_in(part)
 
 
 def _call(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
+from ser.data.dataset import Dataset
 from ser.data.splits import Fold, Split, check, cross_validation_folds
 from ser.evaluation.curves import Curve, learning_curve, validation_curve
-from ser.evaluation.folds import FoldResult, evaluate_fold, predictions_table
+from ser.evaluation.folds import FoldResult, evaluate_fold, fit_on, predictions_table
 from ser.evaluation.metrics import reliability, scores
-from ser.evaluation.parallel import Job, run_fits
+from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.evaluation.uncertainty import bootstrap_intervals, permutation_uars
-from ser.models.pipeline import fit, inner_classifier, predict, without_probabilities
+from ser.models.pipeline import inner_classifier, predict, without_probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,11 @@ class Settings:
     n_permutations: int = 0
     n_jobs: int = -1
 
+    @property
+    def draws_curves(self) -> bool:
+        """Whether there are learning or validation curves to draw."""
+        return bool(self.learning_clips or self.learning_actors or self.validation)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -62,6 +68,9 @@ class Evaluation:
 
     Attributes
     ----------
+    data : Dataset
+    split : Split
+        What was evaluated, and by which protocol.
     labels : tuple of str
         Emotions, sorted.
     pipeline : Pipeline
@@ -89,6 +98,8 @@ class Evaluation:
         What the fits warned of.
     """
 
+    data: Dataset
+    split: Split
     labels: tuple[str, ...]
     pipeline: Pipeline
     models: tuple[Pipeline, ...]
@@ -108,9 +119,7 @@ class Evaluation:
 
 
 @one_thread()
-def evaluate(
-    pipeline: Pipeline, clips: pd.DataFrame, X: np.ndarray, split: Split, settings: Settings
-) -> Evaluation:
+def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings) -> Evaluation:
     """Fit and test on every fold of the split; cross-validate and draw curves on what trains.
 
     A split of one fold has a training part, which is cross-validated. A split of several folds is a
@@ -120,9 +129,7 @@ def evaluate(
     ----------
     pipeline : Pipeline
         Not fitted.
-    clips : (n_clips, ...) DataFrame
-        With `emotion` and `actor`.
-    X : (n_clips, n_features)
+    data : Dataset
     split : Split
     settings : Settings
 
@@ -131,21 +138,19 @@ def evaluate(
     SerError
         If there are too few clips or actors for the folds, or the folds would leak.
     """
-    y = clips["emotion"].to_numpy(dtype=str)
-    groups = clips["actor"].to_numpy() if split.grouped else None
-    labels = tuple(np.unique(y))
-    check(split, clips)
-    curves = settings.learning_clips or settings.learning_actors or settings.validation
-    inner = []
-    if len(split.folds) == 1 or curves:
-        inner = inner_folds(clips, split, settings)
-    outer, cv, final, messages = _fit_all(pipeline, X, y, groups, split, inner, settings)
-    learning, validation = _curves(pipeline, X, y, groups, inner, settings)
-    permuted = _permuted(pipeline, X, y, groups, split, settings)
+    check(split, data.clips)
+    labels = data.emotions
+    inner = None
+    if len(split.folds) == 1 or settings.draws_curves:
+        inner = inner_split(data, split, settings)
+    bare = data.bare()
+    outer, cv, final, messages = _fit_all(pipeline, bare, split, inner, settings)
+    learning, validation = _curves(pipeline, bare, inner, settings) if inner else (None, ())
+    permuted = _permuted(pipeline, bare, split, settings)
 
-    predictions = _predictions(clips, X, split, outer, cv, labels)
+    predictions = _predictions(data, split, outer, cv)
     cv_scores, fold_scores = (
-        _by_metric([scores(y[r.test], r.predicted, r.proba, labels) for r in results])
+        _by_metric([scores(bare.labels[r.test], r.predicted, r.proba, labels) for r in results])
         for results in (cv, outer)
     )
     metrics = {
@@ -163,6 +168,8 @@ def evaluate(
         beaten = float((permuted >= metrics["test_uar"]).sum())
         metrics["permuted_p"] = (1 + beaten) / (1 + len(permuted))
     return Evaluation(
+        data=data,
+        split=split,
         labels=labels,
         pipeline=final,
         models=tuple(result.pipeline for result in outer if result.pipeline is not None),
@@ -207,8 +214,8 @@ def pooled_metrics(predictions: pd.DataFrame, split: Split, *, seed: int) -> dic
     return _part_metrics(test, "test") | ends
 
 
-def inner_folds(clips: pd.DataFrame, split: Split, settings: Settings) -> list[Fold]:
-    """Cross-validation folds of the clips that may be learned from, as rows of the clip table.
+def inner_split(data: Dataset, split: Split, settings: Settings) -> Split:
+    """The split's cross-validation folds of the clips that may be learned from.
 
     Raises
     ------
@@ -222,127 +229,85 @@ def inner_folds(clips: pd.DataFrame, split: Split, settings: Settings) -> list[F
             "folds that share actors is chosen for known voices, and tested on unknown ones. "
             "Leave cv.grouped out, or use split=random."
         )
-    some = split.development
+    rows = split.development
     folds = cross_validation_folds(
-        clips["emotion"].to_numpy(dtype=str)[some],
-        clips["actor"].to_numpy()[some],
+        data.labels[rows],
+        data.groups[rows],
         n_splits=settings.n_splits,
         grouped=grouped,
         seed=settings.seed,
     )
-    return [Fold(some[fold.train], some[fold.test]) for fold in folds]
+    return replace(split, folds=tuple(Fold(rows[fold.train], rows[fold.test]) for fold in folds))
 
 
 def _fit_all(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    split: Split,
-    inner: Sequence[Fold],
-    settings: Settings,
+    pipeline: Pipeline, data: Dataset, split: Split, inner: Split | None, settings: Settings
 ) -> tuple[list[FoldResult], list[FoldResult], Pipeline, tuple[str, ...]]:
     """Results of the split's folds, of the cross-validation, and the final model: all at once."""
-    data = (pipeline, X, y, groups)
-    n_outer = len(split.folds)
+    n_outer, grouped = len(split.folds), split.grouped
     keep = settings.keep_models or n_outer == 1
     jobs: list[Job] = [
-        (evaluate_fold, (*data, fold, True, keep or bool(len(fold.validation))))
+        (evaluate_fold, (pipeline, data, fold, grouped, True, keep or bool(len(fold.validation))))
         for fold in split.folds
     ]
-    if n_outer == 1:
-        jobs += [(evaluate_fold, (*data, fold, False, False)) for fold in inner]
-    else:
-        jobs.append((fit, (pipeline, X, y, groups)))
-    with _progress(len(jobs), "Fitting") as advance:
-        results, messages = run_fits(jobs, pipeline, n_jobs=settings.n_jobs, advance=advance)
-    outer, rest = results[:n_outer], results[n_outer:]
-    if n_outer == 1:
-        return outer, rest, outer[0].pipeline, messages
-    return outer, [], rest[0], messages
+    if n_outer > 1:
+        jobs.append((fit_on, (pipeline, data, np.arange(len(data)), grouped)))
+    elif inner is not None:
+        jobs += [(evaluate_fold, (pipeline, data, f, grouped, False, False)) for f in inner.folds]
+    with _progress(len(jobs), "Fitting", settings) as workers:
+        results, messages = run_fits(jobs, pipeline, workers)
+    outer, others = results[:n_outer], results[n_outer:]
+    if n_outer > 1:
+        return outer, [], others[0], messages
+    return outer, others, outer[0].pipeline, messages
 
 
 def _curves(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    folds: Sequence[Fold],
-    settings: Settings,
+    pipeline: Pipeline, data: Dataset, inner: Split, settings: Settings
 ) -> tuple[Curve | None, tuple[Curve, ...]]:
-    bare = without_probabilities(pipeline)
+    pipeline = without_probabilities(pipeline)
     learning, validation = None, []
-    sizes = settings.learning_clips if groups is None else settings.learning_actors
+    sizes = settings.learning_actors if inner.grouped else settings.learning_clips
     if sizes:
-        with _progress(len(folds) * len(sizes), "Learning curve") as advance:
+        with _progress(len(inner.folds) * len(sizes), "Learning curve", settings) as workers:
             learning = learning_curve(
-                bare,
-                X,
-                y,
-                groups,
-                folds,
-                sizes=sizes,
-                seed=settings.seed,
-                n_jobs=settings.n_jobs,
-                advance=advance,
+                pipeline, data, inner, sizes=sizes, seed=settings.seed, workers=workers
             )
     for parameter, values in settings.validation.items():
-        with _progress(len(folds) * len(values), f"Validation curve: {parameter}") as advance:
+        total, title = len(inner.folds) * len(values), f"Validation curve: {parameter}"
+        with _progress(total, title, settings) as workers:
             curve = validation_curve(
-                bare,
-                X,
-                y,
-                groups,
-                folds,
-                parameter=parameter,
-                values=values,
-                n_jobs=settings.n_jobs,
-                advance=advance,
+                pipeline, data, inner, parameter=parameter, values=values, workers=workers
             )
             validation.append(curve)
     return learning, tuple(validation)
 
 
-def _permuted(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    split: Split,
-    settings: Settings,
-) -> np.ndarray:
+def _permuted(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings) -> np.ndarray:
     total = settings.n_permutations * len(split.folds)
-    with _progress(total, "Permutations") as advance:
+    with _progress(total, "Permutations", settings) as workers:
         return permutation_uars(
             pipeline,
-            X,
-            y,
-            groups,
-            split.folds,
+            data,
+            split,
             n_permutations=settings.n_permutations,
             seed=settings.seed,
-            n_jobs=settings.n_jobs,
-            advance=advance,
+            workers=workers,
         )
 
 
 def _predictions(
-    clips: pd.DataFrame,
-    X: np.ndarray,
-    split: Split,
-    outer: Sequence[FoldResult],
-    cv: Sequence[FoldResult],
-    labels: tuple[str, ...],
+    data: Dataset, split: Split, outer: Sequence[FoldResult], cv: Sequence[FoldResult]
 ) -> pd.DataFrame:
-    validation = []
+    labels, validation = data.emotions, []
     for fold, result in zip(split.folds, outer, strict=True):
         if len(fold.validation):
-            predicted, proba = predict(result.pipeline, X[fold.validation], labels)
+            predicted, proba = predict(result.pipeline, data.features[fold.validation], labels)
             validation.append(
                 replace(result, test=fold.validation, predicted=predicted, proba=proba)
             )
     tables = [
-        predictions_table(clips, result, labels, part=part, fold=number)
+        predictions_table(data.clips, result, labels, part=part, fold=number)
         for part, results in (("cv", cv), ("validation", validation), ("test", outer))
         for number, result in enumerate(results)
     ]
@@ -399,7 +364,7 @@ def _by_metric(folds: Sequence[dict[str, float]]) -> dict[str, list[float]]:
 
 
 @contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[], object]]:
-    """A bar for what takes longer than a second."""
-    with tqdm(total=total, desc=what, unit="fit", delay=1, leave=False, disable=None) as bar:
-        yield bar.update
+def _progress(total: int, title: str, settings: Settings) -> Iterator[Workers]:
+    """Workers who move a bar, which is drawn for what takes longer than a second."""
+    with tqdm(total=total, desc=title, unit="fit", delay=1, leave=False, disable=None) as bar:
+        yield Workers(settings.n_jobs, bar.update)

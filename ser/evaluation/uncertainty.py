@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ser.data.splits import Fold
+from ser.data.dataset import Dataset
+from ser.data.splits import Split
 from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import scores
+from ser.evaluation.parallel import Workers
 
 N_RESAMPLES = 2000
 
@@ -106,15 +108,12 @@ def uar_over_units(
 
 def permutation_uars(
     pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    folds: Sequence[Fold],
+    data: Dataset,
+    split: Split,
     *,
     n_permutations: int,
     seed: int,
-    n_jobs: int = -1,
-    advance: Callable[[], object] = lambda: None,
+    workers: Workers,
 ) -> np.ndarray:
     """Test UAR of the same pipeline and folds after the emotions were shuffled among the clips.
 
@@ -123,15 +122,16 @@ def permutation_uars(
 
     Parameters
     ----------
-    X : (n_clips, n_features)
-    y : (n_clips,)
-    groups : (n_clips,) or None
-        Actor of each clip under a grouped split.
-    folds : sequence of Fold
-        UAR is over the pooled test clips of all of them.
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+    split : Split
+        UAR is over the pooled test clips of all its folds.
     n_permutations : int
-    advance : callable
-        Called once for every finished fold.
+    seed : int
+        Of the shuffles.
+    workers : Workers
+        Told of every finished fold.
 
     Returns
     -------
@@ -140,11 +140,9 @@ def permutation_uars(
     draw = np.random.default_rng(seed)
     uars = []
     for _ in range(n_permutations):
-        shuffled = draw.permutation(y)
-        results, _ = evaluate_folds(
-            pipeline, X, shuffled, groups, folds, n_jobs=n_jobs, advance=advance
-        )
-        true = np.concatenate([shuffled[r.test] for r in results])
-        predicted = np.concatenate([r.predicted for r in results])
-        uars.append(scores(true, predicted, None, np.unique(y).tolist())["uar"])
+        shuffled = replace(data, clips=data.clips.assign(emotion=draw.permutation(data.labels)))
+        results, _ = evaluate_folds(pipeline, shuffled, split, workers)
+        true = np.concatenate([shuffled.labels[result.test] for result in results])
+        predicted = np.concatenate([result.predicted for result in results])
+        uars.append(scores(true, predicted, None, data.emotions)["uar"])
     return np.array(uars)

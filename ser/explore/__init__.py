@@ -7,33 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ser.core import command
-from ser.core.command import Done
-
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from ser.core.overrides import Choices
+    from ser.core.experiment import Experiment, JobResult
 
 
 def main() -> None:
     """Entry point of ``python -m ser.explore`` and of the console script ``ser-explore``."""
+    from ser.core import command
+
     command.run(explore, config_name="explore")
 
 
-def explore(cfg: DictConfig, choices: Choices) -> Done | None:
+def explore(experiment: Experiment) -> JobResult:
     """Look at the config's clip, or else at its corpus.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/explore.yaml``, composed.
-    choices : Choices
-
-    Returns
-    -------
-    Done or None
-        The run; None where a clip was looked at, which makes none.
+    experiment : Experiment
+        Of ``conf/explore.yaml``.
 
     Raises
     ------
@@ -41,15 +32,15 @@ def explore(cfg: DictConfig, choices: Choices) -> Done | None:
         If the data, the config or the store is at fault, or a file is in the way.
     """
     # Imported here, so that --help and a misspelt choice answer at once.
+    cfg = experiment.cfg
     if cfg.clip is not None:
         from hydra.utils import instantiate
 
+        from ser.core.experiment import JobResult
         from ser.explore import clip_page
 
-        print(clip_page.write(cfg.clip, out=cfg.explore.out, prosody=instantiate(cfg.prosody)))
-        return None
-    from ser.explore.run import tracked
+        text = clip_page.write(cfg.clip, out=cfg.explore.out, prosody=instantiate(cfg.prosody))
+        return JobResult(run_id=None, text=text)
+    from ser.explore.run import run_exploration
 
-    run_id, text = tracked(cfg, choices)
-    print(text)
-    return Done(run_id)
+    return run_exploration(experiment)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ser.core.errors import SerError
 from ser.data.corpora import EMOTIONS
+from ser.data.dataset import Dataset
 from ser.explore import maps, quality, statistics
 
 PAIR = ("happy", "angry")  # whose clips are compared unless told, where the corpus has them
@@ -86,11 +87,8 @@ STEPS = 4  # calls of `advance`
 
 
 def explore(
-    clips: pd.DataFrame,
-    X: np.ndarray,
-    names: Sequence[str],
+    data: Dataset,
     prosody: pd.DataFrame,
-    content: np.ndarray,
     *,
     max_clips: int = 5000,
     neighbours: Sequence[int] = (1, 10),
@@ -101,15 +99,10 @@ def explore(
 
     Parameters
     ----------
-    clips : (n_clips, ...) DataFrame
-        With the columns path, emotion and actor; gender is used where there is one.
-    X : (n_clips, n_features)
-    names : sequence of str
-        Of the features.
+    data : Dataset
+        Its clip table's gender is used where there is one.
     prosody : (n_clips, ...) DataFrame
         The columns of `ProsodyFeatures`.
-    content : (n_clips,) str
-        Digest of each clip's bytes.
     max_clips : int
         Of more, a sample is mapped and ranked, with every actor and emotion in their share.
     neighbours : sequence of int
@@ -119,6 +112,7 @@ def explore(
     advance : callable
         Called once after each of `STEPS` steps.
     """
+    clips, X, names = data.clips, data.features, data.names
     sampled = maps.sample(clips, max_clips, seed=seed)
     some, some_X = clips.iloc[sampled].reset_index(drop=True), X[sampled]
     placed = maps.embeddings(some_X, seed=seed)
@@ -127,11 +121,11 @@ def explore(
     advance()
     ranking = statistics.ranking(some_X, some, names, seed=seed)
     advance()
-    by_clip = quality.clip_quality(clips, prosody, X, content)
+    by_clip = quality.clip_quality(clips, prosody, X, _digests(data))
     found = Exploration(
         clips=clips,
         emotions=in_order(clips["emotion"].unique()),
-        names=tuple(names),
+        names=names,
         prosody=prosody,
         statistics=statistics.feature_statistics(X, names),
         ranking=ranking,
@@ -146,6 +140,11 @@ def explore(
     )
     advance()
     return found
+
+
+def _digests(data: Dataset) -> np.ndarray:
+    """Of every clip; where none are known, each clip is its own."""
+    return np.arange(len(data)).astype(str) if data.digests is None else data.digests
 
 
 def in_order(emotions: Sequence[str]) -> tuple[str, ...]:

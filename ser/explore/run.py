@@ -6,15 +6,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from ser.core import paths
-from ser.core.overrides import Choices
+from ser.core.experiment import Experiment, JobResult
 from ser.data.audio import read_audio
+from ser.data.dataset import Dataset
 from ser.explore import measure
 from ser.explore import page as explore_page
 from ser.explore.measure import Exploration
@@ -23,58 +22,46 @@ from ser.features.store import extract
 from ser.report import html as pages
 from ser.report import terminal
 from ser.report.clip_views import ClipViews, views
-from ser.tracking import provenance
-from ser.tracking import run as tracking
-from ser.tracking.run import Run
-from ser.train import run as runs
+from ser.tracking.inputs import log_config, run_tags
+from ser.tracking.run import Run, start_run
+from ser.train import build
+from ser.train.run import load_data
 
 PAGE = "explore.html"  # in the run's artifacts, and in the folder
 
 
-def tracked(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
+def run_exploration(experiment: Experiment) -> JobResult:
     """Look at the corpus; log numbers, tables, pictures and the page.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/explore.yaml``, composed.
-    choices : Choices
-
-    Returns
-    -------
-    run_id : str
-    text : str
-        What the terminal shows.
+    experiment : Experiment
+        Of ``conf/explore.yaml``.
 
     Raises
     ------
     SerError
         If the data, the config or the store is at fault; the run is then marked FAILED.
     """
+    cfg, choices = experiment.cfg, experiment.choices
     out = None if cfg.explore.out is None else Path(cfg.explore.out)
     if out is not None:
         pages.make_folder(out, PAGE)
     command = choices.command("ser.explore")
     name = f"explore-{choices['data']}-{choices['features']}"
-    with tracking.start_run(
+    with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=name,
-        tags={
-            "study": "explore",
-            "features": choices["features"],
-            "corpus": cfg.data.name,
-            "command": command,
-            **provenance.git_state(paths.PROJECT),
-        },
+        tags=run_tags(choices, cfg.data.name, module="ser.explore", kind="explore"),
         description=f"`{command}`",
     ) as run:
-        runs.log_config(run, cfg)
-        clips, X, content = runs.load_clips(cfg, run)
-        runs.log_dataset(run, cfg, choices, clips, content, context="explore")
+        log_config(run, build.plain(cfg))
+        data, _ = load_data(experiment, run, context="explore")
+        clips = data.clips
         rows, note = measure.pair(clips, cfg.explore.emotions, cfg.explore.actor)
         prosody = instantiate(cfg.prosody)
-        found = _explored(cfg, clips, X, content, prosody)
+        found = _explored(cfg, data, prosody)
         shown = [_views(clips.loc[row], prosody) for row in rows]
         _log(run, found, shown, top=cfg.explore.top)
         html = explore_page.page(
@@ -93,25 +80,17 @@ def tracked(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
         place = run.artifacts if out is None else str(out)
     lines = [explore_page.terminal(found, title=name, note=note), f"page    {place}/{PAGE}"]
     where = terminal.where(run.id, run.experiment, cfg.tracking.uri)
-    return run.id, "\n".join([*lines, where])
+    return JobResult(run_id=run.id, text="\n".join([*lines, where]))
 
 
-def _explored(
-    cfg: DictConfig,
-    clips: pd.DataFrame,
-    X: np.ndarray,
-    content: np.ndarray,
-    prosody: ProsodyFeatures,
-) -> Exploration:
+def _explored(cfg: DictConfig, data: Dataset, prosody: ProsodyFeatures) -> Exploration:
     """The numbers, with a bar."""
-    spoken = extract(clips["path"].tolist(), prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs)
+    paths = data.clips["path"].tolist()
+    spoken = extract(paths, prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs)
     with tqdm(total=measure.STEPS, desc="Measuring", disable=None) as bar:
         return measure.explore(
-            clips,
-            X,
-            instantiate(cfg.features).names,
+            data,
             pd.DataFrame(spoken.X, columns=list(spoken.names)),
-            content,
             max_clips=cfg.explore.max_clips,
             neighbours=cfg.explore.neighbours,
             seed=cfg.seed,

@@ -95,7 +95,7 @@ def with_copies(
     return X.reshape(-1, n_features), np.repeat(y, n_each), np.repeat(groups, n_each)
 
 
-def heard(X: np.ndarray) -> np.ndarray:
+def originals(X: np.ndarray) -> np.ndarray:
     """The clips themselves, without augmented copies: what is predicted and scored."""
     return X if X.ndim == 2 else X[:, 0]
 
@@ -129,6 +129,6 @@ def predict(
         computes in single precision.
     """
     proba = np.zeros((len(X), len(labels)))
-    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(heard(X))
+    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(originals(X))
     proba /= proba.sum(axis=1, keepdims=True)
     return np.asarray(labels)[proba.argmax(axis=1)], proba

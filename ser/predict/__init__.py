@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser.core import command
 from ser.core.errors import SerError
+from ser.core.experiment import Experiment, JobResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,12 @@ SOME_UNUSABLE = 3  # exit code
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
     command.quote_arguments("clips", "out", "pictures", "model")
-    command.run(predict, config_name="predict")
+    command.run(_body, config_name="predict")
+
+
+def _body(experiment: Experiment) -> JobResult:
+    predict(experiment.cfg, experiment.choices)
+    return JobResult(run_id=None, text="")
 
 
 def predict(cfg: DictConfig, choices: Choices) -> None:

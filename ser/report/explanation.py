@@ -16,9 +16,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser.data.audio import as_flac, read_audio
-from ser.data.splits import Split
 from ser.evaluation.importance import columns_by_name, permutation_importance
 from ser.evaluation.metrics import KNOWN
+from ser.evaluation.parallel import Workers
 from ser.evaluation.protocol import Evaluation, Settings
 from ser.features.prosody import ProsodyFeatures
 from ser.report import figures, sound_figures
@@ -59,50 +59,34 @@ class ShownError:
     picture: str
 
 
-def log(
-    run: Run,
-    evaluation: Evaluation,
-    clips: pd.DataFrame,
-    X: np.ndarray,
-    split: Split,
-    names: Sequence[str],
-    settings: Settings,
-) -> None:
+def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> None:
     """Send a run the importance of its features, and the page of its most confident errors.
 
     Parameters
     ----------
     run : Run
     evaluation : Evaluation
-    clips : (n_clips, ...) DataFrame
-    X : (n_clips, n_features)
-    split : Split
-        What `evaluation` is of.
-    names : sequence of str
-        Columns of `X`.
+        With its models (`Settings.keep_models`).
     settings : Settings
         Its seed and workers.
     """
-    total = len(split.folds) * (1 + len(columns_by_name(names)))
+    data, split = evaluation.data, evaluation.split
+    total = len(split.folds) * (1 + len(columns_by_name(data.names)))
     with tqdm(
         total=total, desc="Importance", unit="fit", delay=1, leave=False, disable=None
     ) as bar:
         table = permutation_importance(
             evaluation.models,
-            X,
-            clips["emotion"].to_numpy(dtype=str),
-            clips["actor"].to_numpy(),
-            split.folds,
-            names,
+            data,
+            split,
             seed=settings.seed,
-            n_jobs=settings.n_jobs,
-            advance=bar.update,
+            workers=Workers(settings.n_jobs, bar.update),
         )
     run.table(table, "feature_importance")
     figure = figures.feature_importance(table)
     run.figure(figure, "feature_importance")
-    paths = clips["path"].iloc[np.concatenate([fold.test for fold in split.folds])].to_numpy()
-    errors = confident_errors(evaluation.part("test"), paths)
+    rows = np.concatenate([fold.test for fold in split.folds])
+    errors = confident_errors(evaluation.part("test"), data.clips["path"].iloc[rows].to_numpy())
     run.text(_page(run.so_far(), pages.png(figure), table, errors), PAGE)
 
 

@@ -32,7 +32,7 @@ MAX_ROWS = 60  # of a table on the page; the file has all
 
 # Pictures in the page's order: what to look for in each. Others follow under their own names.
 CAPTIONS = {
-    "study": "Test UAR of the study's runs with their 95 % intervals; the dotted line is chance.",
+    "variants": "Test UAR of the variants with their 95 % intervals; the dotted line is chance.",
     "sweep": "Test UAR of the sweep's configs, mean and standard deviation over seeds.",
     "breakdown": "Accuracy by everything known of the clips; diamonds are human listeners, where "
     "the corpus tells how they did.",

@@ -9,27 +9,20 @@ import numpy as np
 import pandas as pd
 
 from ser.core.redact import without_password
-from ser.data.splits import Split
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
 
 
-def of_run(
-    evaluation: Evaluation,
-    clips: pd.DataFrame,
-    split: Split,
-    *,
-    title: str,
-    transductive: bool = False,
-) -> str:
+def of_run(evaluation: Evaluation, *, title: str) -> str:
     """What the terminal shows of an evaluation: where it stands, and its scores."""
+    clips, split = evaluation.data.clips, evaluation.split
     numbers, n_folds = evaluation.metrics, len(split.folds)
     lines = [
         "",
         f"{title} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
         f"{len(evaluation.labels)} emotions · {split}",
     ]
-    if transductive:
+    if evaluation.data.transductive:
         lines.append(
             "TRANSDUCTIVE: each speaker's test clips, without labels, went into their scaling. "
             "Not to be compared with numbers of inductive runs."
@@ -100,7 +93,7 @@ def where(run_id: str, experiment: str, uri: str) -> str:
     )
 
 
-def of_study(table: pd.DataFrame) -> str:
+def of_variants(table: pd.DataFrame) -> str:
     """Scores of several runs as text, the transductive ones apart."""
     columns = ["accuracy %", "UAR %", "95 % interval", "10-fold %"]
     width = max(20, *(len(name) + 2 for name in table["name"]))

@@ -8,33 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ser.core import command
-from ser.core.command import Done
-
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from ser.core.overrides import Choices
+    from ser.core.experiment import Experiment, JobResult
 
 
 def main() -> None:
     """Entry point of ``python -m ser.train`` and of the console script ``ser-train``."""
+    from ser.core import command
+
     command.run(train, config_name="train")
 
 
-def train(cfg: DictConfig, choices: Choices) -> Done | None:
-    """Evaluate the config in one tracked run, or in one for each of its study's variants.
+def train(experiment: Experiment) -> JobResult:
+    """Evaluate the config in one tracked run, or in one for each of its variants.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/train.yaml``, composed.
-    choices : Choices
-
-    Returns
-    -------
-    Done or None
-        The run; None where it is not one, but a study's.
+    experiment : Experiment
+        Of ``conf/train.yaml``.
 
     Raises
     ------
@@ -42,20 +33,22 @@ def train(cfg: DictConfig, choices: Choices) -> Done | None:
         If the data, the config or the store is at fault.
     """
     # Imported here, so that --help and a misspelt choice answer at once.
-    if cfg.study is not None:
-        from ser.train.variants import run_study
+    from ser.core.experiment import JobResult
+    from ser.train.run import finished_before, run_experiment
+    from ser.train.variants import has_variants, run_variants
 
-        print(run_study(cfg, choices))
-        return None
-    from ser.train.run import finished_before, tracked
+    cfg = experiment.cfg
+    if has_variants(cfg):
+        return run_variants(experiment)
+    if cfg.sweep.resume and (earlier := finished_before(experiment)):
+        text = f"{earlier.name}: finished before as run {earlier.id}"
+        return JobResult(run_id=earlier.id, text=text, skipped=True)
+    outcome = run_experiment(experiment)
+    if cfg.register is None:
+        return outcome
+    from dataclasses import replace
 
-    if cfg.sweep.resume and (earlier := finished_before(cfg)):
-        print(f"{earlier.name}: finished before as run {earlier.id}")
-        return Done(earlier.id, skipped=True)
-    outcome = tracked(cfg, choices)
-    print(outcome.text)
-    if cfg.register is not None:
-        from ser.tracking.registry import register
+    from ser.tracking.registry import register
 
-        print(register(outcome.run_id, cfg.register, uri=cfg.tracking.uri))
-    return Done(outcome.run_id)
+    registered = register(outcome.run_id, cfg.register, uri=cfg.tracking.uri)
+    return replace(outcome, text=f"{outcome.text}\n{registered}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,49 +9,77 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix as count_confusions
 
-from ser.core.errors import SerError
+from ser import report
+from ser.core.redact import without_password
 from ser.data.splits import Split
 from ser.evaluation import metrics as evaluate
 from ser.evaluation.curves import Curve
-from ser.evaluation.protocol import Evaluation
-from ser.features.store import Extraction
-from ser.report import figures
+from ser.evaluation.protocol import Evaluation, Settings
+from ser.models.trained import TrainedModel
+from ser.report import figures, model_card
+from ser.report.explanation import log_explanation
+from ser.tracking.registry import CARD
 
 if TYPE_CHECKING:
     from ser.tracking.run import Run
 
 
-def keep_readable(
-    clips: pd.DataFrame, extraction: Extraction, run: Run
-) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """The clips that have features, their features and content digests; the others are logged.
+def log_skipped(run: Run, errors: Mapping[str, str], n_clips: int) -> None:
+    """Log the clips that could not be read, and say how many.
 
-    Raises
-    ------
-    SerError
-        If no clip is left.
+    Parameters
+    ----------
+    run : Run
+    errors : mapping of str to str
+        Path -> why the clip could not be used.
+    n_clips : int
+        Of the corpus.
     """
-    good = ~clips["path"].isin(extraction.errors).to_numpy()
-    if not good.all():
-        run.metrics({"n_skipped_clips": float((~good).sum())})
-        skipped = pd.DataFrame(extraction.errors.items(), columns=["path", "cause"])
-        run.table(skipped, "skipped_clips")
-        print(f"{len(skipped)} of {len(clips)} clips skipped; causes in tables/skipped_clips.csv.")
-    if not good.any():
-        raise SerError(f"None of the {len(clips)} clips can be used: {skipped['cause'].iloc[0]}.")
-    return clips[good].reset_index(drop=True), extraction.X[good], extraction.content[good]
+    if errors:
+        run.metrics({"n_skipped_clips": float(len(errors))})
+        run.table(pd.DataFrame(errors.items(), columns=["path", "cause"]), "skipped_clips")
+        print(f"{len(errors)} of {n_clips} clips skipped; causes in tables/skipped_clips.csv.")
 
 
-def log(
+def log_whole_evaluation(
     run: Run,
     evaluation: Evaluation,
-    clips: pd.DataFrame,
-    split: Split,
     *,
     title: str,
+    about: str | None,
     listeners: Mapping[str, float],
+    explain: Settings | None,
+) -> None:
+    """Log everything that an evaluation found out: numbers, pictures, page, card and model.
+
+    Parameters
+    ----------
+    run : Run
+    evaluation : Evaluation
+    title : str
+    about : str or None
+        What there is to know of the corpus.
+    listeners : mapping of str to float
+        Emotion -> recall of human listeners, in percent; may be empty.
+    explain : Settings or None
+        Of the evaluation, where what the model leans on is wanted too.
+    """
+    log_evaluation(run, evaluation, title=title, listeners=listeners)
+    if explain is not None:
+        log_explanation(run, evaluation, explain)
+    report.attach(run)
+    about = about or "nothing is said of it"
+    card = without_password(model_card.card(run.so_far(), evaluation, about=about))
+    run.text(card, CARD)
+    data = evaluation.data
+    run.model(TrainedModel(evaluation.pipeline, data.feature_set, data.transductive), card)
+
+
+def log_evaluation(
+    run: Run, evaluation: Evaluation, *, title: str, listeners: Mapping[str, float]
 ) -> None:
     """Send an evaluation's numbers, tables and pictures to a run."""
+    clips, split = evaluation.data.clips, evaluation.split
     labels, test = evaluation.labels, evaluation.part("test")
     true, predicted, proba = test["true"].to_numpy(), test["predicted"].to_numpy(), _proba(test)
     curves, macro_auc = evaluate.roc(true, proba, labels)
@@ -133,32 +160,6 @@ def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
         )
         run.figure(figure, "permutations")
         run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
-
-
-def flat(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested mapping -> dotted keys.
-
-    >>> flat({"model": {"classifier": {"C": 3}}, "seed": 1})
-    {'model.classifier.C': 3, 'seed': 1}
-    """
-    items: dict[str, object] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            items |= flat(value, f"{prefix}{key}.")
-        else:
-            items[f"{prefix}{key}"] = value
-    return items
-
-
-def versions(packages: Mapping[str, str]) -> str:
-    """Lines of ``package==version``."""
-    return "".join(f"{name}=={number}\n" for name, number in packages.items())
-
-
-def counts(clips: pd.DataFrame) -> str:
-    """Clips, actors and clips of each emotion, as JSON."""
-    emotions = clips["emotion"].value_counts().to_dict()
-    return json.dumps({"clips": len(clips), "actors": clips["actor"].nunique(), **emotions})
 
 
 def _proba(predictions: pd.DataFrame) -> np.ndarray:

@@ -57,7 +57,7 @@ class SweepCallback(Callback):
             uri=config.tracking.uri,
             experiment=config.tracking.experiment,
             name=f"sweep-{config.data.name}",
-            tags={"study": "sweep", "corpus": config.data.name, "command": command}
+            tags={"kind": "sweep", "corpus": config.data.name, "command": command}
             | provenance.git_state(paths.PROJECT),
             description=f"`{command}`",
         )

@@ -1,71 +1,100 @@
-"""A study: several variants of one config, each a run under a parent that compares them."""
+"""Variants: several configs on top of one, each a run under a parent that compares them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from omegaconf import DictConfig
 
 from ser import report
-from ser.core import command, paths
+from ser.core import paths
 from ser.core.errors import SerError
+from ser.core.experiment import Experiment, JobResult
 from ser.report import figures, terminal
 from ser.tracking import provenance
-from ser.tracking import run as tracking
-from ser.train.run import Outcome, tracked
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from ser.core.overrides import Choices
+from ser.tracking.run import start_run
+from ser.train.run import Outcome, run_experiment
 
 
-def run_study(cfg: DictConfig, choices: Choices) -> str:
-    """Run every variant of ``cfg.study``, then log one table and one picture of them all.
+@dataclass(frozen=True, kw_only=True)
+class VariantsResult(JobResult):
+    """What is left of the variants: no run that could stand for all, but a table of them.
 
-    Parameters
+    Attributes
     ----------
-    cfg : DictConfig
-        ``conf/train.yaml`` with an experiment whose `study` has `variants` (name -> overrides) or
-        a `grid` (group -> choices, all combinations), and perhaps `common` (overrides of all) and
-        `published` (name -> accuracy in percent).
-    choices : Choices
+    table : DataFrame
+        name, transductive, the metrics, perhaps `published`, and run_id of every variant.
+    parent_id : str
+        Of the run that has them under it.
+    """
 
-    Returns
-    -------
-    str
-        What the terminal shows.
+    table: pd.DataFrame
+    parent_id: str
+
+
+def has_variants(cfg: DictConfig) -> bool:
+    """Whether the config names variants.
 
     Raises
     ------
     SerError
-        If the study has no variants, or one of them fails; what is finished stays.
+        If it has the key that they had before.
     """
-    planned = variants(cfg.study)
-    name = f"{choices['experiment']}-{cfg.data.name}"
-    with tracking.start_run(
+    if cfg.get("study") is not None:
+        raise SerError(
+            "The key 'study' of an experiment's YAML is 'variants' now, and 'study.variants' is "
+            "'variants.runs'; a study is Optuna's. See conf/experiment/protocols.yaml."
+        )
+    return cfg.variants is not None
+
+
+def run_variants(experiment: Experiment) -> VariantsResult:
+    """Run every variant of the experiment, then log one table and one picture of them all.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Of ``conf/train.yaml``, whose `variants` has `title`, and `runs` (name -> overrides) or a
+        `grid` (group -> choices, all combinations), and perhaps `common` (overrides of all) and
+        `published` (name -> accuracy in percent).
+
+    Raises
+    ------
+    SerError
+        If there are no variants, or one of them fails; what is finished stays.
+    """
+    cfg, choices = experiment.cfg, experiment.choices
+    planned = overrides_by_name(cfg.variants)
+    title = f"{cfg.variants.title} · {cfg.data.name}"
+    recipe = choices.groups.get("experiment") or "variants"
+    with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
-        name=name,
+        name=f"{recipe}-{cfg.data.name}",
         tags={
-            "study": choices["experiment"],
+            "kind": "variants",
+            "recipe": recipe,
             "corpus": cfg.data.name,
             "command": choices.command(),
             **provenance.git_state(paths.PROJECT),
         },
-        description=f"{cfg.study.title}: `{choices.command()}`",
+        description=f"{cfg.variants.title}: `{choices.command()}`",
     ) as parent:
         outcomes = {}
-        for number, (variant, overrides) in enumerate(planned.items(), start=1):
-            print(f"{number}/{len(planned)}  {variant}", flush=True)
-            every = [*(cfg.study.get("common") or []), *overrides]
-            composed = command.compose_again(every, leave_out=["experiment", "study"])
-            outcomes[variant] = tracked(*composed, parent=parent)
-        table = _table(outcomes, cfg.study.get("published") or {})
-        parent.table(table, "study")
+        for number, (name, overrides) in enumerate(planned.items(), start=1):
+            print(f"{number}/{len(planned)}  {name}", flush=True)
+            variant = experiment.vary(
+                [*(cfg.variants.get("common") or []), *overrides],
+                leave_out=["experiment", "variants"],
+            )
+            outcomes[name] = run_experiment(variant, parent=parent)
+        table = _table(outcomes, cfg.variants.get("published") or {})
+        parent.table(table, "variants")
         parent.metrics(
             {
                 # MLflow takes few signs besides letters in a metric's name.
@@ -74,30 +103,30 @@ def run_study(cfg: DictConfig, choices: Choices) -> str:
             }
         )
         chance = 1 / next(iter(outcomes.values())).n_labels
-        title = f"{cfg.study.title} · {cfg.data.name}"
-        parent.figure(figures.intervals(table, chance=chance, title=title), "study")
+        parent.figure(figures.intervals(table, chance=chance, title=title), "variants")
         report.attach(parent)
     where = terminal.where(parent.id, parent.experiment, cfg.tracking.uri)
-    return f"\n{title}\n\n{terminal.of_study(table)}\n\n{where}"
+    text = f"\n{title}\n\n{terminal.of_variants(table)}\n\n{where}"
+    return VariantsResult(run_id=None, text=text, table=table, parent_id=parent.id)
 
 
-def variants(study: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Name and overrides of every run of a study.
+def overrides_by_name(variants: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name and overrides of every variant.
 
     Raises
     ------
     SerError
-        If it has none.
+        If there is none.
     """
-    if study.get("grid"):
-        groups = list(study["grid"])
+    if variants.get("grid"):
+        groups = list(variants["grid"])
         return {
             " ".join(combination): [f"{g}={c}" for g, c in zip(groups, combination, strict=True)]
-            for combination in product(*study["grid"].values())
+            for combination in product(*variants["grid"].values())
         }
-    named = {name: list(overrides) for name, overrides in (study.get("variants") or {}).items()}
+    named = {name: list(overrides) for name, overrides in (variants.get("runs") or {}).items()}
     if not named:
-        raise SerError("The experiment's study has neither variants nor a grid.")
+        raise SerError("The experiment's 'variants' has neither runs nor a grid.")
     return named
 
 

@@ -8,33 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ser.core import command
-from ser.core.command import Done
-
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from ser.core.overrides import Choices
+    from ser.core.experiment import Experiment
+    from ser.tune.search import SearchResult
 
 
 def main() -> None:
     """Entry point of ``python -m ser.tune`` and of the console script ``ser-tune``."""
+    from ser.core import command
+
     command.run(tune, config_name="tune")
 
 
-def tune(cfg: DictConfig, choices: Choices) -> Done:
+def tune(experiment: Experiment) -> SearchResult:
     """Run trials of a study until the budget is spent, then evaluate the best as a tracked run.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/tune.yaml``, composed.
-    choices : Choices
-
-    Returns
-    -------
-    Done
-        The run of the best, or of the nested search.
+    experiment : Experiment
+        Of ``conf/tune.yaml``.
 
     Raises
     ------
@@ -43,6 +35,4 @@ def tune(cfg: DictConfig, choices: Choices) -> Done:
     """
     from ser.tune.search import search  # here, so that --help and a misspelt choice answer at once
 
-    run_id, text = search(cfg, choices)
-    print(text)
-    return Done(run_id)
+    return search(experiment)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from joblib import effective_n_jobs
 from omegaconf import DictConfig
 from optuna.trial import Trial
 from sklearn.pipeline import Pipeline
 
-from ser.core import command
 from ser.core.errors import SerError
-from ser.data.splits import Fold
+from ser.core.experiment import Experiment
+from ser.data.dataset import Dataset
+from ser.data.splits import Fold, Split
+from ser.evaluation.folds import fit_on
 from ser.evaluation.metrics import scores
-from ser.evaluation.parallel import Job, run_fits
+from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.models.partial_fit import EpochFit, has_epochs, trains_by_epochs
-from ser.models.pipeline import fit, heard, with_copies, without_probabilities
-from ser.train.run import features_of, model_of
+from ser.models.pipeline import originals, with_copies, without_probabilities
+from ser.train import build
 from ser.tune.space import SearchSpace
 
 EPOCHS = 10  # between two decisions of an epoch-by-epoch pruner
@@ -60,23 +61,20 @@ class Objective:
 
     Attributes
     ----------
-    cfg : DictConfig
-        ``conf/tune.yaml``, composed.
+    experiment : Experiment
+        Of ``conf/tune.yaml``.
     space : SearchSpace
-    clips : DataFrame
-    grouped : bool
-        Whether the split keeps actors apart.
-    folds : sequence of Fold
-        Of the clips that may be learned from.
+    data : Dataset
+    split : Split
+        Folds of the clips that may be learned from.
     matrices : dict of str to (n_clips, n_features)
         Feature matrices by the settings of their features, filled as trials ask for them.
     """
 
-    cfg: DictConfig
+    experiment: Experiment
     space: SearchSpace
-    clips: pd.DataFrame
-    grouped: bool
-    folds: Sequence[Fold]
+    data: Dataset
+    split: Split
     matrices: dict[str, np.ndarray]
 
     def __call__(self, trial: Trial) -> Score:
@@ -89,56 +87,57 @@ class Objective:
         """
         values, seconds = _timed(self.space.draw, trial)
         score = Score(cpu_seconds=seconds)
-        cfg, _ = command.compose_again(overrides_of(self.space, values))
-        pipeline, scaler = model_of(cfg)
+        cfg = self.experiment.vary(overrides_of(self.space, values)).cfg
+        pipeline, scaler = build.model_pipeline(cfg)
         X = self._matrix(cfg)
         if scaler is not None:
-            X = scaler.transform(X, self.clips["actor"].to_numpy())
+            X = scaler.transform(X, self.data.groups)
+        data = replace(self.data, X=X).bare()
         pipeline = without_probabilities(pipeline)
-        if self.cfg.tuner.prune_by == "epochs":
+        if self._tuner.prune_by == "epochs":
             if not has_epochs(pipeline[-1]):
                 raise SerError(
                     f"{type(pipeline[-1]).__name__} has no epochs to prune by. Use "
                     "pruner=wilcoxon (fold by fold) or pruner=none."
                 )
             if trains_by_epochs(pipeline[-1]):
-                return self._by_epochs(trial, pipeline, X, score)
-        return self._by_folds(trial, pipeline, X, score)
+                return self._by_epochs(trial, pipeline, data, score)
+        return self._by_folds(trial, pipeline, data, score)
 
-    def _by_folds(self, trial: Trial, pipeline: Pipeline, X: np.ndarray, score: Score) -> Score:
+    def _by_folds(self, trial: Trial, pipeline: Pipeline, data: Dataset, score: Score) -> Score:
         """As many folds at a time as there are workers, until the pruner has seen enough."""
-        y, groups = self._y(), self._groups()
-        at_once = effective_n_jobs(self.cfg.compute.n_jobs)
-        for start in range(0, len(self.folds), at_once):
-            some = self.folds[start : start + at_once]
-            jobs = [(_timed, (_score, pipeline, X, y, groups, fold, self._metric)) for fold in some]
+        folds, grouped = self.split.folds, self.split.grouped
+        at_once = effective_n_jobs(self.experiment.cfg.compute.n_jobs)
+        for start in range(0, len(folds), at_once):
+            jobs = [
+                (_timed, (_score, pipeline, data, fold, grouped, self._tuner.metric))
+                for fold in folds[start : start + at_once]
+            ]
             for value in self._run(jobs, pipeline, score):
-                if self.cfg.tuner.prune_by == "folds":
+                if self._tuner.prune_by == "folds":
                     trial.report(value, step=len(score.folds))
                 score.folds.append(value)
-            if len(score.folds) < len(self.folds) and trial.should_prune():
+            if len(score.folds) < len(folds) and trial.should_prune():
                 score.pruned = True
                 break
         return score
 
-    def _by_epochs(self, trial: Trial, pipeline: Pipeline, X: np.ndarray, score: Score) -> Score:
+    def _by_epochs(self, trial: Trial, pipeline: Pipeline, data: Dataset, score: Score) -> Score:
         """All folds side by side, some epochs at a time, until they end or are pruned."""
-        y = self._y()
+        X, y, folds = data.features, data.labels, self.split.folds
         jobs: list[Job] = [
             (_timed, (EpochFit.start, pipeline, *with_copies(X[f.train], y[f.train], None)[:2]))
-            for f in self.folds
+            for f in folds
         ]
         fits = self._run(jobs, pipeline, score)
         epochs = 0
-        while not all(one.ended for one in fits):
+        while not all(fit.ended for fit in fits):
             epochs += EPOCHS
-            jobs = [(_timed, (one.advance, epochs)) for one in fits]
+            jobs = [(_timed, (fit.advance, epochs)) for fit in fits]
             fits = self._run(jobs, pipeline, score)
             score.folds = [
-                scores(y[fold.test], one.pipeline.predict(heard(X)[fold.test]), None, ())[
-                    self._metric
-                ]
-                for one, fold in zip(fits, self.folds, strict=True)
+                _score_of(fit.pipeline, data, fold.test, self._tuner.metric)
+                for fit, fold in zip(fits, folds, strict=True)
             ]
             score.epochs[epochs] = score.value
             trial.report(score.value, step=epochs)
@@ -148,24 +147,20 @@ class Objective:
         return score
 
     def _run(self, jobs: list, pipeline: Pipeline, score: Score) -> list:
-        results, _ = run_fits(jobs, pipeline, n_jobs=self.cfg.compute.n_jobs)
+        workers = Workers(self.experiment.cfg.compute.n_jobs)
+        results, _ = run_fits(jobs, pipeline, workers)
         score.cpu_seconds += sum(seconds for _, seconds in results)
         return [result for result, _ in results]
 
-    def _y(self) -> np.ndarray:
-        return self.clips["emotion"].to_numpy(dtype=str)
-
-    def _groups(self) -> np.ndarray | None:
-        return self.clips["actor"].to_numpy() if self.grouped else None
-
     @property
-    def _metric(self) -> str:
-        return self.cfg.tuner.metric
+    def _tuner(self) -> DictConfig:
+        return self.experiment.cfg.tuner
 
     def _matrix(self, cfg: DictConfig) -> np.ndarray:
         key = features_key(cfg)
         if key not in self.matrices:
-            self.matrices[key] = features_of(cfg, self.clips["path"].tolist()).X
+            paths = self.data.clips["path"].tolist()
+            self.matrices[key] = build.extract_features(cfg, paths).X
         return self.matrices[key]
 
 
@@ -176,7 +171,7 @@ def features_key(cfg: DictConfig) -> str:
 
 def overrides_of(space: SearchSpace, values: dict[str, object]) -> list[str]:
     """The command line of a trial's config."""
-    return [*space.overrides(values), "study=null"]
+    return [*space.overrides(values), "variants=null"]
 
 
 def _timed(function: Callable[..., Any], *arguments: object) -> tuple[Any, float]:
@@ -186,14 +181,11 @@ def _timed(function: Callable[..., Any], *arguments: object) -> tuple[Any, float
     return result, time.thread_time() - start
 
 
-def _score(
-    pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    fold: Fold,
-    metric: str,
-) -> float:
-    some = None if groups is None else groups[fold.train]
-    fitted = fit(pipeline, X[fold.train], y[fold.train], groups=some)
-    return scores(y[fold.test], fitted.predict(heard(X)[fold.test]), None, ())[metric]
+def _score(pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool, metric: str) -> float:
+    """Fit on a fold's training clips; the score of its held-out ones."""
+    return _score_of(fit_on(pipeline, data, fold.train, grouped), data, fold.test, metric)
+
+
+def _score_of(fitted: Pipeline, data: Dataset, rows: np.ndarray, metric: str) -> float:
+    predicted = fitted.predict(originals(data.features)[rows])
+    return scores(data.labels[rows], predicted, None, ())[metric]

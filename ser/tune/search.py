@@ -2,39 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from ser import report
-from ser.core import command
 from ser.core.errors import SerError
-from ser.core.overrides import Choices
+from ser.core.experiment import Experiment, JobResult
 from ser.core.redact import without_password
+from ser.data.dataset import Dataset
 from ser.data.splits import Split
-from ser.evaluation.protocol import inner_folds, pooled_metrics
+from ser.evaluation.protocol import inner_split, pooled_metrics
 from ser.report import terminal
-from ser.tracking import run as tracking
-from ser.tracking.run import Run
-from ser.train import log as record
-from ser.train.run import Outcome, load, log_config, settings_of, tags, tracked
+from ser.tracking.inputs import log_config
+from ser.tracking.run import Run, start_run
+from ser.train import build
+from ser.train.log import log_confusion_matrix
+from ser.train.run import Outcome, load, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
 from ser.tune.space import SearchSpace
-from ser.tune.trials import Found, run_trials, value_of
+from ser.tune.trials import StudyResult, run_trials, value_of
 
 METRICS = ("uar", "accuracy", "f1_macro")
 
 
-def search(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(JobResult):
+    """What a search ended with.
+
+    Attributes
+    ----------
+    run_id : str
+        Of the run that tested the best, or of the nested search.
+    study : str
+        The study's name.
+    best_params : mapping
+        Of the best trial; of a nested search, those of each fold by its number.
+    trials : DataFrame
+        All trials of the study; of a nested search, the best of each fold.
+    metrics : mapping of str to float
+        Of the test clips.
+    """
+
+    run_id: str
+    study: str
+    best_params: Mapping[Any, Any]
+    trials: pd.DataFrame
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What every study of a search needs."""
+
+    experiment: Experiment
+    space: SearchSpace
+    study: str
+    data: Dataset
+    matrices: dict[str, np.ndarray]
+
+    @property
+    def cfg(self) -> DictConfig:
+        return self.experiment.cfg
+
+    def objective(self, split: Split) -> Objective:
+        """What a trial is worth on the training clips of a split of one fold."""
+        inner = inner_split(self.data, split, build.evaluation_settings(self.cfg))
+        return Objective(self.experiment, self.space, self.data, inner, self.matrices)
+
+    def evaluate_best(self, result: StudyResult, run: Run, fold: int | None = None) -> Outcome:
+        """The one look at test clips: a run of ``ser.train`` with the best trial's config."""
+        best = self.experiment.vary(overrides_of(self.space, result.best.params))
+        with open_dict(best.cfg):  # how the config was found is the study's to say
+            for key in ("tuner", "search_space"):
+                del best.cfg[key]
+        choices = best.choices.without("tuner", "search_space", "sampler", "pruner")
+        return run_experiment(replace(best, choices=choices), parent=run, fold=fold)
+
+
+def search(experiment: Experiment) -> SearchResult:
     """Run a study's trials and track them, then evaluate the best.
 
-    Returns
-    -------
-    run_id : str
-        Of the best, or of the nested search.
-    text : str
-        What the terminal shows.
+    Parameters
+    ----------
+    experiment : Experiment
+        Of ``conf/tune.yaml``.
 
     Raises
     ------
@@ -43,123 +100,126 @@ def search(cfg: DictConfig, choices: Choices) -> tuple[str, str]:
     KeyboardInterrupt
         If a nested search was stopped: what it has is tracked.
     """
+    cfg, choices = experiment.cfg, experiment.choices
     _check(cfg)
     space = instantiate(cfg.search_space, _convert_="all")
     name = cfg.tuner.study or "-".join(
         str(choices[g]) for g in ("model", "split", "data", "features", "search_space")
     )
     kind = "nested-tune" if cfg.tuner.nested else "tune"
-    with tracking.start_run(
+    with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=f"{kind}-{name}",
-        tags={**tags(cfg, choices, module="ser.tune"), "study": name},
+        tags={**train_tags(experiment, "ser.tune"), "kind": kind, "study": name},
         description=f"`{choices.command('ser.tune')}`",
     ) as parent:
-        log_config(parent, cfg)
-        clips, X, split = load(cfg, choices, parent)
-        matrices = {features_key(cfg): X}
+        log_config(parent, build.plain(cfg))
+        data, split = load(experiment, parent)
+        matrices = {features_key(cfg): data.features}
+        of_all = _Search(experiment, space, name, data, matrices)
         if cfg.tuner.nested:
-            text = _nested(cfg, choices, space, name, clips, split, matrices, parent)
-            return parent.id, text
+            return _nested(of_all, split, parent)
         _check_one_fold(split)
-        objective = _objective(cfg, space, clips, split, matrices)
-        found = run_trials(cfg, name, objective, parent, n_trials=cfg.tuner.n_trials)
-        outcome = _evaluate_best(cfg, found, space, parent)
+        result = run_trials(cfg, name, of_all.objective(split), parent)
+        outcome = of_all.evaluate_best(result, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
         parent.tags({"transductive": str(outcome.transductive).lower()})
         report.attach(parent)
+    return SearchResult(
+        run_id=outcome.run_id,
+        text=_text(of_all, result, outcome),
+        study=name,
+        best_params=result.best.params,
+        trials=result.trials,
+        metrics=outcome.metrics,
+    )
+
+
+def _text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
+    cfg = of_all.cfg
+    the = "Interrupted: the" if result.interrupted else "The"
     lines = [
         "",
-        f"{'Interrupted: the' if found.interrupted else 'The'} best of {len(found.table)} trials "
-        f"({found.done} of this command; {found.count('PRUNED')} pruned, {found.count('FAIL')} "
-        f"failed), trial {found.best.number}: "
-        f"cross-validated {cfg.tuner.metric} {100 * value_of(found.best):.1f} %",
-        *(f"  {override}" for override in space.overrides(found.best.params)),
+        f"{the} best of {len(result.trials)} trials "
+        f"({result.n_run} of this command; {result.count('PRUNED')} pruned, "
+        f"{result.count('FAIL')} failed), trial {result.best.number}: "
+        f"cross-validated {cfg.tuner.metric} {100 * value_of(result.best):.1f} %",
+        *(f"  {override}" for override in of_all.space.overrides(result.best.params)),
         outcome.text,
-        f"study   {name} in {without_password(cfg.tuner.storage)}; "
+        f"study   {of_all.study} in {without_password(cfg.tuner.storage)}; "
         "the same command goes on with it",
     ]
-    return outcome.run_id, "\n".join(lines)
+    return "\n".join(lines)
 
 
-def _nested(
-    cfg: DictConfig,
-    choices: Choices,
-    space: SearchSpace,
-    name: str,
-    clips: pd.DataFrame,
-    split: Split,
-    matrices: dict[str, np.ndarray],
-    parent: Run,
-) -> str:
+def _nested(of_all: _Search, split: Split, parent: Run) -> SearchResult:
     """A study inside every fold of the split; its best is tested on the fold's held-out clips."""
+    cfg, name = of_all.cfg, of_all.study
     outcomes, chosen = [], []
     for number, fold in enumerate(split.folds):
         print(f"outer fold {number + 1}/{len(split.folds)}", flush=True)
-        alone = Split((fold,), split.unheard)
-        with tracking.start_run(
+        study = f"{name}-fold-{number}-of-{len(split.folds)}"
+        with start_run(
             uri=cfg.tracking.uri,
             experiment=cfg.tracking.experiment,
             name=f"tune-fold-{number}",
-            tags={**tags(cfg, choices, module="ser.tune"), "study": name, "fold": number},
+            tags={
+                **train_tags(of_all.experiment, "ser.tune"),
+                "kind": "tune",
+                "study": name,
+                "fold": number,
+            },
             description="A search on the training clips of one outer fold.",
             parent=parent,
         ) as run:
-            objective = _objective(cfg, space, clips, alone, matrices)
-            study = f"{name}-fold-{number}-of-{len(split.folds)}"
-            found = run_trials(cfg, study, objective, run, n_trials=cfg.tuner.n_trials, total=True)
-            outcome = _evaluate_best(cfg, found, space, run, fold=number)
+            objective = of_all.objective(replace(split, folds=(fold,)))
+            result = run_trials(cfg, study, objective, run, total=True)
+            outcome = of_all.evaluate_best(result, run, fold=number)
             run.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
         outcomes.append(outcome)
-        chosen.append({"fold": number, "cv": found.best.value, **found.best.params})
-        if found.interrupted:
+        chosen.append({"fold": number, "cv": result.best.value, **result.best.params})
+        if result.interrupted:
             raise KeyboardInterrupt
+    return _log_nested(of_all, split, parent, outcomes, pd.DataFrame(chosen))
+
+
+def _log_nested(
+    of_all: _Search, split: Split, parent: Run, outcomes: list[Outcome], chosen: pd.DataFrame
+) -> SearchResult:
+    """Pool the folds' test clips, and log what each fold chose."""
+    cfg, name = of_all.cfg, of_all.study
     predictions = pd.concat(
-        [one.predictions.assign(fold=number) for number, one in enumerate(outcomes)],
+        [outcome.predictions.assign(fold=number) for number, outcome in enumerate(outcomes)],
         ignore_index=True,
     )
     metrics = pooled_metrics(predictions, split, seed=cfg.seed)
-    metrics["best_cv_mean"] = float(np.mean([row["cv"] for row in chosen]))
-    transductive = any(one.transductive for one in outcomes)
+    metrics["best_cv_mean"] = float(np.mean(chosen["cv"]))
+    transductive = any(outcome.transductive for outcome in outcomes)
     parent.metrics(metrics)
     parent.tags({"transductive": str(transductive).lower()})
     parent.table(predictions, "predictions")
-    parent.table(pd.DataFrame(chosen), "chosen")
+    parent.table(chosen, "chosen")
     title = f"{name} · every fold tuned on its own training clips"
-    record.log_confusion_matrix(parent, predictions, title=title)
+    log_confusion_matrix(parent, predictions, title=title)
     report.attach(parent)
-    return terminal.of_nested_search(
+    text = terminal.of_nested_search(
         metrics,
-        pd.DataFrame(chosen),
+        chosen,
         title=f"{name} · {split}{' · TRANSDUCTIVE' if transductive else ''}",
         unit=split.unit,
         metric=cfg.tuner.metric,
         where=terminal.where(parent.id, parent.experiment, cfg.tracking.uri),
     )
-
-
-def _objective(
-    cfg: DictConfig,
-    space: SearchSpace,
-    clips: pd.DataFrame,
-    split: Split,
-    matrices: dict[str, np.ndarray],
-) -> Objective:
-    folds = inner_folds(clips, split, settings_of(cfg))
-    return Objective(cfg, space, clips, split.grouped, folds, matrices)
-
-
-def _evaluate_best(
-    cfg: DictConfig, found: Found, space: SearchSpace, run: Run, *, fold: int | None = None
-) -> Outcome:
-    """The one look at test clips: a run as `ser.train` makes it, with the best trial's config."""
-    best, choices = command.compose_again(overrides_of(space, found.best.params))
-    with open_dict(best):  # how the config was found is the study's to say
-        for key in ("tuner", "search_space"):
-            del best[key]
-    choices = choices.without("tuner", "search_space", "sampler", "pruner")
-    return tracked(best, choices, parent=run, fold=fold)
+    params = chosen.drop(columns="cv").set_index("fold").to_dict("index")
+    return SearchResult(
+        run_id=parent.id,
+        text=text,
+        study=name,
+        best_params=params,
+        trials=chosen,
+        metrics=metrics,
+    )
 
 
 def _check(cfg: DictConfig) -> None:

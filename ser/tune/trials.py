@@ -18,9 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from ser.core.errors import SerError
-from ser.tracking import run as tracking
-from ser.tracking.run import Run
-from ser.tune import figures as study_plots
+from ser.tracking.run import Run, start_run
+from ser.tune import figures
 from ser.tune.objective import Objective, Score
 from ser.tune.storage import WORKER, Worker, open_study
 
@@ -29,61 +28,77 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
-class Found:
+class StudyResult:
     """What a study knows after a command.
 
     Attributes
     ----------
     best : FrozenTrial
-    table : DataFrame
-        All trials.
-    done : int
+    trials : DataFrame
+        All of them: see `trials_table`.
+    n_run : int
         Trials of this command.
     interrupted : bool
     """
 
     best: FrozenTrial
-    table: pd.DataFrame
-    done: int
+    trials: pd.DataFrame
+    n_run: int
     interrupted: bool
 
     def count(self, state: str) -> int:
         """Trials in a state."""
-        return int((self.table["state"] == state).sum())
+        return int((self.trials["state"] == state).sum())
 
 
 def run_trials(
-    cfg: DictConfig,
-    name: str,
-    objective: Objective,
-    run: Run,
-    *,
-    n_trials: int | None,
-    total: bool = False,
-) -> Found:
+    cfg: DictConfig, name: str, objective: Objective, run: Run, *, total: bool = False
+) -> StudyResult:
     """Open the study, run trials, and log what it then holds.
 
     Parameters
     ----------
-    n_trials : int or None
-        Of this command; of the study in all if `total`.
+    cfg : DictConfig
+        ``conf/tune.yaml``, composed.
+    name : str
+        Of the study.
+    objective : Objective
+    run : Run
+        The trials' runs are under it.
+    total : bool
+        Whether ``tuner.n_trials`` is of the study in all, not of this command.
+
+    Raises
+    ------
+    SerError
+        If the storage cannot be used, or no trial has finished.
     """
+    n_trials = cfg.tuner.n_trials
     with open_study(cfg.tuner.storage, name) as (study, worker):
         study.sampler, study.pruner = _sampler_and_pruner(cfg, worker)
         if total and n_trials is not None:
             n_trials = max(0, n_trials - len(study.get_trials(deepcopy=False, states=FINISHED)))
-        loop = _Loop(study, worker, objective, cfg, run, n_trials)
+        loop = _Loop(study, worker, objective, run, n_trials)
         loop.run()
         best = best_trial(study)
         if best is None:
-            raise SerError("No trial has finished: give the study more trials or more time.")
+            raise SerError(_why_none_finished(loop))
         table = trials_table(study)
         run.table(table, "trials")
-        for figure_name, figure in study_plots.figures(study).items():
+        for figure_name, figure in figures.figures(study).items():
             run.figure(figure, figure_name)
         numbers = {f"best_cv_{cfg.tuner.metric}": value_of(best), "n_trials": float(len(table))}
         run.metrics(numbers | {"cpu_seconds": table["cpu_seconds"].sum()})
-    return Found(best, table, loop.done, loop.interrupted)
+    return StudyResult(best, table, loop.n_run, loop.interrupted)
+
+
+def _why_none_finished(loop: _Loop) -> str:
+    if loop.last_error:
+        return (
+            f"None of the {loop.n_run} trials of this command could be scored; the last said: "
+            f"{loop.last_error}"
+        )
+    return "No trial has finished: give the study more trials or more time."
 
 
 def best_trial(study: Study) -> FrozenTrial | None:
@@ -130,23 +145,23 @@ class _Loop:
         study: Study,
         worker: Worker,
         objective: Objective,
-        cfg: DictConfig,
         parent: Run,
         n_trials: int | None,
     ) -> None:
         self._study = study
         self._worker = worker
         self._objective = objective
-        self._cfg = cfg
+        self._cfg = objective.experiment.cfg
         self._parent = parent
         self._n_trials = n_trials
-        self._failed: list[str] = []  # in a row
+        self._n_failed = 0  # in a row
         self._drawing_since = time.thread_time()
-        self.done = 0
+        self.last_error = ""
+        self.n_run = 0
         self.interrupted = False
 
     def run(self) -> None:
-        """Run the trials; `done` and `interrupted` then say how it ended."""
+        """Run the trials; `n_run` and `interrupted` then say how it ended."""
         if self._n_trials == 0 or self._spent():
             return
         with tqdm(total=self._n_trials, desc="Tuning", unit="trial", disable=None) as self._bar:
@@ -167,7 +182,7 @@ class _Loop:
         drawing = time.thread_time() - self._drawing_since
         trial.set_user_attr(WORKER, self._worker.id)
         cfg = self._cfg
-        with tracking.start_run(
+        with start_run(
             uri=cfg.tracking.uri,
             experiment=cfg.tracking.experiment,
             name=f"trial-{trial.number}",
@@ -180,11 +195,12 @@ class _Loop:
             except Exception as error:
                 if _interrupted(error):
                     raise KeyboardInterrupt from error
-                self._failed.append(str(error))
+                self._n_failed += 1
+                self.last_error = str(error)
                 raise
             finally:
                 run.params(trial.params)
-            self._failed.clear()
+            self._n_failed = 0
             score.cpu_seconds += drawing
             trial.set_user_attr("cpu_seconds", score.cpu_seconds)
             trial.set_user_attr("pruned", score.pruned)
@@ -212,11 +228,11 @@ class _Loop:
     def _after(self, study: Study, trial: FrozenTrial) -> None:
         """Between two trials: the bar, and whether there is to be another one."""
         # A draw can be impossible (more neighbours than clips); all of them cannot.
-        if len(self._failed) >= MAX_FAILED:
+        if self._n_failed >= MAX_FAILED:
             raise SerError(
-                f"{MAX_FAILED} trials failed one after the other: {self._failed[-1]}"
+                f"{MAX_FAILED} trials failed one after the other: {self.last_error}"
             ) from None
-        self.done += 1
+        self.n_run += 1
         self._bar.update()
         if best := best_trial(study):
             self._bar.set_postfix_str(f"best {self._cfg.tuner.metric} {100 * value_of(best):.1f} %")

@@ -43,7 +43,7 @@ def check(uri):
             for name, size in manifest["files"].items():
                 assert (files / name).stat().st_size == size, name
             assert set(manifest["metrics"]) <= set(run.data.metrics)
-            if "split" in run.data.tags and "study" not in run.data.tags:
+            if "split" in run.data.tags and "kind" not in run.data.tags:
                 check_trained(client, run, files)
             _whole.add(run.info.run_id)
     return by_status

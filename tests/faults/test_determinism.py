@@ -15,12 +15,13 @@ from test_tune import study_of, tune_demo
 from threadpoolctl import threadpool_limits
 
 from ser.data import splits
+from ser.data.dataset import Dataset
 from ser.evaluation.protocol import Settings, evaluate
 from ser.features.store import extract
 from ser.models.trained import TrainedModel
 from ser.predict.inference import Windows, predict_recordings
 from ser.predict.recordings import Recording
-from ser.train.run import model_of
+from ser.train.build import model_pipeline
 
 FEATURES = ("notebook", "functionals", "prosody", "logmel")
 SMALL = {
@@ -59,10 +60,10 @@ def test_model_has_the_same_probabilities_by_any_workers_and_threads(model, tabl
     for splitter in SPLITS.values():
         split, outcomes = splitter(table), []
         for n_jobs, n_threads in ((1, 2), (2, 1), (2, 2)):
-            pipeline, _ = model_of(cfg)
+            pipeline, _ = model_pipeline(cfg)
             with threadpool_limits(n_threads):
                 settings = Settings(n_splits=2, seed=cfg.seed, n_jobs=n_jobs)
-                outcome = evaluate(pipeline, table, X, split, settings)
+                outcome = evaluate(pipeline, Dataset(table, X), split, settings)
                 kept = TrainedModel(outcome.pipeline, None, False).probabilities(X)
             outcomes.append((outcome.predictions, kept))
         (first, first_kept), *others = outcomes

@@ -1,0 +1,172 @@
+"""A composed config, what it was composed from, and what the command does with it.
+
+The command line composes one (`ser.core.command`), and so does a script or a notebook by `compose`;
+a search or a list of variants composes others on top of it by `Experiment.vary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ser.core import paths
+from ser.core.errors import SerError
+from ser.core.overrides import Choices, key_of
+from ser.core.second_corpus import with_test_corpus
+
+SEARCH_PATH = "hydra.searchpath"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What is left of a command's body.
+
+    Attributes
+    ----------
+    run_id : str or None
+        Of its run; None where it has no single run.
+    text : str
+        What the terminal shows.
+    skipped : bool
+        Whether the run was there already.
+    """
+
+    run_id: str | None
+    text: str
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One config of a command.
+
+    Attributes
+    ----------
+    cfg : DictConfig
+        Composed, without Hydra's own part.
+    choices : Choices
+    config : str
+        Primary config in ``conf/``: ``train``, ``tune`` or ``explore``.
+    body : callable
+        What the command does with it.
+    search_path : tuple of str
+        Overrides that add places where configs are looked for.
+    """
+
+    cfg: DictConfig
+    choices: Choices
+    config: str
+    body: Callable[[Experiment], JobResult]
+    search_path: tuple[str, ...] = ()
+
+    def run(self) -> Any:
+        """Do what the command does, on the cores or the cluster that ``compute`` names.
+
+        Returns
+        -------
+        JobResult
+            With its run's id, its text and, of ``train``, its metrics and predictions.
+
+        Raises
+        ------
+        SerError
+            If the data, the config or the store is at fault.
+        """
+        with instantiate(self.cfg.compute):
+            return self.body(self)
+
+    def vary(self, overrides: Sequence[str], *, leave_out: Sequence[str] = ()) -> Experiment:
+        """The same experiment with other overrides on top of its own.
+
+        Parameters
+        ----------
+        overrides : sequence of str
+            As on a command line; they win over this experiment's.
+        leave_out : sequence of str
+            Keys and groups that this experiment's overrides may name, or name keys in, and the new
+            one shall not have.
+        """
+        replaced = {key_of(override) for override in overrides}
+        kept = [
+            override
+            for override in self.choices.overrides
+            if key_of(override) not in replaced and key_of(override).split(".")[0] not in leave_out
+        ]
+        return compose([*self.search_path, *kept, *overrides], config=self.config, body=self.body)
+
+
+def compose(
+    overrides: Sequence[str],
+    *,
+    config: str,
+    body: Callable[[Experiment], JobResult],
+    config_dir: str | Path | None = None,
+) -> Experiment:
+    """Compose a config as the command line does, in or outside of a command.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        As on the command line: ``model=svm``, ``cv.n_splits=5``.
+    config : str
+        Primary config in ``conf/``.
+    body : callable
+        What the command does with it.
+    config_dir : path, optional
+        One more folder of configs, as ``--config-dir``.
+
+    Raises
+    ------
+    SerError
+        If there is no such choice or key, or a value does not fit.
+    """
+    if config_dir is not None:
+        overrides = [f"{SEARCH_PATH}=[file://{Path(config_dir).absolute()}]", *overrides]
+    with hydra_context():
+        try:
+            cfg = hydra.compose(config, list(overrides), return_hydra_config=True)
+        except HydraException as error:
+            raise SerError(str(error)) from error
+        return from_hydra(cfg, cfg.hydra, body)
+
+
+def from_hydra(
+    cfg: DictConfig, hydra_config: Any, body: Callable[[Experiment], JobResult]
+) -> Experiment:
+    """The experiment of a config that Hydra composed.
+
+    Raises
+    ------
+    SerError
+        If its ``data.test`` does not fit (`ser.core.second_corpus`).
+    """
+    made = hydra_config.runtime.choices
+    groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
+    choices = Choices(groups, tuple(hydra_config.overrides.task))
+    if "hydra" in cfg:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    search_path = tuple(o for o in hydra_config.overrides.hydra if key_of(o) == SEARCH_PATH)
+    choices = with_test_corpus(cfg, choices, search_path)
+    return Experiment(cfg, choices, hydra_config.job.config_name, body, search_path)
+
+
+@contextmanager
+def hydra_context() -> Iterator[None]:
+    """Hydra ready to compose: as the command has set it up, or on ``conf/`` alone."""
+    paths.register_resolvers()
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    OmegaConf.register_new_resolver("groups", lambda: "", use_cache=False, replace=True)
+    with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
+        yield

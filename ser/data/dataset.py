@@ -1,0 +1,92 @@
+"""Clips with what is known of them and, once extracted, their features: what models learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A clip table and the features of its clips.
+
+    Attributes
+    ----------
+    clips : (n_clips, ...) DataFrame
+        One row per clip: path, emotion, actor, ... (`ser.data.corpora`).
+    X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features) float32, or None
+        Features of every clip, or of every clip and its augmented copies, the clip itself first.
+        None before they are extracted.
+    names : tuple of str
+        Of the columns of `X`.
+    digests : (n_clips,) str, or None
+        Hexadecimal digest of what each clip's file holds.
+    corpus : str
+        Name of the corpus, or of the two.
+    feature_set : FeatureSet or None
+        What computed `X` from audio (`ser.features`).
+    transductive : bool
+        Whether each actor's clips were scaled by the statistics of all of them, test clips too.
+    """
+
+    clips: pd.DataFrame
+    X: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+    digests: np.ndarray | None = None
+    corpus: str = ""
+    feature_set: Any = None
+    transductive: bool = False
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(n_clips,) str: the emotion of every clip."""
+        return self.clips["emotion"].to_numpy(dtype=str)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """(n_clips,) the actor of every clip: what must not be in training and in test."""
+        return self.clips["actor"].to_numpy()
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions there are, sorted."""
+        return tuple(np.unique(self.labels))
+
+    @property
+    def features(self) -> np.ndarray:
+        """`X`, which must be there.
+
+        Raises
+        ------
+        ValueError
+            If the features are not extracted.
+        """
+        if self.X is None:
+            raise ValueError("The data set has no features yet: ser.extract(data) computes them.")
+        return self.X
+
+    def select(self, rows: np.ndarray) -> Dataset:
+        """Some of the clips.
+
+        Parameters
+        ----------
+        rows : (n_clips,) bool, or (n_selected,) int
+        """
+        return replace(
+            self,
+            clips=self.clips.iloc[np.arange(len(self))[rows]].reset_index(drop=True),
+            X=None if self.X is None else self.X[rows],
+            digests=None if self.digests is None else self.digests[rows],
+        )
+
+    def bare(self) -> Dataset:
+        """Only what a fit needs, features, labels and actors: little to send to workers."""
+        columns = self.clips[["emotion", "actor"]].astype("category")
+        return replace(self, clips=columns, digests=None)
