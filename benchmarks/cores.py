@@ -42,7 +42,7 @@ def main():
     curve = cfg.model.validation_curve.classifier
     cfg.model.validation_curve.classifier = {"alpha": curve.alpha}
     clips = instantiate(cfg.data.corpus)
-    extraction = build.extract_features(cfg, clips["path"].tolist())
+    extraction = build.features_of(cfg, clips["path"].tolist())
     data = build.dataset(cfg, clips, extraction)
     split, (pipeline, _) = instantiate(cfg.split, clips), build.model_pipeline(cfg)
 

@@ -79,7 +79,7 @@ def compare(
     """
     from ser import report
     from ser.core import paths
-    from ser.evaluation.significance import accuracy_by_actor, paired_tests
+    from ser.evaluation.significance import paired_tests, scores_by_actor
     from ser.report import figures, terminal
     from ser.tracking import queries
     from ser.tracking import run as tracking
@@ -92,7 +92,7 @@ def compare(
         )
     _check_transductive({run.name: run.tags.get("transductive") == "true" for run in runs})
     names = _distinct({run.id: run.name for run in runs})
-    accuracy = accuracy_by_actor({names[run.id]: run.test_predictions() for run in runs})
+    accuracy = scores_by_actor({names[run.id]: run.test_predictions() for run in runs})
     table = paired_tests(accuracy)
     with tracking.start_run(
         uri=uri,

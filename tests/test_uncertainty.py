@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from ser.core.errors import SerError
-from ser.evaluation.significance import accuracy_by_actor, holm, paired_tests
+from ser.evaluation.significance import holm, paired_tests, scores_by_actor
 from ser.evaluation.uncertainty import bootstrap_intervals
 
 
@@ -85,7 +85,7 @@ def test_accuracy_by_actor_wants_the_same_clips():
     table = pd.DataFrame(
         {"clip": ["x", "y"], "actor": [1, 2], "true": ["sad"] * 2, "predicted": ["sad", "calm"]}
     )
-    accuracy = accuracy_by_actor({"one": table, "two": table.iloc[::-1]})
+    accuracy = scores_by_actor({"one": table, "two": table.iloc[::-1]})
     assert accuracy.to_dict() == {"one": {1: 1.0, 2: 0.0}, "two": {1: 1.0, 2: 0.0}}
     with pytest.raises(SerError, match="1 of them the same"):
-        accuracy_by_actor({"one": table, "two": table.head(1)})
+        scores_by_actor({"one": table, "two": table.head(1)})

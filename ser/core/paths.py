@@ -7,9 +7,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-import ser
-
-PACKAGE = Path(ser.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 _IN_CHECKOUT = (PACKAGE.parent / "conf").is_dir()
 
 # A wheel carries conf/ inside the package; a checkout has it beside the package.

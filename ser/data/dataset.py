@@ -57,7 +57,7 @@ class Dataset:
     @property
     def emotions(self) -> tuple[str, ...]:
         """The emotions there are, sorted."""
-        return tuple(np.unique(self.labels))
+        return tuple(np.unique(self.labels).tolist())
 
     @property
     def features(self) -> np.ndarray:

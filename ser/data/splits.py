@@ -47,10 +47,13 @@ class Split:
         One, or several whose test parts hold every clip once.
     held_out : tuple of {"corpus", "actor", "statement"}
         What a test clip shares with no training clip of its fold.
+    name : str
+        Of the protocol; empty where it has none.
     """
 
     folds: tuple[Fold, ...]
     held_out: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def grouped(self) -> bool:

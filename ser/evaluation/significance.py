@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 
 from ser.core.errors import SerError
+from ser.evaluation.metrics import scores
 
 
-def accuracy_by_actor(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Accuracy of every actor's test clips in every run.
+def scores_by_actor(
+    predictions: Mapping[str, pd.DataFrame], metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Score of every actor's test clips in every run.
 
     Parameters
     ----------
     predictions : mapping of str to DataFrame
-        Run -> its test rows of `evaluation.predictions_table`.
+        Run -> its test rows of `folds.predictions_table`.
+    metric : str
+        ``accuracy``, ``uar``, ...
 
     Returns
     -------
@@ -26,7 +31,7 @@ def accuracy_by_actor(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Raises
     ------
     SerError
-        If the runs were not tested on the same clips.
+        If there is no such metric, or the runs were not tested on the same clips.
     """
     columns, reference = {}, None
     for name, table in predictions.items():
@@ -38,9 +43,16 @@ def accuracy_by_actor(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 f"{len(reference[1])}, {len(clips & reference[1])} of them the same: only runs on "
                 "the same test clips (the same split and seed) can be compared in pairs."
             )
-        hit = table["true"] == table["predicted"]
-        columns[name] = hit.groupby(table["actor"]).mean()
+        by_actor = table.groupby("actor")[["true", "predicted"]]
+        columns[name] = by_actor.apply(lambda clips: _score(clips, metric))
     return pd.DataFrame(columns)
+
+
+def _score(clips: pd.DataFrame, metric: str) -> float:
+    every = scores(clips["true"].to_numpy(), clips["predicted"].to_numpy(), None, ())
+    if metric not in every:
+        raise SerError(f"metric={metric!r} is none of {', '.join(every)}.")
+    return every[metric]
 
 
 def paired_tests(accuracy: pd.DataFrame) -> pd.DataFrame:

@@ -34,7 +34,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.utils import requirements_utils
 
-import ser
+from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.redact import without_password
 from ser.models.trained import TrainedModel, save_model
@@ -149,7 +149,7 @@ class Run:
             pipeline_file, features_file = save_model(model, Path(folder))
             card_file = Path(folder, CARD)
             card_file.write_text(card, encoding="utf-8")
-            package = Path(ser.__file__).parent
+            package = paths.PACKAGE
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "tracking" / "pyfunc.py"),

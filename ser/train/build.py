@@ -14,6 +14,8 @@ from ser.data import cross_corpus
 from ser.data.cross_corpus import Part
 from ser.data.dataset import Dataset
 from ser.evaluation.protocol import Settings
+from ser.features import FeatureSet
+from ser.features.augmentation import Augmentation
 from ser.features.store import Extraction, augmented, extract
 from ser.models.pipeline import build_pipeline
 from ser.models.scaling import SpeakerScaler
@@ -51,7 +53,7 @@ def clip_table(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     return cross_corpus.join(train, test)
 
 
-def extract_features(cfg: DictConfig, paths: list[str]) -> Extraction:
+def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:
     """Features of the clips, by the config's feature set, and of their augmented copies.
 
     Raises
@@ -59,18 +61,32 @@ def extract_features(cfg: DictConfig, paths: list[str]) -> Extraction:
     SerError
         If a clip or the store is at fault.
     """
-    features, augmentation = instantiate(cfg.features), instantiate(cfg.get("augmentation"))
-    original, *copies = (
-        extract(
-            paths,
-            feature_set,
-            store=cfg.store,
-            on_error=cfg.data.on_error,
-            n_jobs=cfg.compute.n_jobs,
-        )
-        for feature_set in (features, *(augmentation.of(features) if augmentation else ()))
+    return extract_features(
+        paths,
+        instantiate(cfg.features),
+        instantiate(cfg.get("augmentation")),
+        store=cfg.store,
+        on_error=cfg.data.on_error,
+        n_jobs=cfg.compute.n_jobs,
     )
-    return augmented(original, copies, paths) if copies else original
+
+
+def extract_features(
+    paths: list[str], feature_set: FeatureSet, augmentation: Augmentation | None, **settings: Any
+) -> Extraction:
+    """Features of the clips and, side by side along another axis, of their augmented copies.
+
+    Parameters
+    ----------
+    paths : list of str
+    feature_set : FeatureSet
+    augmentation : Augmentation or None
+    **settings : object
+        Of `ser.features.store.extract`.
+    """
+    copies = augmentation.of(feature_set) if augmentation else ()
+    original, *altered = (extract(paths, each, **settings) for each in (feature_set, *copies))
+    return augmented(original, altered, paths) if altered else original
 
 
 def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dataset:

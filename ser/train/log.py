@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,22 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix as count_confusions
 
 from ser import report
+from ser.core import paths
 from ser.core.redact import without_password
 from ser.data.splits import Split
 from ser.evaluation import metrics as evaluate
 from ser.evaluation.curves import Curve
 from ser.evaluation.protocol import Evaluation, Settings
+from ser.features import settings
+from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel
 from ser.report import figures, model_card
 from ser.report.explanation import log_explanation
+from ser.tracking import provenance, queries
+from ser.tracking.inputs import log_config, log_dataset
+from ser.tracking.queries import LoggedRun
 from ser.tracking.registry import CARD
+from ser.tracking.run import start_run
 
 if TYPE_CHECKING:
     from ser.tracking.run import Run
@@ -73,6 +81,49 @@ def log_whole_evaluation(
     run.text(card, CARD)
     data = evaluation.data
     run.model(TrainedModel(evaluation.pipeline, data.feature_set, data.transductive), card)
+
+
+def track_evaluation(
+    evaluation: Evaluation, *, uri: str, experiment: str, tags: Mapping[str, str]
+) -> LoggedRun:
+    """Log an evaluation that no config describes as a run of its own.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    uri : str
+        MLflow's tracking URI.
+    experiment : str
+    tags : mapping of str to str
+    """
+    data, split, pipeline = evaluation.data, evaluation.split, evaluation.pipeline
+    scaler = pipeline.named_steps.get("scaler")
+    about = {
+        "model": type(inner_classifier(pipeline)).__name__,
+        "features": type(data.feature_set).__name__,
+        "split": split.name or "split",
+        "scaler": type(scaler).__name__ if scaler is not None else "none",
+        "corpus": data.corpus,
+        "transductive": str(data.transductive).lower(),
+        "protocol": str(split),
+        "interval_over": f"{split.unit}s",
+    }
+    name = "-".join(about[key] for key in ("model", "split", "corpus", "features"))
+    with start_run(
+        uri=uri,
+        experiment=experiment,
+        name=name,
+        tags={**about, **provenance.git_state(paths.PROJECT), **tags},
+        description=str(pipeline),
+    ) as run:
+        features = settings(data.feature_set) if data.feature_set is not None else {}
+        parameters = {key: str(value) for key, value in pipeline.get_params().items()}
+        config = {"data": {"name": data.corpus}, "features": features, "pipeline": parameters}
+        log_config(run, config)
+        folder = os.path.commonpath(data.clips["path"].tolist())
+        log_dataset(run, data, name=data.corpus, source=folder, context=about["split"])
+        log_whole_evaluation(run, evaluation, title=name, about=None, listeners={}, explain=None)
+    return queries.find_run(uri, run.id)
 
 
 def log_evaluation(

@@ -126,7 +126,7 @@ def finished_before(experiment: Experiment) -> LoggedRun | None:
     """
     cfg = experiment.cfg
     clips, _ = build.clip_table(cfg)
-    data = build.dataset(cfg, clips, build.extract_features(cfg, clips["path"].tolist()))
+    data = build.dataset(cfg, clips, build.features_of(cfg, clips["path"].tolist()))
     key = resume_key(build.plain(cfg), fingerprint_of(data))
     return queries.finished_before(cfg.tracking.uri, cfg.tracking.experiment, key)
 
@@ -166,7 +166,7 @@ def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Datase
     clips, left_out = build.clip_table(cfg)
     if left_out is not None:
         _say_what_two_corpora_need(cfg, clips, left_out, run)
-    extraction = build.extract_features(cfg, clips["path"].tolist())
+    extraction = build.features_of(cfg, clips["path"].tolist())
     log_skipped(run, extraction.errors, len(clips))
     data = build.dataset(cfg, clips, extraction)
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]

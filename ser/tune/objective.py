@@ -160,7 +160,7 @@ class Objective:
         key = features_key(cfg)
         if key not in self.matrices:
             paths = self.data.clips["path"].tolist()
-            self.matrices[key] = build.extract_features(cfg, paths).X
+            self.matrices[key] = build.features_of(cfg, paths).X
         return self.matrices[key]
 
 

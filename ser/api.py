@@ -1,0 +1,420 @@
+"""The Python API: what the commands do, one function at a time, for a script or a notebook.
+
+>>> import ser
+>>> data = ser.extract(ser.load("demo", speakers=4), n_jobs=1)
+>>> evaluation = ser.evaluate(ser.make_pipeline("svm"), data, ser.split(data, "loso"), n_jobs=1)
+>>> run = ser.track(evaluation)
+>>> 0.125 < run.metrics["test_uar"] < 1
+True
+
+Every name of a corpus, a feature set, a model, a scaler or a protocol is a choice of the groups in
+``conf/``; ``python -m ser.train --help`` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ser.core import experiment as experiments
+from ser.core import paths
+from ser.core.errors import SerError
+from ser.core.experiment import Experiment
+from ser.data.dataset import Dataset
+from ser.data.splits import Split
+from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.protocol import evaluate as evaluate_protocol
+from ser.explore import explore
+from ser.features import FeatureSet
+from ser.train import build, train
+from ser.tune import tune
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+    from ser.tracking.queries import LoggedRun
+    from ser.tracking.registry import FoundModel as Model
+    from ser.tune.search import SearchResult
+
+_BODIES = {"train": train, "tune": tune, "explore": explore}
+
+
+def load(
+    corpus: str,
+    root: str | Path | None = None,
+    *,
+    labels: Mapping[str, str | None] | None = None,
+    download: bool = False,
+    **settings: object,
+) -> Dataset:
+    """The clips of a corpus and what is known of each.
+
+    Parameters
+    ----------
+    corpus : str
+        A choice of ``conf/data``: ``ravdess``, ``emodb``, ``demo``, ``table``, ...
+    root : path, optional
+        Where it lies (of ``table``, the file); by default where the commands look for it.
+    labels : mapping of str to str or None, optional
+        Emotion -> another word for it; None leaves its clips out.
+    download : bool
+        Whether a corpus that can be fetched is, where it is not there.
+    **settings : object
+        Other keys of its YAML: ``speakers=4`` of the demo corpus.
+
+    Raises
+    ------
+    SerError
+        If there is no such corpus or setting, or it is not where it should be.
+
+    Examples
+    --------
+    >>> data = load("demo", speakers=4, labels={"calm": "neutral", "surprised": None})
+    >>> len(data), data.emotions[:3]
+    (208, ('angry', 'disgust', 'fearful'))
+    """
+    cfg = _composed(f"data={corpus}").data
+    if root is not None:
+        settings["table" if "table" in cfg else "root"] = str(root)
+    if download or "download" in cfg:
+        settings["download"] = download
+    _update(cfg, settings, f"data={corpus}")
+    clips = instantiate(cfg.corpus)
+    if labels is not None:
+        words = {**{emotion: emotion for emotion in clips["emotion"]}, **labels}
+        clips = clips.assign(emotion=clips["emotion"].map(words))
+        clips = clips[clips["emotion"].notna()].reset_index(drop=True)
+    return Dataset(clips, corpus=cfg.name)
+
+
+def extract(
+    data: Dataset,
+    features: str | FeatureSet = "notebook",
+    *,
+    store: str | Path | None = None,
+    augmentation: str | None = None,
+    n_jobs: int = -1,
+) -> Dataset:
+    """The data set with features of every clip: from the store, and what is missing from audio.
+
+    Parameters
+    ----------
+    data : Dataset
+    features : str or FeatureSet
+        A choice of ``conf/features``, or a feature set (`ser.features`).
+    store : path, optional
+        SQLite file that keeps the features; by default the commands' own.
+    augmentation : str, optional
+        A choice of ``conf/augmentation``: altered copies, which training clips learn from.
+    n_jobs : int
+        Workers on this machine; -1 for one per core.
+
+    Returns
+    -------
+    Dataset
+        With `X`, (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features).
+
+    Raises
+    ------
+    SerError
+        If there is no such choice, a clip cannot be read, or the store cannot be used.
+
+    Examples
+    --------
+    >>> extract(load("demo", speakers=4), "prosody", n_jobs=1).X.shape
+    (240, 11)
+    """
+    overrides = [f"features={features}"] if isinstance(features, str) else []
+    cfg = _composed(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
+    feature_set = instantiate(cfg.features) if isinstance(features, str) else features
+    extraction = build.extract_features(
+        data.clips["path"].tolist(),
+        feature_set,
+        instantiate(cfg.augmentation),
+        store=store or paths.feature_store(),
+        n_jobs=n_jobs,
+    )
+    return replace(
+        data,
+        X=extraction.X,
+        names=extraction.names,
+        digests=extraction.content,
+        feature_set=feature_set,
+    )
+
+
+def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
+    """Which clips train and which test.
+
+    Parameters
+    ----------
+    data : Dataset
+    protocol : str
+        A choice of ``conf/split``: ``random``, ``speaker``, ``loso``, ...
+    **settings : object
+        Keys of its YAML: ``test_size=0.25``, ``seed=1``.
+
+    Raises
+    ------
+    SerError
+        If there is no such choice or setting, or it does not fit the clips.
+
+    Examples
+    --------
+    >>> protocol = split(load("demo", speakers=4), "loso")
+    >>> len(protocol.folds), str(protocol)
+    (4, 'test actor never heard')
+    """
+    cfg = _composed(f"split={protocol}").split
+    _update(cfg, settings, f"split={protocol}")
+    return replace(instantiate(cfg, data.clips), name=protocol)
+
+
+def make_pipeline(
+    model: str = "svm", *, scaler: str = "standard", seed: int = 69, **parameters: object
+) -> Pipeline:
+    """A scikit-learn Pipeline, not fitted: scaler, what the model's YAML names, classifier.
+
+    Parameters
+    ----------
+    model : str
+        A choice of ``conf/model``.
+    scaler : str
+        A choice of ``conf/scaler``, but for ``speaker``, which stands before the Pipeline.
+    seed : int
+        Of everything in it that draws.
+    **parameters : object
+        Of the classifier: ``C=3``.
+
+    Raises
+    ------
+    SerError
+        If there is no such choice or parameter.
+
+    Examples
+    --------
+    >>> [name for name, _ in make_pipeline("svm", C=3).steps]
+    ['scaler', 'classifier']
+    """
+    cfg = _composed(f"model={model}", f"scaler={scaler}", f"seed={seed}")
+    _update(cfg.model.classifier, parameters, f"model={model}")
+    pipeline, by_speaker = build.model_pipeline(cfg)
+    if by_speaker is not None:
+        raise SerError(
+            "scaler='speaker' is transductive and stands before the Pipeline: "
+            "ser.compose('scaler=speaker', ...).run() evaluates such a model."
+        )
+    return pipeline
+
+
+def evaluate(
+    pipeline: Pipeline,
+    data: Dataset,
+    split: Split,
+    *,
+    n_splits: int = 10,
+    seed: int = 69,
+    n_jobs: int = -1,
+) -> Evaluation:
+    """Fit and test the pipeline on every fold; cross-validate the training part of a single one.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+        With features.
+    split : Split
+    n_splits : int
+        Folds of the cross-validation.
+    seed : int
+        Of these folds and of the intervals' bootstrap.
+    n_jobs : int
+        Workers on this machine; -1 for one per core.
+
+    Returns
+    -------
+    Evaluation
+        `metrics`, `predictions` (a table of every held-out clip), the fitted `pipeline`, ...
+
+    Raises
+    ------
+    SerError
+        If there are too few clips or actors for the folds, or the folds would leak.
+
+    Examples
+    --------
+    >>> data = extract(load("demo", speakers=4), n_jobs=1)
+    >>> evaluation = evaluate(make_pipeline("knn"), data, split(data, "loso"), n_jobs=1)
+    >>> len(evaluation.predictions)
+    240
+    """
+    settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
+    return evaluate_protocol(pipeline, data, split, settings)
+
+
+def track(
+    evaluation: Evaluation,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> LoggedRun:
+    """Log an evaluation as an MLflow run: numbers, predictions, pictures, model card and model.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    uri : str, optional
+        MLflow's tracking URI; by default where the commands log. Nothing of the process is set.
+    experiment : str, optional
+        MLflow experiment; by default the corpus's name.
+    tags : mapping of str to str, optional
+        Further tags.
+
+    Raises
+    ------
+    SerError
+        If the log cannot be made or reached.
+    """
+    from ser.train.log import track_evaluation
+
+    return track_evaluation(
+        evaluation,
+        uri=uri or paths.tracking_uri(),
+        experiment=experiment or evaluation.data.corpus or "ser",
+        tags={"command": f"python {Path(sys.argv[0]).name}".strip(), **(tags or {})},
+    )
+
+
+def compose(
+    *overrides: str, config: str = "train", config_dir: str | Path | None = None
+) -> Experiment:
+    """The experiment of a command line, to be run here.
+
+    Parameters
+    ----------
+    *overrides : str
+        As on the command line: ``"model=svm"``, ``"split=loso"``.
+    config : {"train", "tune", "explore"}
+        Whose command line.
+    config_dir : path, optional
+        One more folder of configs.
+
+    Returns
+    -------
+    Experiment
+        Its `run()` does what the command does.
+
+    Raises
+    ------
+    SerError
+        If there is no such choice or key.
+
+    Examples
+    --------
+    >>> compose("model=svm", "model.classifier.C=3").cfg.model.classifier.C
+    3
+    """
+    if config not in _BODIES:
+        raise SerError(f"config={config!r} is none of {', '.join(_BODIES)}.")
+    return experiments.compose(
+        overrides, config=config, body=_BODIES[config], config_dir=config_dir
+    )
+
+
+def search(experiment: Experiment, *, n_trials: int, storage: str | None = None) -> SearchResult:
+    """Tune an experiment's model with Optuna on its training clips; test the best once.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Of `compose`; its split has one fold, or ``tuner.nested=true``.
+    n_trials : int
+        Trials of this call; a study that is there already goes on.
+    storage : str, optional
+        Journal file or database URL of the study; by default the commands' own.
+
+    Raises
+    ------
+    SerError
+        If the data, the config or the storage is at fault, or no trial could be scored.
+    """
+    if experiment.config == "tune":
+        tuned = replace(experiment, cfg=experiment.cfg.copy())
+    else:
+        tuned = compose(*experiment.search_path, *experiment.choices.overrides, config="tune")
+    with open_dict(tuned.cfg):
+        tuned.cfg.tuner.n_trials = n_trials
+        if storage is not None:
+            tuned.cfg.tuner.storage = os.fspath(storage)
+    return tuned.run()
+
+
+def load_model(source: str = "latest", *, uri: str | None = None) -> Model:
+    """A trained model, the whole way from a recording to the probability of each emotion.
+
+    Parameters
+    ----------
+    source : str
+        A run's id or its first characters, ``latest``, ``models:/NAME@ALIAS``,
+        ``runs:/ID/model``, or a folder that MLflow wrote.
+    uri : str, optional
+        MLflow's tracking URI; by default where the commands log.
+
+    Raises
+    ------
+    SerError
+        If there is none, or it is not to be trusted.
+    """
+    from ser.tracking.registry import find_model
+
+    return find_model(run=source, uri=uri or paths.tracking_uri())
+
+
+def compare_runs(runs: Sequence[LoggedRun], *, metric: str = "uar") -> pd.DataFrame:
+    """Whether runs on the same test clips differ by more than luck: paired tests over actors.
+
+    Parameters
+    ----------
+    runs : sequence of LoggedRun
+        Two or more, of `track` or `Experiment.run`.
+    metric : str
+        What each actor's clips are scored by: ``uar``, ``accuracy``, ...
+
+    Returns
+    -------
+    DataFrame
+        a, b, difference (mean over actors of b minus a), better_actors, actors, p and p_holm.
+
+    Raises
+    ------
+    SerError
+        If they were not tested on the same clips.
+    """
+    from ser.evaluation.significance import paired_tests, scores_by_actor
+
+    names = [f"{run.name} {run.id[:6]}" for run in runs]
+    tables = [run.test_predictions() for run in runs]
+    return paired_tests(scores_by_actor(dict(zip(names, tables, strict=True)), metric))
+
+
+def _composed(*overrides: str) -> DictConfig:
+    return experiments.compose(overrides, config="train", body=train).cfg
+
+
+def _update(cfg: DictConfig, settings: Mapping[str, Any], choice: str) -> None:
+    """Set keys that a config has."""
+    for key, value in settings.items():
+        if key not in cfg:
+            known = ", ".join(str(name) for name in cfg if not str(name).startswith("_"))
+            raise SerError(f"{choice} has no {key!r}; it has {known}.")
+        OmegaConf.update(cfg, key, value)
