@@ -79,7 +79,7 @@ def tell_phases():
 
     train.train = job
     sys.argv = ["ser.train", *RUN[2:]]
-    command.run(job, config_name="train")
+    command.run("train")
     mlflow_calls["model"] -= phases["writing the model"]
     whole = time.perf_counter() - start
     print(json.dumps({"whole": whole, "phases": phases, "mlflow": mlflow_calls}))

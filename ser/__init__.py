@@ -7,6 +7,7 @@ its like, which ``python -m ser`` lists.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 def __getattr__(name: str) -> Any:
     """The API's functions, imported when they are first used: ``import ser`` takes no time."""
     if name in __all__:
-        from ser import api
-
-        return getattr(api, name)
+        return getattr(import_module("ser.api"), name)
     raise AttributeError(f"module 'ser' has no attribute {name!r}")
 
 

@@ -26,15 +26,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ser.core import experiment as experiments
 from ser.core import paths
 from ser.core.errors import SerError
-from ser.core.experiment import Experiment
+from ser.core.experiment import Experiment, JobResult
 from ser.data.dataset import Dataset
-from ser.data.splits import Split
+from ser.data.folds import Split
 from ser.evaluation.protocol import Evaluation, Settings
 from ser.evaluation.protocol import evaluate as evaluate_protocol
-from ser.explore import explore
 from ser.features import FeatureSet
-from ser.train import build, train
-from ser.tune import tune
+from ser.train import build
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,9 +40,8 @@ if TYPE_CHECKING:
 
     from ser.tracking.queries import LoggedRun
     from ser.tracking.registry import FoundModel as Model
-    from ser.tune.search import SearchResult
 
-_BODIES = {"train": train, "tune": tune, "explore": explore}
+_CONFIGS = ("train", "tune", "explore")
 
 
 def load(
@@ -324,14 +321,12 @@ def compose(
     >>> compose("model=svm", "model.classifier.C=3").cfg.model.classifier.C
     3
     """
-    if config not in _BODIES:
-        raise SerError(f"config={config!r} is none of {', '.join(_BODIES)}.")
-    return experiments.compose(
-        overrides, config=config, body=_BODIES[config], config_dir=config_dir
-    )
+    if config not in _CONFIGS:
+        raise SerError(f"config={config!r} is none of {', '.join(_CONFIGS)}.")
+    return experiments.compose(overrides, config=config, config_dir=config_dir)
 
 
-def search(experiment: Experiment, *, n_trials: int, storage: str | None = None) -> SearchResult:
+def search(experiment: Experiment, *, n_trials: int, storage: str | None = None) -> JobResult:
     """Tune an experiment's model with Optuna on its training clips; test the best once.
 
     Parameters
@@ -342,6 +337,11 @@ def search(experiment: Experiment, *, n_trials: int, storage: str | None = None)
         Trials of this call; a study that is there already goes on.
     storage : str, optional
         Journal file or database URL of the study; by default the commands' own.
+
+    Returns
+    -------
+    SearchResult
+        `best_params`, `trials` (a table), `metrics` of the test clips, `run_id`, `text`.
 
     Raises
     ------
@@ -408,7 +408,7 @@ def compare_runs(runs: Sequence[LoggedRun], *, metric: str = "uar") -> pd.DataFr
 
 
 def _composed(*overrides: str) -> DictConfig:
-    return experiments.compose(overrides, config="train", body=train).cfg
+    return experiments.compose(overrides).cfg
 
 
 def _update(cfg: DictConfig, settings: Mapping[str, Any], choice: str) -> None:

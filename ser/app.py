@@ -14,9 +14,6 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from ser.core.overrides import Choices
     from ser.predict.inference import Windows
     from ser.tracking.registry import FoundModel
 
@@ -27,15 +24,10 @@ LONGEST = 600.0  # seconds that are listened to
 def main() -> None:
     """Entry point of ``python -m ser.app`` and of the console script ``ser-app``."""
     command.quote_arguments("model")
-    command.run(_body, config_name="app")
+    command.run("app")
 
 
-def _body(experiment: Experiment) -> JobResult:
-    serve(experiment.cfg, experiment.choices)
-    return JobResult(run_id=None, text="")
-
-
-def serve(cfg: DictConfig, choices: Choices) -> None:
+def app(experiment: Experiment) -> JobResult:
     """Serve the page until it is stopped.
 
     Parameters
@@ -49,6 +41,7 @@ def serve(cfg: DictConfig, choices: Choices) -> None:
     SerError
         If Gradio is not installed, there is no such model, or it needs to know who speaks.
     """
+    cfg = experiment.cfg
     # Read when it is imported: no statistics, no look for a newer version, no model hub.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
     try:
@@ -81,6 +74,7 @@ def serve(cfg: DictConfig, choices: Choices) -> None:
         theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         footer_links=[],
     )
+    return JobResult(run_id=None, text="")
 
 
 def build(gradio: Any, found: FoundModel, windows: Windows) -> Any:

@@ -117,12 +117,11 @@ def client(tmp_path, empty_database):
 def run_here(tmp_path, demo_store):
     """One tracked run of ``ser.train`` in this process, without the seconds of its imports."""
     from ser.core.experiment import compose
-    from ser.train import train
 
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
         overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
-        return compose(overrides, config="train", body=train).run()
+        return compose(overrides, config="train").run()
 
     return run
 

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
-from ser.data.splits import Fold
+from ser.data.folds import Fold
 from ser.evaluation.folds import evaluate_fold
 from ser.features import restore, settings, spectrum
 from ser.features.augmentation import Augmentation, add_noise, shift_pitch, warp_formants

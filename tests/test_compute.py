@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier
 from ser.core import compute
 from ser.core.errors import SerError
 from ser.data.corpora import demo
-from ser.data.splits import Split, cross_validation_folds
+from ser.data.folds import Split, cross_validation_folds
 from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.parallel import Workers
 from ser.features.notebook import NotebookFeatures

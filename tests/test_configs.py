@@ -11,7 +11,6 @@ from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.models.pipeline import fit
-from ser.train import train
 from ser.train.build import model_pipeline
 from ser.train.variants import overrides_by_name
 
@@ -23,7 +22,7 @@ CHOICES = {
 
 
 def composed(*overrides, config="train"):
-    return compose(overrides, config=config, body=train).cfg
+    return compose(overrides, config=config).cfg
 
 
 @pytest.mark.parametrize(
@@ -130,6 +129,6 @@ def test_the_old_key_of_variants_says_what_it_is_now(tmp_path):
     (tmp_path / "experiment").mkdir()
     recipe = "# @package _global_\nstudy: {title: old, variants: {a: [model=knn]}}\n"
     (tmp_path / "experiment" / "old.yaml").write_text(recipe)
-    experiment = compose(["experiment=old"], config="train", body=train, config_dir=tmp_path)
+    experiment = compose(["experiment=old"], config="train", config_dir=tmp_path)
     with pytest.raises(SerError, match="is 'variants' now"):
         experiment.run()

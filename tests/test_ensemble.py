@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from test_configs import composed
 
 from ser.core.errors import SerError
-from ser.data.splits import cross_validation_folds
+from ser.data.folds import cross_validation_folds
 from ser.features.prosody import ProsodyFeatures
 from ser.models.calibration import SigmoidCalibration
 from ser.models.ensemble import Ensemble

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from ser.data.splits import Fold, Split
+from ser.data.folds import Fold, Split
 from ser.evaluation.curves import learning_curve
 from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import breakdown, per_class, precision_recall, reliability, roc, scores

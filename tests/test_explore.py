@@ -12,7 +12,7 @@ import soundfile
 from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.data.audio import AudioError
-from ser.explore import clip_page, explore, pictures
+from ser.explore import clip_page, pictures
 from ser.explore import figures as data_plots
 from ser.explore.run import PAGE
 from ser.features.prosody import ProsodyFeatures
@@ -32,7 +32,7 @@ def explored(tmp_path, demo_store):
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
         overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
-        return compose(overrides, config="explore", body=explore).run()
+        return compose(overrides, config="explore").run()
 
     return run
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 
-from ser.data.splits import Fold, Split
+from ser.data.folds import Fold, Split
 from ser.evaluation.importance import permutation_importance
 from ser.evaluation.parallel import Workers
 from ser.evaluation.uncertainty import bootstrap_intervals, uar_over_units

@@ -7,6 +7,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from ser.core.errors import SerError
+from ser.data import folds as folds_of
 from ser.data import splits
 
 
@@ -40,7 +41,7 @@ def test_speaker_without_gender_draws_from_all(clips):
 @pytest.mark.parametrize("grouped", [False, True])
 def test_cross_validation_every_clip_held_out_once(clips, grouped):
     y, groups = clips["emotion"].to_numpy(), clips["actor"].to_numpy()
-    folds = splits.cross_validation_folds(y, groups, n_splits=6, grouped=grouped, seed=3)
+    folds = folds_of.cross_validation_folds(y, groups, n_splits=6, grouped=grouped, seed=3)
     np.testing.assert_array_equal(np.sort(np.concatenate([f.test for f in folds])), range(len(y)))
     for fold in folds:
         assert not set(fold.train) & set(fold.test)
@@ -74,7 +75,7 @@ def test_speaker_too_few_actors(clips):
 def test_cross_validation_folds_that_cannot_be(clips, n_splits, grouped, message):
     y, groups = clips["emotion"].to_numpy(), clips["actor"].to_numpy()
     with pytest.raises(SerError, match=message):
-        splits.cross_validation_folds(y, groups, n_splits=n_splits, grouped=grouped, seed=0)
+        folds_of.cross_validation_folds(y, groups, n_splits=n_splits, grouped=grouped, seed=0)
 
 
 EMOBOX = [[1, 11, 20, 21], [4, 10, 12, 14], [8, 9, 19, 23], [3, 5, 7, 24], [2, 15, 16, 18]]
@@ -102,7 +103,7 @@ def test_several_folds_hold_every_clip_once_and_what_they_claim_is_unheard(clips
         for what in split.held_out:
             assert not set(train[what]) & set(test[what])
         assert set(train["emotion"]) == set(clips["emotion"])
-    splits.check(split, clips)
+    folds_of.check(split, clips)
 
 
 def test_speaker_statement_groups_are_gender_balanced_and_trained_on_the_other_sentence(clips):
@@ -144,19 +145,19 @@ def test_check_names_the_fold_and_what_it_lacks(clips):
     no_sad = np.flatnonzero(emotions != "sad")
     sad = np.flatnonzero(emotions == "sad")
     with pytest.raises(SerError, match=r"Fold 0 .* no training clip of sad"):
-        splits.check(splits.Split((splits.Fold(no_sad, sad),)), clips)
+        folds_of.check(folds_of.Split((folds_of.Fold(no_sad, sad),)), clips)
     with pytest.raises(SerError, match=r"Fold 0 .* 0 test clips"):
-        splits.check(splits.Split((splits.Fold(no_sad, sad[:0]),)), clips)
+        folds_of.check(folds_of.Split((folds_of.Fold(no_sad, sad[:0]),)), clips)
 
 
 def test_check_refuses_folds_that_are_not_what_the_split_says(clips):
     rows = np.arange(len(clips))
-    halves = splits.Fold(rows[::2], rows[1::2])  # of every actor
-    splits.check(splits.Split((halves,)), clips)
+    halves = folds_of.Fold(rows[::2], rows[1::2])  # of every actor
+    folds_of.check(folds_of.Split((halves,)), clips)
     with pytest.raises(SerError, match=r"no actor is heard .* fold 0 shares 24"):
-        splits.check(splits.Split((halves,), held_out=("actor",)), clips)
+        folds_of.check(folds_of.Split((halves,), held_out=("actor",)), clips)
     with pytest.raises(SerError, match="trains on 2 clips that it holds out"):
-        splits.check(splits.Split((splits.Fold(rows[:-10], rows[-12:]),)), clips)
+        folds_of.check(folds_of.Split((folds_of.Fold(rows[:-10], rows[-12:]),)), clips)
 
 
 def test_splits_without_what_they_go_by(clips):

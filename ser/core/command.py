@@ -8,7 +8,6 @@ import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,19 +16,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser.core import jobs, paths
 from ser.core.errors import SerError
-from ser.core.experiment import Experiment, JobResult, from_hydra
+from ser.core.experiment import from_hydra
 
 
-def run(body: Callable[[Experiment], JobResult], *, config_name: str) -> None:
-    """Compose the config of the command line and call the body, once or for every job of a sweep.
+def run(config_name: str) -> None:
+    """Compose the config of the command line and run it, once or for every job of a sweep.
+
+    The text of each result is printed. A `SerError` is printed without a traceback; the exit code
+    is 1. In a sweep the other jobs go on.
 
     Parameters
     ----------
-    body : callable
-        Takes the experiment; the text of its result is printed. A `SerError` that it raises is
-        printed without a traceback; the exit code is 1. In a sweep the other jobs go on.
     config_name : str
-        Primary config in ``conf/``.
+        Primary config in ``conf/``; the command has its name.
     """
     paths.register_resolvers()
     _collect_garbage_less()
@@ -37,7 +36,7 @@ def run(body: Callable[[Experiment], JobResult], *, config_name: str) -> None:
 
     def call(cfg: DictConfig) -> None:
         try:
-            result = from_hydra(cfg, HydraConfig.get(), body).run()
+            result = from_hydra(cfg, HydraConfig.get()).run()
             if result.text:
                 print(result.text)
             if jobs.under_way():

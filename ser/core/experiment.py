@@ -6,9 +6,10 @@ a search or a list of variants composes others on top of it by `Experiment.vary`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,7 @@ class Experiment:
         Composed, without Hydra's own part.
     choices : Choices
     config : str
-        Primary config in ``conf/``: ``train``, ``tune`` or ``explore``.
-    body : callable
-        What the command does with it.
+        Primary config in ``conf/``, which has its command's name: ``train``, ``tune``, ``explore``.
     search_path : tuple of str
         Overrides that add places where configs are looked for.
     """
@@ -65,7 +64,6 @@ class Experiment:
     cfg: DictConfig
     choices: Choices
     config: str
-    body: Callable[[Experiment], JobResult]
     search_path: tuple[str, ...] = ()
 
     def run(self) -> Any:
@@ -81,8 +79,10 @@ class Experiment:
         SerError
             If the data, the config or the store is at fault.
         """
+        # The command's package is named after its config, and so is the function in it.
+        body = getattr(import_module(f"ser.{self.config}"), self.config)
         with instantiate(self.cfg.compute):
-            return self.body(self)
+            return body(self)
 
     def vary(self, overrides: Sequence[str], *, leave_out: Sequence[str] = ()) -> Experiment:
         """The same experiment with other overrides on top of its own.
@@ -101,14 +101,13 @@ class Experiment:
             for override in self.choices.overrides
             if key_of(override) not in replaced and key_of(override).split(".")[0] not in leave_out
         ]
-        return compose([*self.search_path, *kept, *overrides], config=self.config, body=self.body)
+        return compose([*self.search_path, *kept, *overrides], config=self.config)
 
 
 def compose(
     overrides: Sequence[str],
     *,
-    config: str,
-    body: Callable[[Experiment], JobResult],
+    config: str = "train",
     config_dir: str | Path | None = None,
 ) -> Experiment:
     """Compose a config as the command line does, in or outside of a command.
@@ -119,8 +118,6 @@ def compose(
         As on the command line: ``model=svm``, ``cv.n_splits=5``.
     config : str
         Primary config in ``conf/``.
-    body : callable
-        What the command does with it.
     config_dir : path, optional
         One more folder of configs, as ``--config-dir``.
 
@@ -136,12 +133,10 @@ def compose(
             cfg = hydra.compose(config, list(overrides), return_hydra_config=True)
         except HydraException as error:
             raise SerError(str(error)) from error
-        return from_hydra(cfg, cfg.hydra, body)
+        return from_hydra(cfg, cfg.hydra)
 
 
-def from_hydra(
-    cfg: DictConfig, hydra_config: Any, body: Callable[[Experiment], JobResult]
-) -> Experiment:
+def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
     """The experiment of a config that Hydra composed.
 
     Raises
@@ -157,7 +152,7 @@ def from_hydra(
             del cfg["hydra"]
     search_path = tuple(o for o in hydra_config.overrides.hydra if key_of(o) == SEARCH_PATH)
     choices = with_test_corpus(cfg, choices, search_path)
-    return Experiment(cfg, choices, hydra_config.job.config_name, body, search_path)
+    return Experiment(cfg, choices, hydra_config.job.config_name, search_path)
 
 
 @contextmanager

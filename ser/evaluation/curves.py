@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset
-from ser.data.splits import Fold, Split
+from ser.data.folds import Fold, Split
 from ser.evaluation.folds import fit_on
 from ser.evaluation.parallel import Workers, run_fits
 from ser.models.pipeline import originals

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ser.data.dataset import Dataset
-from ser.data.splits import Fold, Split
+from ser.data.folds import Fold, Split
 from ser.evaluation.metrics import KNOWN, scores
 from ser.evaluation.parallel import Workers, run_fits
 from ser.models.pipeline import fit, predict

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ser.data.dataset import Dataset
-from ser.data.splits import Split
+from ser.data.folds import Split
 from ser.evaluation.parallel import Workers, run_fits
 from ser.evaluation.uncertainty import uar_over_units
 from ser.models.pipeline import originals

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.data.dataset import Dataset
-from ser.data.splits import Fold, Split, check, cross_validation_folds
+from ser.data.folds import Fold, Split, check, cross_validation_folds
 from ser.evaluation.curves import Curve, learning_curve, validation_curve
 from ser.evaluation.folds import FoldResult, evaluate_fold, fit_on, predictions_table
 from ser.evaluation.metrics import reliability, scores

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ser.data.dataset import Dataset
-from ser.data.splits import Split
+from ser.data.folds import Split
 from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Workers

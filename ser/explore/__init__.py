@@ -15,7 +15,7 @@ def main() -> None:
     """Entry point of ``python -m ser.explore`` and of the console script ``ser-explore``."""
     from ser.core import command
 
-    command.run(explore, config_name="explore")
+    command.run("explore")
 
 
 def explore(experiment: Experiment) -> JobResult:

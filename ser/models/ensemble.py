@@ -10,7 +10,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from ser.core.errors import SerError
-from ser.data.splits import cross_validation_folds
+from ser.data.folds import cross_validation_folds
 from ser.features import FeatureSet
 from ser.features.union import UnionFeatures
 from ser.models.pipeline import build_pipeline, fit

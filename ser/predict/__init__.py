@@ -18,9 +18,6 @@ from ser.core.experiment import Experiment, JobResult
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from omegaconf import DictConfig
-
-    from ser.core.overrides import Choices
     from ser.models.trained import TrainedModel
     from ser.predict.inference import Heard, Windows
     from ser.predict.recordings import Recording
@@ -31,15 +28,10 @@ SOME_UNUSABLE = 3  # exit code
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
     command.quote_arguments("clips", "out", "pictures", "model")
-    command.run(_body, config_name="predict")
+    command.run("predict")
 
 
-def _body(experiment: Experiment) -> JobResult:
-    predict(experiment.cfg, experiment.choices)
-    return JobResult(run_id=None, text="")
-
-
-def predict(cfg: DictConfig, choices: Choices) -> None:
+def predict(experiment: Experiment) -> JobResult:
     """Predict every recording; exit with `SOME_UNUSABLE` where some could not be used.
 
     Parameters
@@ -60,6 +52,7 @@ def predict(cfg: DictConfig, choices: Choices) -> None:
     from ser.predict.recordings import recordings
     from ser.tracking.registry import find_model
 
+    cfg = experiment.cfg
     if OmegaConf.is_missing(cfg, "clips"):
         raise SerError(
             "Say what to predict: clips=FILE, a folder, a glob, a CSV or - (see --help)."
@@ -97,6 +90,7 @@ def predict(cfg: DictConfig, choices: Choices) -> None:
     if output.n_errors:
         print(f"{output.n_errors} could not be used.", file=sys.stderr)
         sys.exit(SOME_UNUSABLE)
+    return JobResult(run_id=None, text="")
 
 
 def _predicted(

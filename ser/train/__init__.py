@@ -16,7 +16,7 @@ def main() -> None:
     """Entry point of ``python -m ser.train`` and of the console script ``ser-train``."""
     from ser.core import command
 
-    command.run(train, config_name="train")
+    command.run("train")
 
 
 def train(experiment: Experiment) -> JobResult:

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix as count_confusions
 from ser import report
 from ser.core import paths
 from ser.core.redact import without_password
-from ser.data.splits import Split
+from ser.data.folds import Split
 from ser.evaluation import metrics as evaluate
 from ser.evaluation.curves import Curve
 from ser.evaluation.protocol import Evaluation, Settings

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from ser.core.experiment import Experiment, JobResult
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
-from ser.data.splits import Split
+from ser.data.folds import Split
 from ser.evaluation.protocol import evaluate
 from ser.report import terminal
 from ser.tracking import queries

@@ -17,7 +17,7 @@ def main() -> None:
     """Entry point of ``python -m ser.tune`` and of the console script ``ser-tune``."""
     from ser.core import command
 
-    command.run(tune, config_name="tune")
+    command.run("tune")
 
 
 def tune(experiment: Experiment) -> SearchResult:

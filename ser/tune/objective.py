@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment
 from ser.data.dataset import Dataset
-from ser.data.splits import Fold, Split
+from ser.data.folds import Fold, Split
 from ser.evaluation.folds import fit_on
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Job, Workers, run_fits

@@ -16,7 +16,7 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 from ser.core.redact import without_password
 from ser.data.dataset import Dataset
-from ser.data.splits import Split
+from ser.data.folds import Split
 from ser.evaluation.protocol import inner_split, pooled_metrics
 from ser.report import terminal
 from ser.tracking.inputs import log_config
