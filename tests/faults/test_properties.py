@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ser.core.errors import SerError
 from ser.data.corpora import crema_d, emodb, emovo, ravdess, ravdess_song, savee, tess
-from ser.data.corpora.file_names import clip_table
 from ser.data.corpora.table import load
 from ser.predict.recordings import recordings
 
@@ -195,7 +194,7 @@ def test_any_name_is_recordings_or_a_message(wanted):
 def test_a_root_that_cannot_be_is_a_message(root):
     for module in GRAMMARS:
         with pytest.raises(SerError, match=r"No .* under"):
-            clip_table(root, module.CORPUS, labels={})
+            module.CORPUS.load(root, labels={})
 
 
 @TABLES
@@ -210,7 +209,7 @@ def test_a_folder_of_any_files_is_clips_or_a_message(names, tmp_path_factory):
     for load_corpus in (
         lambda: ravdess.load(folder, download=False),
         *(
-            lambda module=module: clip_table(folder, module.CORPUS, labels={"a": "angry"})
+            lambda module=module: module.CORPUS.load(folder, labels={"a": "angry"})
             for module in GRAMMARS
         ),
     ):

@@ -23,14 +23,14 @@ IEEE Transactions on Affective Computing 5(4): 377-390, https://doi.org/10.1109/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from ser.core.errors import SerError
 from ser.data.corpora import absolute
-from ser.data.corpora.file_names import Corpus, Fields, clip_table, match
+from ser.data.corpora.file_names import Corpus, Fields, Labels, match
 
 STATEMENTS = (
     *("IEO", "TIE", "IOM", "IWW", "TAI", "MTI"),
@@ -48,19 +48,16 @@ _NAME = re.compile(
 _EXPECTED = "actor (1001 to 1091), sentence, emotion and intensity such as 1001_DFA_ANG_XX"
 
 
-def load(
-    root: str | Path, *, labels: Mapping[str, str | None], leave_out: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Clip table of the clips under a folder.
+def load(root: str | Path, *, labels: Labels, leave_out: Sequence[str] = ()) -> pd.DataFrame:
+    """Clip table of `CORPUS`, with the actors' gender where `DEMOGRAPHICS` is there.
 
     Parameters
     ----------
     root : str or Path
         Folder with the clips, nested or not: the repository, or its AudioWAV.
     labels : mapping of str to str or None
-        Emotion code -> word; None leaves its clips out.
     leave_out : sequence of str
-        File names, without suffix, of single clips to leave out.
+        See `ser.data.corpora.file_names.Corpus.load`.
 
     Returns
     -------
@@ -72,14 +69,14 @@ def load(
     ------
     SerError
         `DEMOGRAPHICS` cannot be read or lacks an actor; see also
-        `ser.data.corpora.file_names.clip_table`.
+        `ser.data.corpora.file_names.Corpus.load`.
     """
-    clips = clip_table(root, CORPUS, labels=labels, leave_out=leave_out)
+    clips = CORPUS.load(root, labels=labels, leave_out=leave_out)
     root = absolute(root)
-    files = [folder / DEMOGRAPHICS for folder in (root, root.parent)]
-    found = next((file for file in files if file.is_file()), None)
-    if found is not None:
-        genders = _genders(found, set(clips["actor"]))
+    tables = [folder / DEMOGRAPHICS for folder in (root, root.parent)]
+    table = next((table for table in tables if table.is_file()), None)
+    if table is not None:
+        genders = _genders(table, set(clips["actor"]))
         clips.insert(clips.columns.get_loc("duration"), "gender", clips["actor"].map(genders))
     return clips
 

@@ -17,7 +17,7 @@ Communication 40(1-2): 227-256, doi 10.1016/S0167-6393(02)00084-5.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from ser.data.corpora import EMOTIONS, absolute, ravdess
 from ser.data.corpora.synthesis import SR, Manner, Syllable, speak
 
 N_SPEAKERS = 24
+CORPUS = replace(ravdess.CORPUS, name="the demo corpus", choice="demo")
 VERSION = 1  # raised whenever the same names would hold other samples
 
 STATEMENTS = {
@@ -122,7 +123,7 @@ def load(root: str | Path, *, speakers: int = N_SPEAKERS, progress: bool = True)
             f"The demo corpus cannot be written to {root}: {error.strerror or error}. "
             "Set data.root=<folder that can be written, with 500 MB free>."
         ) from error
-    clips = ravdess.clip_table(root)
+    clips = ravdess.clip_table(root, CORPUS)
     return clips[clips["actor"] <= speakers].reset_index(drop=True)
 
 

@@ -21,12 +21,9 @@ A database of German emotional speech, Interspeech, https://doi.org/10.21437/Int
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from ser.data.corpora.file_names import Corpus, Fields, clip_table, match
+from ser.data.corpora.file_names import Corpus, Fields, match
 
 MALE = ("03", "10", "11", "12", "15")
 
@@ -34,30 +31,6 @@ _NAME = re.compile(
     r"(?P<actor>03|08|09|1[0-6])(?P<statement>a0[12457]|b(?:0[1239]|10))"
     r"(?P<code>[A-Z])(?P<repetition>[a-z]?)"
 )
-
-
-def load(root: str | Path, *, labels: Mapping[str, str | None]) -> pd.DataFrame:
-    """Clip table of the clips under a folder.
-
-    Parameters
-    ----------
-    root : str or Path
-        Folder with the clips, nested or not.
-    labels : mapping of str to str or None
-        Letter of the emotion -> word; None leaves its clips out.
-
-    Returns
-    -------
-    DataFrame, (n_clips, 8)
-        path, emotion, actor (str), statement, repetition (the version), gender, duration (s) and
-        sr (Hz), sorted by name.
-
-    Raises
-    ------
-    SerError
-        See `ser.data.corpora.file_names.clip_table`.
-    """
-    return clip_table(root, CORPUS, labels=labels)
 
 
 def parse_name(path: Path) -> Fields:

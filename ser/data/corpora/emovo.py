@@ -18,41 +18,14 @@ Emotional Speech Database, LREC, 3501-3504, https://aclanthology.org/L14-1478/.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from ser.data.corpora.file_names import Corpus, Fields, clip_table, match
+from ser.data.corpora.file_names import Corpus, Fields, match
 
 _NAME = re.compile(
     r"(?P<code>[a-z]{3})-(?P<actor>[fm][123])-(?P<statement>b[1-3]|l[1-4]|n[1-5]|d[12])",
     re.IGNORECASE | re.ASCII,
 )
-
-
-def load(root: str | Path, *, labels: Mapping[str, str | None]) -> pd.DataFrame:
-    """Clip table of the clips under a folder.
-
-    Parameters
-    ----------
-    root : str or Path
-        Folder with the clips, nested or not.
-    labels : mapping of str to str or None
-        Emotion code -> word; None leaves its clips out.
-
-    Returns
-    -------
-    DataFrame, (n_clips, 7)
-        path, emotion, actor, statement, gender, duration (s) and sr (Hz), sorted by actor,
-        emotion code and sentence.
-
-    Raises
-    ------
-    SerError
-        See `ser.data.corpora.file_names.clip_table`.
-    """
-    return clip_table(root, CORPUS, labels=labels)
 
 
 def parse_name(path: Path) -> Fields:

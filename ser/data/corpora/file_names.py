@@ -1,9 +1,10 @@
-"""File names that tell all about their clips -> clip table: what most corpora share.
+"""Corpora whose file names tell all about their clips: what most corpora share.
 
-A corpus has a parser, which turns a path into what its name says, and a label table (in the
-corpus's YAML), which turns the emotion codes of its names into words. Here is the rest: the files
-are found, names that do not fit are named, and clips that are there twice, codes that the table
-lacks and counts that differ from the published ones are said.
+A corpus of this kind is one constant, a `Corpus`: a parser, which turns a path into what its name
+says, what is published of it, and a name for messages. Its YAML names the constant's `load` as the
+``_target_`` and has a label table, which turns the emotion codes of its names into words. Here is
+what they share: files are found, names that do not fit are named, and clips that are there twice,
+codes that the table lacks and counts that differ from the published ones are said.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ser.core.errors import SerError
 from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files, with_durations
 
 Fields = dict[str, str | int]
+Labels = Mapping[str, str | None]
 
 log = logging.getLogger(__name__)
 
@@ -54,100 +56,98 @@ class Corpus:
     parse: Callable[[Path], Fields | None]
     suffixes: tuple[str, ...] = AUDIO_SUFFIXES
 
+    def load(
+        self, root: str | Path, *, labels: Labels, leave_out: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """Clip table of the corpus's files under a folder, however nested.
+
+        Parameters
+        ----------
+        root : str or Path
+            Folder of the corpus.
+        labels : mapping of str to str or None
+            Emotion code -> word; None leaves the clips of this code out.
+        leave_out : sequence of str
+            File names, without suffix, of single clips to leave out.
+
+        Returns
+        -------
+        DataFrame
+            path, emotion, what the parser tells but the code, duration (s), sr (Hz); sorted by the
+            parser's fields, so that the order does not depend on folders.
+
+        Raises
+        ------
+        SerError
+            There are no clips, a name is out of the grammar, a clip is there twice, a code is not
+            in `labels`, or fewer than two emotions are left.
+        """
+        root = absolute(root)
+        clips = self.parsed_clips(root)
+        if not clips:
+            raise SerError(f"No {self.name} clips under {root}. {self._advice(root)}")
+        if len(clips) != self.n_clips:
+            log.warning(
+                "%s in %s has %d clips; %d are published",
+                self.name,
+                root,
+                len(clips),
+                self.n_clips,
+            )
+        _check_codes(clips, self, labels)
+        kept = _kept(clips, self, labels, leave_out)
+        emotions = sorted({str(labels[_code(fields)]) for fields in kept.values()})
+        if len(emotions) < 2:
+            raise SerError(
+                f"{self.name} in {root} has clips of {len(emotions)} emotions ({emotions}) by "
+                "data.labels: a model needs two or more."
+            )
+        rows = [
+            {"path": str(path), "emotion": labels[_code(fields)], **fields}
+            for path, fields in kept.items()
+        ]
+        return with_durations(pd.DataFrame(rows).drop(columns="code"))
+
+    def parsed_clips(self, root: Path) -> dict[Path, Fields]:
+        """Path -> what its name says, of every clip under a folder, sorted by what the names say.
+
+        Raises
+        ------
+        SerError
+            A name is out of the grammar, or a clip is there twice.
+        """
+        path_of: dict[tuple[str | int, ...], Path] = {}
+        clips: dict[Path, Fields] = {}
+        for path in audio_files(root):
+            if not path.name.lower().endswith(self.suffixes):
+                continue
+            try:
+                fields = self.parse(path)
+            except SerError as error:
+                raise SerError(
+                    f"{path}: {error}. Move it out of the corpus folder, or name the folder that "
+                    f"has {self.name} by data.root or {self._variable}."
+                ) from None
+            if fields is None:
+                continue
+            first = path_of.setdefault(tuple(fields.values()), path)
+            if first is not path:
+                raise SerError(f"One clip is there twice: {first} and {path}. Remove one of them.")
+            clips[path] = fields
+        return dict(sorted(clips.items(), key=lambda item: [str(v) for v in item[1].values()]))
+
     @property
-    def variable(self) -> str:
+    def _variable(self) -> str:
         """Environment variable that names the corpus's folder."""
         return f"SER_{self.choice.upper()}_ROOT"
 
-
-def clip_table(
-    root: str | Path,
-    corpus: Corpus,
-    *,
-    labels: Mapping[str, str | None],
-    leave_out: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Clip table of a corpus's files under a folder, however nested.
-
-    Parameters
-    ----------
-    root : str or Path
-        Folder of the corpus.
-    corpus : Corpus
-    labels : mapping of str to str or None
-        Emotion code -> word; None leaves the clips of this code out.
-    leave_out : sequence of str
-        File names, without suffix, of single clips to leave out.
-
-    Returns
-    -------
-    DataFrame
-        path, emotion, what the parser tells but the code, duration (s), sr (Hz); sorted by the
-        parser's fields, so that the order does not depend on folders.
-
-    Raises
-    ------
-    SerError
-        There are no clips, a name is out of the grammar, a clip is there twice, a code is not in
-        `labels`, or fewer than two emotions are left.
-    """
-    root = absolute(root)
-    clips = parsed_clips(root, corpus)
-    if not clips:
-        raise SerError(f"No {corpus.name} clips under {root}. {advice(root, corpus)}")
-    if len(clips) != corpus.n_clips:
-        log.warning(
-            "%s in %s has %d clips; %d are published",
-            corpus.name,
-            root,
-            len(clips),
-            corpus.n_clips,
+    def _advice(self, root: Path) -> str:
+        """What to do where the corpus is not there."""
+        return (
+            f"Get it {self.source}. Put it into {root}, or name its folder by data.root (with "
+            f"data={self.choice}) or by the environment variable {self._variable}. Or try "
+            "data=demo, which needs no download."
         )
-    _check_codes(clips, corpus, labels)
-    kept = _kept(clips, corpus, labels, leave_out)
-    emotions = sorted({str(labels[_code(fields)]) for fields in kept.values()})
-    if len(emotions) < 2:
-        raise SerError(
-            f"{corpus.name} in {root} has clips of {len(emotions)} emotions ({emotions}) by "
-            "data.labels: a model needs two or more."
-        )
-    rows = [
-        {"path": str(path), "emotion": labels[_code(fields)], **fields}
-        for path, fields in kept.items()
-    ]
-    return with_durations(pd.DataFrame(rows).drop(columns="code"))
-
-
-def parsed_clips(root: Path, corpus: Corpus) -> dict[Path, Fields]:
-    """Path -> what its name says, of every clip under a folder, sorted by what the names say.
-
-    Raises
-    ------
-    SerError
-        A name is out of the grammar, or a clip is there twice.
-    """
-    first: dict[tuple[str | int, ...], Path] = {}
-    clips: dict[Path, Fields] = {}
-    for path in audio_files(root):
-        if not path.name.lower().endswith(corpus.suffixes):
-            continue
-        try:
-            fields = corpus.parse(path)
-        except SerError as error:
-            raise SerError(
-                f"{path}: {error}. Move it out of the corpus folder, or name the folder that has "
-                f"{corpus.name} by data.root or {corpus.variable}."
-            ) from None
-        if fields is None:
-            continue
-        identity = tuple(fields.values())
-        if identity in first:
-            raise SerError(
-                f"One clip is there twice: {first[identity]} and {path}. Remove one of them."
-            )
-        first[identity] = path
-        clips[path] = fields
-    return dict(sorted(clips.items(), key=lambda item: [str(v) for v in item[1].values()]))
 
 
 def match(pattern: re.Pattern[str], stem: str, *, name: str, expected: str) -> dict[str, str]:
@@ -163,24 +163,13 @@ def match(pattern: re.Pattern[str], stem: str, *, name: str, expected: str) -> d
     >>> match(re.compile("(?P<actor>..)_(?P<code>.)"), "DC_a", name="SAVEE", expected="DC_a")
     {'actor': 'DC', 'code': 'a'}
     """
-    found = pattern.fullmatch(stem)
-    if found is None:
+    matched = pattern.fullmatch(stem)
+    if matched is None:
         raise SerError(f"{stem!r} is no {name} name: expected {expected}")
-    return {key: value or "" for key, value in found.groupdict().items()}
+    return {key: value or "" for key, value in matched.groupdict().items()}
 
 
-def advice(root: Path, corpus: Corpus) -> str:
-    """What to do where a corpus is not there."""
-    return (
-        f"Get it {corpus.source}. Put it into {root}, or name its folder by data.root (with "
-        f"data={corpus.choice}) or by the environment variable {corpus.variable}. Or try "
-        "data=demo, which needs no download."
-    )
-
-
-def _check_codes(
-    clips: Mapping[Path, Fields], corpus: Corpus, labels: Mapping[str, str | None]
-) -> None:
+def _check_codes(clips: Mapping[Path, Fields], corpus: Corpus, labels: Labels) -> None:
     for path, fields in clips.items():
         code = _code(fields)
         if code not in labels:
@@ -192,10 +181,7 @@ def _check_codes(
 
 
 def _kept(
-    clips: Mapping[Path, Fields],
-    corpus: Corpus,
-    labels: Mapping[str, str | None],
-    leave_out: Sequence[str],
+    clips: Mapping[Path, Fields], corpus: Corpus, labels: Labels, leave_out: Sequence[str]
 ) -> dict[Path, Fields]:
     """The clips that are neither unwanted nor of an unwanted emotion; the others are counted."""
     unwanted = [path for path in clips if path.stem in leave_out]

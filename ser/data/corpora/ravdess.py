@@ -23,13 +23,15 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from ser.core.errors import SerError
-from ser.data.corpora import AUDIO_SUFFIXES, EMOTIONS, absolute, audio_files, with_durations
+from ser.data.corpora import AUDIO_SUFFIXES, EMOTIONS, absolute, with_durations
 from ser.data.corpora.download import ZIP_ERRORS, Archive, fetch, unpack
+from ser.data.corpora.file_names import Corpus, Fields
 
 ARCHIVE = Archive(
     url="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1",
@@ -37,11 +39,10 @@ ARCHIVE = Archive(
     size=208_468_073,
     md5="bc696df654c87fed845eb13823edef8a",
 )
-N_CLIPS = 1440
 COLUMNS = ["path", "modality", "channel", "emotion", "intensity", "statement", "repetition"]
 COLUMNS += ["actor", "gender"]
 
-_FIELDS: dict[str, dict[str, str | int]] = {
+_FIELDS: dict[str, Fields] = {
     "modality": {"01": "full-av", "02": "video-only", "03": "audio-only"},
     "channel": {"01": "speech", "02": "song"},
     "emotion": {f"{code:02d}": emotion for code, emotion in enumerate(EMOTIONS, start=1)},
@@ -80,24 +81,27 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
         there twice.
     """
     root = absolute(root)
-    clips = _speech_clips(root)
-    if not clips:
-        unpacked = unpack_part(root, ARCHIVE, channel="speech", download=download)
-        clips = _speech_clips(root)
-    if not clips:
-        advice = _advice(root, ARCHIVE)
-        raise SerError(f"{unpacked} was unpacked, but holds no RAVDESS speech. {advice}")
-    if len(clips) < N_CLIPS:
-        log.warning("RAVDESS in %s is incomplete: %d clips of %d", root, len(clips), N_CLIPS)
-    return with_durations(pd.DataFrame(clips, columns=COLUMNS))
+    if not CORPUS.parsed_clips(root):
+        unpacked = unpack_channel(root, ARCHIVE, channel="speech", download=download)
+        if not CORPUS.parsed_clips(root):
+            advice = _advice(root, ARCHIVE)
+            raise SerError(f"{unpacked} was unpacked, but holds no RAVDESS speech. {advice}")
+    clips = clip_table(root, CORPUS)
+    if len(clips) < CORPUS.n_clips:
+        log.warning("RAVDESS in %s is incomplete: %d clips of %d", root, len(clips), CORPUS.n_clips)
+    return clips
 
 
-def clip_table(root: Path) -> pd.DataFrame:
-    """Clip table of what is under a folder, whole or not: see `load`."""
-    return with_durations(pd.DataFrame(_speech_clips(root), columns=COLUMNS))
+def clip_table(root: Path, corpus: Corpus) -> pd.DataFrame:
+    """Clip table of a corpus named by RAVDESS's grammar, whole or not: see `load`."""
+    clips = sorted(
+        corpus.parsed_clips(root).items(), key=lambda clip: (clip[1]["actor"], clip[0].stem)
+    )
+    rows = [{"path": str(path), **fields} for path, fields in clips]
+    return with_durations(pd.DataFrame(rows, columns=COLUMNS))
 
 
-def unpack_part(root: Path, archive: Archive, *, channel: str, download: bool) -> Path:
+def unpack_channel(root: Path, archive: Archive, *, channel: str, download: bool) -> Path:
     """Unpack the zip of RAVDESS's speech or song that lies in a folder, or is fetched into it.
 
     Parameters
@@ -126,7 +130,7 @@ def unpack_part(root: Path, archive: Archive, *, channel: str, download: bool) -
     return zipped
 
 
-def parse_name(stem: str) -> dict[str, str | int]:
+def parse_name(stem: str) -> Fields:
     """What a RAVDESS file name, without its suffix, tells about the clip.
 
     Raises
@@ -148,7 +152,7 @@ def parse_name(stem: str) -> dict[str, str | int]:
             f"{stem!r} is not a RAVDESS name: expected seven two-digit codes such as "
             "03-01-06-01-02-01-12"
         )
-    clip: dict[str, str | int] = {}
+    clip: Fields = {}
     for (field, words), code in zip(_FIELDS.items(), codes, strict=True):
         if code not in words:
             known = f"{min(words)} to {max(words)}"
@@ -159,21 +163,10 @@ def parse_name(stem: str) -> dict[str, str | int]:
     return clip | {"gender": "female" if int(codes[-1]) % 2 == 0 else "male"}
 
 
-def _speech_clips(root: Path) -> list[dict[str, str | int]]:
-    """Parsed names of the audio-only speech files, sorted by actor and name."""
-    clips: dict[str, dict[str, str | int]] = {}
-    for path in audio_files(root):
-        try:
-            clip = parse_name(path.stem)
-        except SerError as error:
-            raise SerError(f"{path}: {error}. Move it out of the corpus folder.") from None
-        if (clip["modality"], clip["channel"]) != ("audio-only", "speech"):
-            continue
-        if path.stem in clips:
-            first = clips[path.stem]["path"]
-            raise SerError(f"One clip is there twice: {first} and {path}. Remove one of them.")
-        clips[path.stem] = {"path": str(path), **clip}
-    return sorted(clips.values(), key=lambda clip: (clip["actor"], Path(str(clip["path"])).stem))
+def parse_audio_only(path: Path, *, channel: str) -> Fields | None:
+    """What the name of an audio-only file of a channel tells; None for RAVDESS's other files."""
+    fields = parse_name(path.stem)
+    return fields if (fields["modality"], fields["channel"]) == ("audio-only", channel) else None
 
 
 def _archive_in(root: Path, channel: str) -> Path | None:
@@ -206,3 +199,12 @@ def _advice(root: Path, archive: Archive) -> str:
         f"Put {archive.url} into {root}, or set data.root=<folder with the clips>, "
         "or try data=demo, which needs no download."
     )
+
+
+CORPUS = Corpus(
+    name="RAVDESS",
+    choice="ravdess",
+    n_clips=1440,
+    source=f"from {ARCHIVE.url} (CC BY-NC-SA 4.0)",
+    parse=partial(parse_audio_only, channel="speech"),
+)

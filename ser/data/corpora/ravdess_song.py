@@ -10,14 +10,13 @@ Russo FA (2018), PLoS ONE 13(5): e0196391, https://doi.org/10.1371/journal.pone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ser.data.corpora import absolute, ravdess
 from ser.data.corpora.download import Archive
-from ser.data.corpora.file_names import Corpus, Fields, clip_table, parsed_clips
+from ser.data.corpora.file_names import Corpus, Fields, Labels
 
 ARCHIVE = Archive(
     url="https://zenodo.org/records/1188976/files/Audio_Song_Actors_01-24.zip?download=1",
@@ -27,9 +26,7 @@ ARCHIVE = Archive(
 )
 
 
-def load(
-    root: str | Path, *, labels: Mapping[str, str | None], download: bool = True
-) -> pd.DataFrame:
+def load(root: str | Path, *, labels: Labels, download: bool = True) -> pd.DataFrame:
     """Clip table of the audio-only songs under a folder.
 
     The folder may hold the published tree, any nesting of it, speech beside it, or the published
@@ -54,12 +51,12 @@ def load(
     ------
     SerError
         There are no songs and they cannot be fetched; see also
-        `ser.data.corpora.file_names.clip_table`.
+        `ser.data.corpora.file_names.Corpus.load`.
     """
     root = absolute(root)
-    if not parsed_clips(root, CORPUS):
-        ravdess.unpack_part(root, ARCHIVE, channel="song", download=download)
-    return clip_table(root, CORPUS, labels=labels)
+    if not CORPUS.parsed_clips(root):
+        ravdess.unpack_channel(root, ARCHIVE, channel="song", download=download)
+    return CORPUS.load(root, labels=labels)
 
 
 def parse_name(path: Path) -> Fields | None:
@@ -77,11 +74,12 @@ def parse_name(path: Path) -> Fields | None:
     >>> parse_name(Path("03-01-06-01-02-01-12.wav")) is None
     True
     """
-    clip = ravdess.parse_name(path.stem)
-    if (clip["modality"], clip["channel"]) != ("audio-only", "song"):
+    fields = ravdess.parse_audio_only(path, channel="song")
+    if fields is None:
         return None
-    kept = ("actor", "intensity", "statement", "repetition", "gender")
-    return {"actor": clip["actor"], "code": clip["emotion"]} | {name: clip[name] for name in kept}
+    kept = ("intensity", "statement", "repetition", "gender")
+    further = {key: fields[key] for key in kept}
+    return {"actor": fields["actor"], "code": fields["emotion"], **further}
 
 
 CORPUS = Corpus(

@@ -17,41 +17,14 @@ International Conference on Auditory-Visual Speech Processing (AVSP), 53-58.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from ser.core.errors import SerError
-from ser.data.corpora.file_names import Corpus, Fields, clip_table, match
+from ser.data.corpora.file_names import Corpus, Fields, match
 
 ACTORS = ("DC", "JE", "JK", "KL")
 
 _NAME = re.compile(r"(?:(?P<actor>[A-Z]{2})_)?(?P<code>[a-z]+)(?P<number>[0-3][0-9])")
-
-
-def load(root: str | Path, *, labels: Mapping[str, str | None]) -> pd.DataFrame:
-    """Clip table of the clips under a folder.
-
-    Parameters
-    ----------
-    root : str or Path
-        Folder with DC/a01.wav ... or DC_a01.wav ..., deeper or not.
-    labels : mapping of str to str or None
-        Letters of the emotion -> word; None leaves its clips out.
-
-    Returns
-    -------
-    DataFrame, (n_clips, 7)
-        path, emotion, actor, number (of the sentence, within the emotion), gender, duration (s)
-        and sr (Hz), sorted by actor, emotion and number.
-
-    Raises
-    ------
-    SerError
-        See `ser.data.corpora.file_names.clip_table`.
-    """
-    return clip_table(root, CORPUS, labels=labels)
 
 
 def parse_name(path: Path) -> Fields:

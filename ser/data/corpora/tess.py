@@ -17,41 +17,14 @@ Toronto emotional speech set (TESS), Borealis.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from ser.data.corpora.file_names import Corpus, Fields, clip_table, match
+from ser.data.corpora.file_names import Corpus, Fields, match
 
 _NAME = re.compile(
     r"(?P<actor>OAF?|YAF)_(?P<statement>[A-Z]+)_(?P<code>[A-Z]+)",
     re.IGNORECASE | re.ASCII,  # without ASCII, [A-Z] in any case has the long s and the Kelvin sign
 )
-
-
-def load(root: str | Path, *, labels: Mapping[str, str | None]) -> pd.DataFrame:
-    """Clip table of the clips under a folder.
-
-    Parameters
-    ----------
-    root : str or Path
-        Folder with the clips, nested or not.
-    labels : mapping of str to str or None
-        Emotion in the file name, in lower case -> word; None leaves its clips out.
-
-    Returns
-    -------
-    DataFrame, (n_clips, 7)
-        path, emotion, actor (OAF or YAF), statement (the word), gender, duration (s) and sr (Hz),
-        sorted by name.
-
-    Raises
-    ------
-    SerError
-        See `ser.data.corpora.file_names.clip_table`.
-    """
-    return clip_table(root, CORPUS, labels=labels)
 
 
 def parse_name(path: Path) -> Fields:
