@@ -9,6 +9,7 @@ import time
 import librosa
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from ser.core.errors import SerError
 from ser.features.logmel import LogMelFeatures
@@ -17,9 +18,10 @@ from ser.models.pipeline import build_pipeline
 from ser.models.trained import TrainedModel, load_model, save_model
 
 MELS, FRAMES = 16, 24
+ARCHITECTURES = "ser.models.networks.architectures"
 SMALL = {
     "n_mels": MELS,
-    "width": 4,
+    "network": {"_target_": f"{ARCHITECTURES}.CNN", "width": 4},
     "epochs": 8,
     "batch_size": 16,
     "time_mask": 4,
@@ -72,10 +74,11 @@ def test_short_clip_is_followed_by_the_floor():
     assert picture[10].max() > picture.min() + 40
 
 
-@pytest.mark.parametrize("network", ["cnn", "lstm", "crnn"])
+@pytest.mark.parametrize("network", ["CNN", "LSTM", "CRNN"])
 def test_network_learns_patterns_and_its_losses_fall(network):
     X, y, actors = patterns()
-    model = NetClassifier(network=network, **SMALL).fit(X, y, groups=actors)
+    model = NetClassifier(**SMALL).set_params(network___target_=f"{ARCHITECTURES}.{network}")
+    model.fit(X, y, groups=actors)
     new, answers, _ = patterns(30, seed=1)
     assert model.score(new, answers) > 0.8
     np.testing.assert_allclose(model.predict_proba(new).sum(axis=1), 1)
@@ -86,7 +89,7 @@ def test_network_learns_patterns_and_its_losses_fall(network):
 def test_training_stops_by_actors_that_do_not_train():
     X, y, actors = patterns()
     target = np.unique(y, return_inverse=True)[1]
-    train, held_out = NetClassifier(validation=0.3)._parts(target, actors)
+    train, held_out = NetClassifier(validation=0.3)._training_rows(target, actors)
     assert not set(actors[train]) & set(actors[held_out])
     assert len(set(actors[held_out])) == 2
     shuffled = np.random.default_rng(0).permutation(y)  # nothing to learn: it must stop early
@@ -120,8 +123,8 @@ def test_masks_are_for_training_alone():
     torch.manual_seed(0)
     x = torch.ones(FRAMES, MELS)
     blanked = [(masked(x, {"time": 6, "frequency": 3, "shift": 0}) == 0) for _ in range(50)]
-    assert max(int(one.all(dim=1).sum()) for one in blanked) == 6
-    assert max(int(one.all(dim=0).sum()) for one in blanked) == 3
+    assert max(int(mask.all(dim=1).sum()) for mask in blanked) == 6
+    assert max(int(mask.all(dim=0).sum()) for mask in blanked) == 3
     assert torch.equal(masked(x, {"time": 0, "frequency": 0, "shift": 4}), x)
     X, y, _ = patterns()
     model = NetClassifier(**{**SMALL, "epochs": 1}).fit(X, y)
@@ -135,6 +138,52 @@ def test_saved_network_is_the_fitted_one(tmp_path):
     save_model(TrainedModel(pipeline, LogMelFeatures(), False), tmp_path)
     loaded = load_model(tmp_path)  # which trusts no type that could run code
     np.testing.assert_array_equal(loaded.pipeline.predict_proba(X), pipeline.predict_proba(X))
+
+
+PLUGIN = """
+from torch import nn
+
+class Linear(nn.Module):
+    def __init__(self, *, n_mels, n_classes, sizes, name="plain"):
+        super().__init__()
+        layers = [nn.Linear(before, after) for before, after in zip([n_mels, *sizes], sizes)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], n_classes))
+
+    def forward(self, x):
+        return self.layers(x.mean(dim=1))
+"""
+
+
+def test_network_of_ones_own_package_with_arguments_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = {"_target_": "my_networks.Linear", "sizes": [12, 8]}
+    X, y, actors = patterns()
+    model = NetClassifier(**{**SMALL, "network": network, "epochs": 40, "patience": 0})
+    assert model.plugin_modules == ("my_networks",)
+    assert NetClassifier(**SMALL).plugin_modules == ()
+    pipeline = build_pipeline({"classifier": clone(model)}, seed=0)
+    pipeline.set_params(classifier__network__sizes=[6], classifier__network__name="mine")
+    assert model.get_params()["network__sizes"] == [12, 8]
+    pipeline.fit(X, y, classifier__groups=actors)
+    weights = pipeline[-1].weights_
+    assert weights["layers.0.weight"].shape == (6, MELS)
+    assert weights["layers.1.weight"].shape == (3, 6)
+    assert pipeline.score(X, y) > 0.8
+    save_model(TrainedModel(pipeline, LogMelFeatures(), False), tmp_path / "model")
+    loaded = load_model(tmp_path / "model", trust_all=True)
+    np.testing.assert_array_equal(loaded.pipeline.predict_proba(X), pipeline.predict_proba(X))
+    assert loaded.pipeline[-1].network == {**network, "sizes": [6], "name": "mine"}
+
+
+def test_model_of_version_0_1_is_read_as_todays():
+    X, y, actors = patterns()
+    model = NetClassifier(**{**SMALL, "epochs": 2}).fit(X, y, groups=actors)
+    model.set_params(network__dropout=0.3)
+    old = NetClassifier.__new__(NetClassifier)
+    old.__setstate__(vars(model) | {"network": "cnn", "width": 4, "dropout": 0.3})
+    assert old.get_params() == model.get_params() and not hasattr(old, "width")
+    np.testing.assert_array_equal(old.predict_proba(X), model.predict_proba(X))
 
 
 FIT = """
@@ -177,22 +226,32 @@ def test_torn_checkpoint_starts_anew(tmp_path):
     whole = model.fit(X, y).predict_proba(X)
     Xs = (model._frames(X) - model.mean_) / model.scale_
     target = np.unique(y, return_inverse=True)[1]
-    file = model._checkpoint(Xs, target, model._parts(target, None)[0])
+    file = model._checkpoint(Xs, target, model._training_rows(target, None)[0])
     file.write_bytes(b"torn")
     np.testing.assert_array_equal(model.fit(X, y).predict_proba(X), whole)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"n_mels": 7}, "features=logmel"),
-        ({"network": "transformer"}, "transformer"),
+        (
+            {"network": {"_target_": f"{ARCHITECTURES}.Transformer"}},
+            "Transformer cannot be",
+        ),
+        (
+            {"network": {"_target_": "no_such_package.Net"}},
+            r"no_such_package\.Net cannot be",
+        ),
+        ({"network": {"_target_": "os.system"}}, r"os\.system is no class of torch\.nn\.Module"),
+        ({"network": {"width": 4}}, r"_target_=None cannot be imported"),
+        ({"network": {**SMALL["network"], "depth": 3}}, r"does not take .*'depth'"),
         ({"validation": 0.999}, "validation"),
     ],
 )
-def test_network_refuses(settings, said):
+def test_network_refuses(settings, message):
     X, y, actors = patterns()
-    with pytest.raises(SerError, match=said):
+    with pytest.raises(SerError, match=message):
         NetClassifier(**{**SMALL, **settings}).fit(X, y, groups=actors)
 
 
@@ -215,12 +274,12 @@ def test_train_logs_both_losses_of_every_epoch(run_here, demo_root, client):
         "cv.n_splits=2",
         "curves=none",
         "model.classifier.epochs=2",
-        "model.classifier.width=4",
+        "model.classifier.network.width=4",
     )
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     for name in ("train_loss", "validation_loss"):
         steps = client.get_metric_history(run.info.run_id, name)
-        assert [one.step for one in steps] == [1, 2]
+        assert [metric.step for metric in steps] == [1, 2]
     assert run.data.tags["features"] == "logmel"
     figures = [file.path for file in client.list_artifacts(run.info.run_id, "figures")]
     assert "figures/loss_curve.png" in figures

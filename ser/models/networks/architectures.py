@@ -1,12 +1,20 @@
-"""The three networks: (n_clips, n_frames, n_mels) -> (n_clips, n_classes) logits."""
+"""Networks: (n_clips, n_frames, n_mels) -> (n_clips, n_classes) logits.
+
+Any `torch.nn.Module` is one whose ``__init__`` takes `n_mels` and `n_classes` by keyword, and
+whatever else a config gives it. Without PyTorch the module can be imported, but no network made.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+try:
+    import torch
+    from torch import nn
+    from torch.nn import Module
+except ImportError:  # the extra ser[deep] is not installed
+    Module = object  # type: ignore[assignment, misc]
 
 
-class Convolutions(nn.Module):
+class Convolutions(Module):
     """Blocks of convolution, batch normalisation, ReLU and pooling by two.
 
     (n_clips, n_frames, n_mels) -> (n_clips, channels, n_frames', n_mels').
@@ -21,7 +29,7 @@ class Convolutions(nn.Module):
 
     def __init__(self, channels: list[int], *, time_pools: int) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
+        blocks: list[Module] = []
         for i, (before, after) in enumerate(zip([1, *channels], channels, strict=False)):
             blocks += [
                 nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
@@ -36,8 +44,8 @@ class Convolutions(nn.Module):
         return self.blocks(x.unsqueeze(1))
 
 
-class Attention(nn.Module):
-    """Mean over time, weighted by what is said there: (n, time, width) -> (n, width)."""
+class Attention(Module):
+    """Mean over time with learned weights: (n_clips, n_steps, width) -> (n_clips, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,10 +56,21 @@ class Attention(nn.Module):
         return (torch.softmax(self.score(x), dim=1) * x).sum(dim=1)
 
 
-class CNN(nn.Module):
-    """Four blocks of convolution; mean and maximum over time and frequency."""
+class CNN(Module):
+    """Four blocks of convolution; mean and maximum over time and frequency.
 
-    def __init__(self, *, n_mels: int, n_classes: int, width: int, dropout: float) -> None:
+    Parameters
+    ----------
+    n_mels, n_classes : int
+    width : int
+        Channels of the first layer; others are multiples.
+    dropout : float
+        In [0, 1).
+    """
+
+    def __init__(
+        self, *, n_mels: int, n_classes: int, width: int = 16, dropout: float = 0.3
+    ) -> None:
         super().__init__()
         self.convolutions = Convolutions([width, 2 * width, 4 * width, 4 * width], time_pools=4)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, n_classes))
@@ -62,10 +81,15 @@ class CNN(nn.Module):
         return self.head(torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1))
 
 
-class LSTM(nn.Module):
-    """Bidirectional LSTM over frames, two at a time; attention over time."""
+class LSTM(Module):
+    """Bidirectional LSTM over frames, two at a time; attention over time.
 
-    def __init__(self, *, n_mels: int, n_classes: int, width: int, dropout: float) -> None:
+    Parameters: see `CNN`.
+    """
+
+    def __init__(
+        self, *, n_mels: int, n_classes: int, width: int = 16, dropout: float = 0.3
+    ) -> None:
         super().__init__()
         size = 4 * width
         self.stem = nn.Sequential(
@@ -84,10 +108,15 @@ class LSTM(nn.Module):
         return self.head(self.attention(self.lstm(steps)[0]))
 
 
-class CRNN(nn.Module):
-    """Three blocks of convolution, then a bidirectional LSTM and attention over time."""
+class CRNN(Module):
+    """Three blocks of convolution, then a bidirectional LSTM and attention over time.
 
-    def __init__(self, *, n_mels: int, n_classes: int, width: int, dropout: float) -> None:
+    Parameters: see `CNN`.
+    """
+
+    def __init__(
+        self, *, n_mels: int, n_classes: int, width: int = 16, dropout: float = 0.3
+    ) -> None:
         super().__init__()
         size = 4 * width
         self.convolutions = Convolutions([width, 2 * width, 4 * width], time_pools=2)
@@ -100,6 +129,3 @@ class CRNN(nn.Module):
         """Logits."""
         steps = self.convolutions(x).transpose(1, 2).flatten(start_dim=2)
         return self.head(self.dropout(self.attention(self.lstm(self.dropout(steps))[0])))
-
-
-NETWORKS = {"cnn": CNN, "lstm": LSTM, "crnn": CRNN}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,17 @@ from ser.core.errors import SerError
 if TYPE_CHECKING:
     import torch
 
-BATCH = 128  # clips predicted at once
-LEAST = 16  # frames and bands: four times halved, one is left
+PREDICTION_BATCH = 128  # clips
+MIN_SIZE = 16  # frames and bands: four times halved, one is left
 FORMAT = 1  # of a checkpoint's key: raised whenever the same settings would train otherwise
+CNN = {"_target_": "ser.models.networks.architectures.CNN"}
+_PREFIX = "network__"  # of the network's arguments, among the estimator's parameters
+# What version 0.1.0 called the networks: a model's own `network` was one of these names.
+_NAMES_0_1 = {"cnn": "CNN", "lstm": "LSTM", "crnn": "CRNN"}
 
 
 class NetClassifier(ClassifierMixin, BaseEstimator):
-    """A network on log-mel spectrograms: see `ser.models.networks.architectures`.
+    """A network on log-mel spectrograms, as a scikit-learn classifier.
 
     Input is scaled by each band's mean and deviation over the training clips. Early stopping holds
     out actors among those that train where `groups` are given, clips otherwise; the weights of the
@@ -33,13 +38,13 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : {"cnn", "lstm", "crnn"}
+    network : mapping
+        ``_target_``, the dotted path of a `torch.nn.Module` from (n_clips, n_frames, n_mels) to
+        (n_clips, n_classes) logits (see `ser.models.networks.architectures`), and the arguments
+        that it gets besides `n_mels` and `n_classes`: numbers, texts and lists of them. As
+        parameters of this estimator they are called ``network__width`` and so on.
     n_mels : int
         Bands of a frame: columns of X are n_frames x n_mels.
-    width : int
-        Channels of the first layer; others are multiples.
-    dropout : float
-        In [0, 1).
     epochs : int
         At most.
     batch_size : int
@@ -49,7 +54,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     label_smoothing : float
         In [0, 1).
     mixup : float
-        See `training.batches`; 0 for none.
+        See `training.batch_collator`; 0 for none.
     time_mask, frequency_mask, time_shift : int
         Most frames, bands and frames; 0 for none. Training clips only, drawn anew in every epoch.
     validation : float
@@ -77,10 +82,8 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        network: str = "cnn",
+        network: Mapping[str, Any] = CNN,
         n_mels: int = 64,
-        width: int = 16,
-        dropout: float = 0.3,
         epochs: int = 40,
         batch_size: int = 32,
         learning_rate: float = 3e-3,
@@ -98,8 +101,6 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network = network
         self.n_mels = n_mels
-        self.width = width
-        self.dropout = dropout
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -115,6 +116,39 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoints = checkpoints
         self.random_state = random_state
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters; with `deep`, the network's arguments too, as ``network__NAME``."""
+        params = super().get_params(deep=deep)
+        if deep:
+            params |= {f"{_PREFIX}{name}": value for name, value in self.network.items()}
+        return params
+
+    def set_params(self, **params: Any) -> NetClassifier:
+        """Set parameters; ``network__NAME`` sets one of the network's arguments."""
+        arguments = {
+            name.removeprefix(_PREFIX): params.pop(name)
+            for name in list(params)
+            if name.startswith(_PREFIX)
+        }
+        super().set_params(**params)
+        if arguments:
+            self.network = {**self.network, **arguments}
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state.get("network"), str):  # saved by version 0.1.0
+            path = f"ser.models.networks.architectures.{_NAMES_0_1[state['network']]}"
+            arguments = {name: state[name] for name in ("width", "dropout")}
+            state = {k: v for k, v in state.items() if k not in arguments}
+            state["network"] = {"_target_": path, **arguments}
+        super().__setstate__(state)
+
+    @property
+    def plugin_modules(self) -> tuple[str, ...]:
+        """Modules outside of `ser` that the network comes from: to build it imports them."""
+        module = str(self.network.get("_target_")).rpartition(".")[0]
+        return () if module.split(".")[0] == "ser" else (module,)
+
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> NetClassifier:
         """Train.
 
@@ -128,18 +162,18 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         SerError
-            If PyTorch is missing, the columns are no frames of `n_mels` bands, or a GPU is asked
-            for that is not there.
+            If PyTorch is missing, the network is not one or refuses its arguments, the columns are
+            no frames of `n_mels` bands, or a GPU is asked for that is not there.
         """
         X = self._frames(X)
         self.classes_, target = np.unique(y, return_inverse=True)
-        train, held_out = self._parts(target, groups)
+        train, validation = self._training_rows(target, groups)
         bands = X[train].reshape(-1, self.n_mels)
         self.mean_ = bands.mean(axis=0)
         self.scale_ = np.maximum(bands.std(axis=0), 1e-3)
         X = (X - self.mean_) / self.scale_
         with _one_thread(self.random_state) as torch:
-            self._train(torch, X, target, train, held_out)
+            self._train(torch, X, target, train, validation)
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -150,9 +184,10 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             module = self._module()
             module.load_state_dict({k: torch.from_numpy(v) for k, v in self.weights_.items()})
             module.eval()
-            some = (torch.from_numpy(X[i : i + BATCH]) for i in range(0, len(X), BATCH))
-            logits = [module(one).double() for one in some]
-            return torch.softmax(torch.cat(logits), dim=1).numpy()
+            starts = range(0, len(X), PREDICTION_BATCH)
+            batches = (torch.from_numpy(X[i : i + PREDICTION_BATCH]) for i in starts)
+            logits = torch.cat([module(batch).double() for batch in batches])
+            return torch.softmax(logits, dim=1).numpy()
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n_clips,) the most probable emotion."""
@@ -164,24 +199,24 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         X: np.ndarray,
         target: np.ndarray,
         train: np.ndarray,
-        held_out: np.ndarray,
+        validation: np.ndarray,
     ) -> None:
         from skorch import NeuralNet
         from skorch.helper import predefined_split
         from torch.utils.data import TensorDataset
 
-        from ser.models.networks.training import Course, batches
+        from ser.models.networks.training import TrainingCallback, batch_collator
 
         def dataset(rows: np.ndarray) -> Any:
             return TensorDataset(torch.from_numpy(X[rows]), torch.from_numpy(target[rows]))
 
-        file = self._checkpoint(X, target, train)
-        course = Course(
+        checkpoint = self._checkpoint(X, target, train)
+        callback = TrainingCallback(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
-            patience=self.patience if len(held_out) else 0,
+            patience=self.patience if len(validation) else 0,
             seed=self.random_state,
-            file=file,
+            checkpoint=checkpoint,
         )
         masks = {"time": self.time_mask, "frequency": self.frequency_mask, "shift": self.time_shift}
         net = NeuralNet(
@@ -192,7 +227,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             max_epochs=self.epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
-            iterator_train__collate_fn=batches(
+            iterator_train__collate_fn=batch_collator(
                 n_classes=len(self.classes_),
                 smoothing=self.label_smoothing,
                 mixup=self.mixup,
@@ -200,43 +235,47 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             ),
             # A last batch of one clip has no deviation for batch normalisation to learn.
             iterator_train__drop_last=len(train) % self.batch_size == 1,
-            train_split=predefined_split(dataset(held_out)) if len(held_out) else None,
-            callbacks=[course],
+            train_split=predefined_split(dataset(validation)) if len(validation) else None,
+            callbacks=[callback],
             device=self._device(torch),
             verbose=0,
         )
         net.initialize()
-        course.resume(net)
-        if not course.ended:
-            net.partial_fit(dataset(train), y=None, epochs=self.epochs - len(course.losses))
-        self.loss_curve_ = [train_loss for train_loss, _ in course.losses]
-        self.validation_loss_curve_ = [loss for _, loss in course.losses] if len(held_out) else []
-        self.n_epochs_ = len(course.losses)
-        self.weights_ = {k: v.cpu().numpy() for k, v in course.best.items()}
-        if file is not None:
-            file.unlink(missing_ok=True)
+        callback.resume(net)
+        if not callback.finished:
+            net.partial_fit(dataset(train), y=None, epochs=self.epochs - len(callback.losses))
+        self.loss_curve_ = [train_loss for train_loss, _ in callback.losses]
+        self.validation_loss_curve_ = (
+            [loss for _, loss in callback.losses] if len(validation) else []
+        )
+        self.n_epochs_ = len(callback.losses)
+        self.weights_ = {k: v.cpu().numpy() for k, v in callback.best_weights.items()}
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
 
     def _frames(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_frames, n_mels) float32."""
         X = np.ascontiguousarray(X, dtype=np.float32)
-        if self.n_mels < LEAST or X.shape[1] % self.n_mels or X.shape[1] < LEAST * self.n_mels:
+        n_frames, remainder = divmod(X.shape[1], max(1, self.n_mels))
+        if remainder or min(n_frames, self.n_mels) < MIN_SIZE:
             raise SerError(
-                f"A network needs {LEAST} or more frames of {LEAST} or more mel bands; here are "
-                f"{X.shape[1]} columns with n_mels={self.n_mels}. Train it with features=logmel."
+                f"A network needs {MIN_SIZE} or more frames of {MIN_SIZE} or more mel bands; here "
+                f"are {X.shape[1]} columns with n_mels={self.n_mels}. Train it with "
+                "features=logmel."
             )
         return X.reshape(len(X), -1, self.n_mels)
 
-    def _parts(
+    def _training_rows(
         self, target: np.ndarray, groups: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows that train, and rows that training stops by."""
+        """Rows that train, and validation rows, by which training stops."""
         rows = np.arange(len(target))
         if not self.validation:
             return rows, rows[:0]
         splitter = StratifiedShuffleSplit if groups is None else GroupShuffleSplit
-        one = splitter(1, test_size=self.validation, random_state=self.random_state)
+        splits = splitter(1, test_size=self.validation, random_state=self.random_state)
         try:
-            return next(one.split(rows, target, groups))
+            return next(splits.split(rows, target, groups))
         except ValueError as error:
             raise SerError(
                 f"validation={self.validation}: too few clips or actors to hold some out of "
@@ -244,34 +283,48 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             ) from error
 
     def _module(self) -> torch.nn.Module:
-        from ser.models.networks.architectures import NETWORKS
-
-        if self.network not in NETWORKS:
-            raise SerError(f"network={self.network!r} is not known: give {', '.join(NETWORKS)}.")
-        return NETWORKS[self.network](
-            n_mels=self.n_mels,
-            n_classes=len(self.classes_),
-            width=self.width,
-            dropout=self.dropout,
-        )
+        network = dict(self.network)
+        path = network.pop("_target_", None)
+        try:
+            return _network_class(path)(n_mels=self.n_mels, n_classes=len(self.classes_), **network)
+        except (TypeError, ValueError) as error:
+            raise SerError(f"The network {path} does not take {network}: {error}") from error
 
     def _device(self, torch: Any) -> str:
-        there = torch.cuda.is_available()
-        if self.device == "cuda" and not there:
+        has_gpu = torch.cuda.is_available()
+        if self.device == "cuda" and not has_gpu:
             raise SerError("device=cuda: PyTorch finds no GPU here. Set device=auto or cpu.")
-        return "cuda" if there and self.device != "cpu" else "cpu"
+        return "cuda" if has_gpu and self.device != "cpu" else "cpu"
 
     def _checkpoint(self, X: np.ndarray, target: np.ndarray, train: np.ndarray) -> Path | None:
-        """File of this very fit: its data and all settings that change what is learned."""
+        """File of this fit: its name is a digest of the data and of all settings but the folder."""
         if self.checkpoints is None:
             return None
         import torch
 
-        same = {k: v for k, v in self.get_params().items() if k != "checkpoints"}
-        key = hashlib.sha256(json.dumps([FORMAT, torch.__version__, same], sort_keys=True).encode())
+        settings = {k: v for k, v in self.get_params(deep=False).items() if k != "checkpoints"}
+        made_by = [FORMAT, torch.__version__, settings]
+        key = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
         for array in (X, target, train):
             key.update(np.ascontiguousarray(array).tobytes())
         return Path(self.checkpoints) / f"{key.hexdigest()[:32]}.pt"
+
+
+def _network_class(path: str | None) -> type[torch.nn.Module]:
+    """The class of a dotted path. Nothing else is called: a saved model names it."""
+    import torch
+
+    module, _, name = str(path).rpartition(".")
+    try:
+        network = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SerError(
+            f"network._target_={path} cannot be imported ({error}): give the dotted path of a "
+            "torch.nn.Module of an installed package."
+        ) from error
+    if not (isinstance(network, type) and issubclass(network, torch.nn.Module)):
+        raise SerError(f"network._target_={path} is no class of torch.nn.Module.")
+    return network
 
 
 @contextmanager

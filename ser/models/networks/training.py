@@ -12,20 +12,25 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback
-from torch.nn.functional import one_hot
+try:
+    import torch
+    from skorch.callbacks import Callback
+    from torch.nn.functional import one_hot
+except ImportError:  # the extra ser[deep] is not installed
+    Callback = object
+
+if TYPE_CHECKING:
+    from skorch import NeuralNet
 
 WARM_UP = 0.1  # of the epochs
 
 
-def batches(
+def batch_collator(
     *, n_classes: int, smoothing: float, mixup: float, masks: dict[str, int]
 ) -> Callable[[list], tuple[torch.Tensor, torch.Tensor]]:
-    """What makes a training batch of single clips.
+    """A function that collates clips into a training batch, for PyTorch's DataLoader.
 
     Parameters
     ----------
@@ -66,8 +71,8 @@ def masked(x: torch.Tensor, masks: dict[str, int]) -> torch.Tensor:
     return x
 
 
-class Course(Callback):
-    """The course of a training: learning rate, seeds, the best weights, the end, checkpoints.
+class TrainingCallback(Callback):
+    """Learning rate schedule, seed of every epoch, best weights, early stopping and checkpoints.
 
     Parameters
     ----------
@@ -78,23 +83,36 @@ class Course(Callback):
     patience : int
         Epochs without a lower validation loss after which training ends; 0 for never.
     seed : int
-    file : Path or None
-        Checkpoint.
+    checkpoint : Path or None
+        File that is written after every epoch; None for none.
+
+    Attributes
+    ----------
+    losses : list of (float, float)
+        Of training and of validation, after each epoch.
+    best_weights : dict of str to Tensor
+        Of the epoch with the lowest validation loss.
     """
 
     def __init__(
-        self, *, epochs: int, learning_rate: float, patience: int, seed: int, file: Path | None
+        self,
+        *,
+        epochs: int,
+        learning_rate: float,
+        patience: int,
+        seed: int,
+        checkpoint: Path | None,
     ) -> None:
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.patience = patience
         self.seed = seed
-        self.file = file
-        self.losses: list[tuple[float, float]] = []  # training, validation
-        self.best: dict[str, torch.Tensor] = {}
+        self.checkpoint = checkpoint
+        self.losses: list[tuple[float, float]] = []
+        self.best_weights: dict[str, torch.Tensor] = {}
 
     @property
-    def ended(self) -> bool:
+    def finished(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
         if len(self.losses) >= self.epochs:
             return True
@@ -118,32 +136,32 @@ class Course(Callback):
         self.losses.append((float(row["train_loss"]), float(row.get("valid_loss", math.nan))))
         validation = [loss for _, loss in self.losses]
         if math.isnan(validation[-1]) or validation[-1] == min(validation):
-            self.best = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
-        if self.file is not None:
+            self.best_weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+        if self.checkpoint is not None:
             state = {
                 "weights": net.module_.state_dict(),
                 "optimiser": net.optimizer_.state_dict(),
                 "losses": self.losses,
-                "best": self.best,
+                "best": self.best_weights,
             }
-            _write(state, self.file)
-        if self.ended:
+            _write(state, self.checkpoint)
+        if self.finished:
             raise KeyboardInterrupt  # skorch's own way to end a fit early
 
     def resume(self, net: NeuralNet) -> None:
-        """Take up what the checkpoint holds, if there is one; one that cannot be read is no one."""
-        if self.file is None or not self.file.exists():
+        """Go on from the checkpoint where there is one that can be read; start anew otherwise."""
+        if self.checkpoint is None or not self.checkpoint.exists():
             return
         try:
             state: dict[str, Any] = torch.load(
-                self.file, weights_only=True, map_location=net.device
+                self.checkpoint, weights_only=True, map_location=net.device
             )
             net.module_.load_state_dict(state["weights"])
             net.optimizer_.load_state_dict(state["optimiser"])
         except Exception:  # torch raises whatever a torn file happens to hit
             return
-        self.losses = [tuple(one) for one in state["losses"]]
-        self.best = state["best"]
+        self.losses = [tuple(pair) for pair in state["losses"]]
+        self.best_weights = state["best"]
 
 
 def _write(state: dict[str, Any], file: Path) -> None:
