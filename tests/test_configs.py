@@ -89,6 +89,21 @@ FAST = {
 }
 
 
+@pytest.mark.parametrize("command", ["train", "tune", "explore"])
+def test_store_and_log_lie_in_the_project_unless_the_environment_says_otherwise(
+    command, monkeypatch
+):
+    for variable in ("SER_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    cfg = composed(config=command)
+    assert cfg.store == str(paths.PROJECT / "data" / "features.sqlite")
+    assert cfg.tracking.uri == f"sqlite:///{paths.PROJECT}/mlruns/mlflow.db"
+    monkeypatch.setenv("SER_STORE", "/elsewhere/features.sqlite")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    cfg = composed(config=command)
+    assert (cfg.store, cfg.tracking.uri) == ("/elsewhere/features.sqlite", "http://127.0.0.1:5000")
+
+
 @pytest.mark.parametrize("scaler", CHOICES["scaler"])
 def test_scaler_instantiates(scaler):
     step = instantiate(composed(f"scaler={scaler}").scaler)

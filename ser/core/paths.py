@@ -17,10 +17,12 @@ PROJECT = PACKAGE.parent if _IN_CHECKOUT else Path.cwd()
 
 
 def register_resolvers() -> None:
-    """Let configs write ``${project:data}`` for a path in the project's folder."""
-    OmegaConf.register_new_resolver(
-        "project", lambda path: str(PROJECT / path), use_cache=False, replace=True
-    )
+    """Let configs write ``${project:data}``, a path in the project's folder, and `DEFAULTS`."""
+    for name, resolve in (
+        ("project", lambda path: str(PROJECT / path)),
+        ("default", lambda name: str(DEFAULTS[name]())),
+    ):
+        OmegaConf.register_new_resolver(name, resolve, use_cache=False, replace=True)
 
 
 def feature_store() -> Path:
@@ -32,3 +34,7 @@ def tracking_uri() -> str:
     """MLflow's tracking URI where no config says it: the environment's, or the project's own."""
     own = f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
     return os.environ.get("MLFLOW_TRACKING_URI", own)
+
+
+# What configs call ``${default:feature_store}`` and so on.
+DEFAULTS = {function.__name__: function for function in (feature_store, tracking_uri)}
