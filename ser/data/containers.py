@@ -58,14 +58,14 @@ def _cut_chunk(data: bytes) -> str | None:
     0xFFFFFFFF: nobody knows then what is missing. See "Multimedia Programming Interface and Data
     Specifications 1.0" (RIFF), EBU Tech 3306 (RF64) and "Audio Interchange File Format 1.3" (AIFF).
     """
-    order, wanted = _CHUNKED[data[:4]]
+    order, samples_chunk = _CHUNKED[data[:4]]
     start, long_size = 12, None
     while start + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}4sI", data, start)
         held = len(data) - start - 8
         if kind == b"ds64" and held >= 16:  # RF64 keeps the 64-bit size of its data chunk here
             long_size = struct.unpack_from("<8xQ", data, start + 8)[0]
-        if kind == wanted:
+        if kind == samples_chunk:
             if size == 0xFFFFFFFF and long_size is not None:
                 size = long_size
             if size > held or (size == 0 and held):

@@ -55,10 +55,10 @@ def join(train: Part, test: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
     emotions = {part.name: sorted(set(part.clips["emotion"])) for part in (train, test)}
     shared = set(emotions[train.name]) & set(emotions[test.name])
     if len(shared) < 2:
-        found = "; ".join(f"{name} has {', '.join(words)}" for name, words in emotions.items())
+        listed = "; ".join(f"{name} has {', '.join(words)}" for name, words in emotions.items())
         raise SerError(
-            f"{train.name} and {test.name} share {len(shared)} emotions ({found}): a model that is "
-            "trained on one and tested on the other needs two. Choose other corpora, or map the "
+            f"{train.name} and {test.name} share {len(shared)} emotions ({listed}): a model that "
+            "is trained on one and tested on the other needs two. Choose other corpora, or map the "
             "emotions onto common words (data.labels)."
         )
     kept, left_out = [], []
@@ -74,7 +74,7 @@ def join(train: Part, test: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
 def rates(clips: pd.DataFrame) -> dict[str, list[int]]:
     """Corpus -> sampling rates of its clips in Hz, sorted; without those that are not known."""
     by_corpus = clips[clips["sr"] > 0].groupby("corpus", sort=False)["sr"]
-    return {name: sorted(map(int, set(some))) for name, some in by_corpus}
+    return {name: sorted(map(int, set(corpus_rates))) for name, corpus_rates in by_corpus}
 
 
 def rates_warning(clips: pd.DataFrame, *, resampled: int | None, can_resample: bool) -> str | None:
@@ -90,19 +90,20 @@ def rates_warning(clips: pd.DataFrame, *, resampled: int | None, can_resample: b
         Whether these features could.
     """
     by_corpus = rates(clips)
-    every = sorted({rate for some in by_corpus.values() for rate in some})
-    said = ", ".join(f"{name} {_listed(some)} Hz" for name, some in by_corpus.items())
-    if resampled is not None and every and resampled > every[0]:
+    all_rates = sorted({rate for corpus_rates in by_corpus.values() for rate in corpus_rates})
+    listed = ", ".join(f"{name} {_listed(sr)} Hz" for name, sr in by_corpus.items())
+    lowest = min(all_rates, default=0)
+    if resampled is not None and all_rates and resampled > lowest:
         return (
-            f"Sampling rates: {said}, resampled to {resampled} Hz. Clips of {every[0]} Hz hold "
-            f"nothing above {every[0] // 2} Hz, the others do: the model can hear the corpus. "
-            f"features.sr={every[0]} takes that away."
+            f"Sampling rates: {listed}, resampled to {resampled} Hz. Clips of {lowest} Hz hold "
+            f"nothing above {lowest // 2} Hz, the others do: the model can hear the corpus. "
+            f"features.sr={lowest} takes that away."
         )
-    if resampled is not None or len(every) < 2:
+    if resampled is not None or len(all_rates) < 2:
         return None
-    remedy = f" features.sr={every[0]} resamples all clips first." if can_resample else ""
+    remedy = f" features.sr={lowest} resamples all clips first." if can_resample else ""
     return (
-        f"Sampling rates: {said}. The lower the rate, the longer are frames that are counted in "
+        f"Sampling rates: {listed}. The lower the rate, the longer are frames that are counted in "
         "samples and the less high reach the MFCCs: the same column measures something else in "
         f"clips of another rate.{remedy}"
     )

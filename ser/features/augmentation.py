@@ -85,14 +85,14 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.copies < 1:
             raise SerError(f"augmentation.copies={self.copies}: give 1 or more.")
-        for name, (least, most) in BOUNDS.items():
+        for name, (lowest, highest) in BOUNDS.items():
             value = getattr(self, name)
             if value is None:
                 continue
-            if len(value) != 2 or not least <= value[0] <= value[1] <= most:
+            if len(value) != 2 or not lowest <= value[0] <= value[1] <= highest:
                 raise SerError(
-                    f"augmentation.{name}={list(value)}: give [low, high], both in {least:g} .. "
-                    f"{most:g}, or null."
+                    f"augmentation.{name}={list(value)}: give [low, high], both in {lowest:g} .. "
+                    f"{highest:g}, or null."
                 )
             object.__setattr__(self, name, tuple(value))  # as it is compared and stored
         if all(getattr(self, name) is None for name in BOUNDS):
@@ -105,10 +105,10 @@ class Augmentation:
     def _copy(self, features: FeatureSet, number: int) -> FeatureSet:
         if isinstance(features, UnionFeatures):  # of its sets, so that each is stored for itself
             return UnionFeatures(
-                sets={name: self._copy(one, number) for name, one in features.sets.items()}
+                sets={name: self._copy(member, number) for name, member in features.sets.items()}
             )
-        one = replace(self, copies=1)  # how many there are changes none of them
-        return AugmentedFeatures(features=features, augmentation=one, copy=number)
+        single = replace(self, copies=1)  # how many there are changes none of them
+        return AugmentedFeatures(features=features, augmentation=single, copy=number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +165,10 @@ class AugmentedFeatures:
         (n_copied,) float32
             As long as `y`, but for a change of speed.
         """
-        wanted = self.augmentation
-        key = f"{wanted.seed} {self.copy} ".encode() + np.ascontiguousarray(y, "<f4").tobytes()
+        augmentation = self.augmentation
+        key = (
+            f"{augmentation.seed} {self.copy} ".encode() + np.ascontiguousarray(y, "<f4").tobytes()
+        )
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
         changes: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
             "speed": lambda y, factor: change_speed(y, factor),
@@ -178,7 +180,7 @@ class AugmentedFeatures:
             "gain": lambda y, decibels: y * np.float32(10 ** (decibels / 20)),
         }
         for name, change in changes.items():
-            bounds = getattr(wanted, name)
+            bounds = getattr(augmentation, name)
             if bounds is not None:
                 y = change(y, rng.uniform(*bounds)).astype(np.float32, copy=False)
         return y

@@ -109,12 +109,12 @@ def _find_peaks(magnitude: np.ndarray, bins: np.ndarray, sr: int) -> _Peaks:
     np.minimum(rise, here - after, out=rise)
     error = np.float32(MAGNITUDE_ROUNDING) * largest
     error[largest == 0] = -1  # nothing rises from silence
-    found = np.flatnonzero(rise >= -error)
-    frame, pitch, height, curvature = _interpolate(magnitude, bins, found, sr)
+    peaks = np.flatnonzero(rise >= -error)
+    frame, pitch, height, curvature = _interpolate(magnitude, bins, peaks, sr)
     error = error[:, 0].take(frame)
     with np.errstate(divide="ignore"):
         pitch_error = error * np.float32(4 * sr / _n_fft(magnitude)) / np.abs(curvature)
-    return _Peaks(frame, pitch, height, pitch_error, 4 * error, rise.take(found) <= error)
+    return _Peaks(frame, pitch, height, pitch_error, 4 * error, rise.take(peaks) <= error)
 
 
 def _find_exact_peaks(frames: np.ndarray, bins: np.ndarray, sr: int) -> _Peaks:
@@ -122,10 +122,10 @@ def _find_exact_peaks(frames: np.ndarray, bins: np.ndarray, sr: int) -> _Peaks:
     spectrum = scipy.fft.rfft(frames * hann(frames.shape[1]), axis=1, overwrite_x=True)
     magnitude = np.abs(spectrum.astype(np.complex64))
     floor, before, here, after = _neighbours(magnitude, bins, magnitude.max(axis=1, keepdims=True))
-    found = np.flatnonzero((here > floor) & (here > before) & (here >= after))
-    frame, pitch, height, _ = _interpolate(magnitude, bins, found, sr)
+    peaks = np.flatnonzero((here > floor) & (here > before) & (here >= after))
+    frame, pitch, height, _ = _interpolate(magnitude, bins, peaks, sr)
     no_error = np.full_like(pitch, -np.inf)
-    return _Peaks(frame, pitch, height, no_error, no_error, np.zeros(len(found), dtype=bool))
+    return _Peaks(frame, pitch, height, no_error, no_error, np.zeros(len(peaks), dtype=bool))
 
 
 def _neighbours(
@@ -138,11 +138,11 @@ def _neighbours(
 
 
 def _interpolate(
-    magnitude: np.ndarray, bins: np.ndarray, found: np.ndarray, sr: int
+    magnitude: np.ndarray, bins: np.ndarray, peaks: np.ndarray, sr: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Frame, pitch, height and curvature of parabolas through the bins found and their sides."""
-    frame = found // len(bins)
-    column = found - frame * len(bins) + bins[0]
+    """Frame, pitch, height and curvature of parabolas through the peaks and their neighbours."""
+    frame = peaks // len(bins)
+    column = peaks - frame * len(bins) + bins[0]
     position = frame * magnitude.shape[1] + column
     before, top, after = (magnitude.take(position + side) for side in (-1, 0, 1))
     slope = (after - before) / 2
@@ -166,9 +166,9 @@ def _in_doubt(peaks: _Peaks, median: float) -> np.ndarray:
     inside = np.floor(position[~at_edge]).astype(int) + N_BINS // 2
     after = (edge[at_edge].astype(int) + N_BINS // 2) % N_BINS
     before = (after - 1) % N_BINS
-    least = np.bincount(inside, minlength=N_BINS)
-    most = least + sum(np.bincount(side, minlength=N_BINS) for side in (before, after))
-    may_win = most >= least.max()
+    fewest = np.bincount(inside, minlength=N_BINS)
+    most = fewest + sum(np.bincount(side, minlength=N_BINS) for side in (before, after))
+    may_win = most >= fewest.max()
     open_question = (may_win[before] | may_win[after]) & (pitch_error[at_edge] >= 0)
     doubt[strong[at_edge][open_question]] = True
     return doubt

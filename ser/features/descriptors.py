@@ -20,7 +20,6 @@ import scipy.fft
 from ser.features import f0, level, spectrum
 from ser.features.filters import fft_frequencies
 
-PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")
 REFERENCE = 55.0  # Hz: 0 semitones
 ROLLOFFS = (0.25, 0.5, 0.85, 0.95)  # of the power
 CONTRAST_EDGES = (0, 200, 400, 800, 1600, 3200, 6400)  # Hz: librosa's octaves
@@ -219,12 +218,12 @@ def contrast(power: np.ndarray, *, sr: int) -> np.ndarray:
     columns = np.empty((len(power), len(CONTRAST_EDGES)), dtype=np.float32)
     for i, (start, stop) in enumerate(pairwise(edges)):
         octave = power[:, start:stop]
-        some = max(1, round(CONTRAST_QUANTILE * (stop - start)))
-        if some == 1:
+        n_extreme = max(1, round(CONTRAST_QUANTILE * (stop - start)))
+        if n_extreme == 1:
             valley, peak = octave.min(axis=1), octave.max(axis=1)
         else:
-            ordered = np.partition(octave, (some - 1, stop - start - some), axis=1)
-            valley, peak = ordered[:, :some].mean(axis=1), ordered[:, -some:].mean(axis=1)
+            ordered = np.partition(octave, (n_extreme - 1, stop - start - n_extreme), axis=1)
+            valley, peak = ordered[:, :n_extreme].mean(axis=1), ordered[:, -n_extreme:].mean(axis=1)
         floor = np.float32(spectrum.MIN_POWER)
         columns[:, i] = 10 * np.log10((peak + floor) / (valley + floor))
     return columns

@@ -111,9 +111,9 @@ def track(
     aperiodicity = np.ones(len(centres), dtype=np.float32)
     loud = np.flatnonzero(_loud(padded, centres, length))
     for i in range(0, len(loud), FRAMES_AT_ONCE):
-        some = loud[i : i + FRAMES_AT_ONCE]
-        difference = _difference(frames[centres[some]], window)
-        lag[some], aperiodicity[some] = _period(difference, shortest, threshold)
+        batch = loud[i : i + FRAMES_AT_ONCE]
+        difference = _difference(frames[centres[batch]], window)
+        lag[batch], aperiodicity[batch] = _period(difference, shortest, threshold)
     contour = rate / lag
     contour[(contour < fmin) | (contour > fmax)] = np.nan
     return contour, aperiodicity

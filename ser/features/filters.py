@@ -14,6 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 A440 = 440.0  # Hz
+# Of chroma, from C up.
+PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")
 CHROMA_CENTRE = 5.0  # octaves above 27.5 Hz: where the pitch classes weigh most
 CHROMA_WIDTH = 2.0  # octaves: deviation of that weight
 BANDS_AT_ONCE = 8  # mel bands in one product

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.features import descriptors, f0, level, resampling
-from ser.features.descriptors import PITCH_CLASSES, Descriptors
+from ser.features import descriptors, f0, level, resampling, rhythm
+from ser.features.descriptors import Descriptors
+from ser.features.filters import PITCH_CLASSES
 
 PERCENTILES = (5, 25, 50, 75, 95)
 THIRDS = ("first_third", "second_third", "last_third")
@@ -59,27 +59,7 @@ DESCRIPTORS = (
     "contrast",
 )
 
-PERTURBATIONS = ("jitter_mean", "jitter_median", "shimmer_mean", "shimmer_median")
-MODULATIONS = (0.5, 1.5, 3, 5, 8, 12, 20)  # Hz: edges; syllables come 3 to 8 times a second
-RHYTHM = (
-    "duration",  # s
-    "voiced_share",
-    "sounding_share",
-    "voiced_segments_per_second",
-    "voiced_segment_mean",  # s
-    "voiced_segment_std",
-    "voiced_segment_max",
-    "pauses_per_second",
-    "pause_mean",  # s
-    "pause_max",
-    "level_peaks_per_second",  # syllables, nearly
-    *(f"modulation_{a:g}_{b:g}" for a, b in pairwise(MODULATIONS)),
-)
-
 MIN_VOICED = 5  # frames: of fewer, the voiced columns say what the sounding ones do, and F0 is 0
-PEAK = 25.0  # dB below the loudest frame: what counts as a syllable
-SMOOTHING = 9  # frames that the level is smoothed over before its peaks are counted
-ENVELOPE_FFT = 512  # points: 5 s at 100 frames a second, longer clips are folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +69,8 @@ class FunctionalFeatures:
     Columns are named ``frames.descriptor.functional``, as `sounding.mfcc_03.p95` or
     `voiced.f0.slope`: see `FRAMES`, `DESCRIPTORS` and `FUNCTIONALS`. F0 is in semitones above
     55 Hz, levels are in dB, frequencies in Hz. After them come `chroma_c.mean` and its like, jitter
-    and shimmer (differences of neighbouring frames, not of glottal periods) and `RHYTHM`.
+    and shimmer (differences of neighbouring frames, not of glottal periods) and
+    `ser.features.rhythm.RHYTHM`.
 
     Parameters
     ----------
@@ -153,14 +134,14 @@ class FunctionalFeatures:
         ]
         over_time = [
             f"{frames}.{column}.{functional}"
-            for frames, some in (("sounding", columns), ("voiced", [*columns, "f0"]))
+            for frames, over in (("sounding", columns), ("voiced", [*columns, "f0"]))
             for functional in FUNCTIONALS
-            for column in some
+            for column in over
         ]
         chroma = [
             f"chroma_{c}.{functional}" for functional in ("mean", "std") for c in PITCH_CLASSES
         ]
-        return (*over_time, *chroma, *PERTURBATIONS, *RHYTHM)
+        return (*over_time, *chroma, *rhythm.PERTURBATIONS, *rhythm.RHYTHM)
 
     @property
     def min_samples(self) -> int:
@@ -182,7 +163,7 @@ class FunctionalFeatures:
         """
         y = resampling.resample(level.trim(y, sr), sr, self.sr)
         hop_length = round(self.hop * self.sr)
-        found = descriptors.describe(
+        described = descriptors.describe(
             y,
             self.sr,
             n_fft=2 * round(self.window * self.sr / 2),
@@ -194,10 +175,12 @@ class FunctionalFeatures:
         )
         vector = np.concatenate(
             [
-                _over_time(found),
-                *_chroma(found),
-                _perturbations(found),
-                _rhythm(found, frames_per_second=self.sr / hop_length, duration=len(y) / self.sr),
+                _over_time(described),
+                *_chroma(described),
+                rhythm.perturbations(described),
+                rhythm.rhythm(
+                    described, frames_per_second=self.sr / hop_length, duration=len(y) / self.sr
+                ),
             ]
         )
         return vector.astype(np.float32, copy=False)
@@ -238,102 +221,44 @@ def functionals(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np
     return np.stack([*rows, second.std(axis=0)])
 
 
-def _over_time(found: Descriptors) -> np.ndarray:
+def _over_time(clip: Descriptors) -> np.ndarray:
     """Functionals of all descriptors over what sounds, and with F0 over what is voiced."""
-    spectral = found.spectral
+    spectral = clip.spectral
     values = np.column_stack([spectral[name] for name in DESCRIPTORS])
     first = descriptors.delta(values)
     tables = (values, first, descriptors.delta(first))
-    over = {"sounding": found.sounding, "voiced": found.voiced}
-    if found.voiced.sum() < MIN_VOICED:
-        over["voiced"] = found.sounding
-    sounding, voiced = (functionals(*(t[over[frames]] for t in tables)) for frames in FRAMES)
-    return np.concatenate([sounding.ravel(), np.column_stack([voiced, _f0(found)]).ravel()])
+    frames_of = {"sounding": clip.sounding, "voiced": clip.voiced}
+    if clip.voiced.sum() < MIN_VOICED:
+        frames_of["voiced"] = clip.sounding
+    sounding, voiced = (
+        functionals(*(table[frames_of[frames]] for table in tables)) for frames in FRAMES
+    )
+    return np.concatenate([sounding.ravel(), np.column_stack([voiced, _f0(clip)]).ravel()])
 
 
-def _f0(found: Descriptors) -> np.ndarray:
+def _f0(clip: Descriptors) -> np.ndarray:
     """Functionals of F0, whose contour has no pauses here; zeros where nothing is voiced."""
-    if found.voiced.sum() < MIN_VOICED:
+    if clip.voiced.sum() < MIN_VOICED:
         return np.zeros((len(FUNCTIONALS), 1), dtype=np.float32)
-    f0 = found.f0[found.voiced, None]
+    f0 = clip.f0[clip.voiced, None]
     first = descriptors.delta(f0)
     return functionals(f0, first, descriptors.delta(first))
 
 
-def _chroma(found: Descriptors) -> tuple[np.ndarray, np.ndarray]:
-    chroma = found.spectral["chroma"][found.sounding]
+def _chroma(clip: Descriptors) -> tuple[np.ndarray, np.ndarray]:
+    chroma = clip.spectral["chroma"][clip.sounding]
     return chroma.mean(axis=0), chroma.std(axis=0)
 
 
-def _perturbations(found: Descriptors) -> np.ndarray:
-    """How F0 and level jump from one voiced frame to the next: what makes a voice tremble."""
-    both = found.voiced[1:] & found.voiced[:-1]
-    if both.sum() < 2:
-        return np.zeros(len(PERTURBATIONS), dtype=np.float32)
-    period = 2 ** (-found.f0 / 12)
-    jitter = np.abs(np.diff(period))[both] / period[found.voiced].mean()
-    shimmer = np.abs(np.diff(found.spectral["level"]))[both]
-    return np.array([f(values) for values in (jitter, shimmer) for f in (np.mean, np.median)])
-
-
-def _rhythm(found: Descriptors, *, frames_per_second: float, duration: float) -> np.ndarray:
-    """How long, how much of it voiced, in how many pieces, with which pauses, how fast."""
-    segments = _lengths(found.voiced) / frames_per_second
-    pauses = _lengths(~found.sounding) / frames_per_second
-    energy = found.spectral["level"]
-    rate = [len(segments) / duration, *_summary(segments)]
-    rate += [len(pauses) / duration, *np.take(_summary(pauses), (0, 2))]
-    shares = [found.voiced.mean(), found.sounding.mean()]
-    modulation = _modulation(energy, frames_per_second)
-    return np.array([duration, *shares, *rate, _peaks(energy) / duration, *modulation])
-
-
-def _lengths(mask: np.ndarray) -> np.ndarray:
-    """Lengths of the runs of True, in frames.
-
-    >>> _lengths(np.array([True, True, False, True])).tolist()
-    [2, 1]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return edges[1::2] - edges[::2]
-
-
-def _summary(lengths: np.ndarray) -> tuple[float, float, float]:
-    return (lengths.mean(), lengths.std(), lengths.max()) if len(lengths) else (0.0, 0.0, 0.0)
-
-
-def _peaks(energy: np.ndarray) -> int:
-    """Peaks of the smoothed level."""
-    window = np.hanning(SMOOTHING + 2)[1:-1]
-    padded = np.pad(energy, SMOOTHING // 2, mode="edge")
-    smooth = np.convolve(padded, window / window.sum(), mode="valid")
-    here = smooth[1:-1]
-    peak = (here > smooth[:-2]) & (here >= smooth[2:]) & (here > energy.max() - PEAK)
-    return int(peak.sum())
-
-
-def _modulation(energy: np.ndarray, frames_per_second: float) -> np.ndarray:
-    """Power of the envelope's own spectrum, in the bands of `MODULATIONS`, in powers of ten."""
-    envelope = 10 ** (energy / 20)
-    envelope = envelope / envelope.mean() - 1
-    folded = np.zeros(-(-len(envelope) // ENVELOPE_FFT) * ENVELOPE_FFT)
-    folded[: len(envelope)] = envelope
-    power = np.square(np.abs(np.fft.rfft(folded.reshape(-1, ENVELOPE_FFT), axis=1))).sum(axis=0)
-    frequencies = np.fft.rfftfreq(ENVELOPE_FFT, 1 / frames_per_second)
-    edges = np.searchsorted(frequencies, MODULATIONS)
-    bands = [power[a : max(b, a + 1)].mean() for a, b in pairwise(edges)]
-    return np.log10(np.array(bands) / len(envelope) + 1e-6)
-
-
-def _percentiles(values: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+def _percentiles(values: np.ndarray, percentiles: tuple[int, ...]) -> np.ndarray:
     """``numpy.percentile`` over frames, from one sort.
 
     Returns
     -------
-    (len(wanted), n_columns) float32
+    (len(percentiles), n_columns) float32
     """
     ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
-    position = np.array(wanted) / 100 * (len(values) - 1)
+    position = np.array(percentiles) / 100 * (len(values) - 1)
     below = np.floor(position).astype(int)
     above = np.minimum(below + 1, len(values) - 1)
     share = (position - below).astype(np.float32)

@@ -9,8 +9,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.features import resampling, spectrum
-
-PITCH_CLASSES = ("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b")
+from ser.features.filters import PITCH_CLASSES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ MIN_SR, MAX_SR = 1000, 768_000  # Hz
 MAX_DENOMINATOR = 192_000
 
 
-def resample(y: np.ndarray, sr: int, wanted: int) -> np.ndarray:
+def resample(y: np.ndarray, sr: int, target_sr: int) -> np.ndarray:
     """A clip at another sampling rate, by a polyphase filter (`scipy.signal.resample_poly`).
 
     What lies above half of the lower rate is filtered out. A clip that is raised to a higher rate
@@ -23,12 +23,12 @@ def resample(y: np.ndarray, sr: int, wanted: int) -> np.ndarray:
     y : (n_samples,) float32
     sr : int
         Its rate, in Hz.
-    wanted : int
+    target_sr : int
         The rate it is to have, in Hz.
 
     Returns
     -------
-    (ceil(n_samples * wanted / sr),) float32
+    (ceil(n_samples * target_sr / sr),) float32
         To a sample, where the ratio is not met exactly.
 
     Examples
@@ -36,9 +36,9 @@ def resample(y: np.ndarray, sr: int, wanted: int) -> np.ndarray:
     >>> resample(np.zeros(48_000, np.float32), 48_000, 16_000).shape
     (16000,)
     """
-    if sr == wanted:
+    if sr == target_sr:
         return y
     from scipy.signal import resample_poly  # half a second, for those who need it
 
-    ratio = Fraction(wanted, sr).limit_denominator(MAX_DENOMINATOR)
+    ratio = Fraction(target_sr, sr).limit_denominator(MAX_DENOMINATOR)
     return resample_poly(y, ratio.numerator, ratio.denominator).astype(np.float32, copy=False)

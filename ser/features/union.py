@@ -33,20 +33,22 @@ class UnionFeatures:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        there = {name: one for name, one in self.sets.items() if one is not None}
-        if not there:
+        sets = {name: features for name, features in self.sets.items() if features is not None}
+        if not sets:
             raise SerError("features.sets is empty: add +features@features.sets.prosody=prosody.")
-        object.__setattr__(self, "sets", there)
+        object.__setattr__(self, "sets", sets)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Column names, in the order of the vector."""
-        return tuple(f"{name}.{c}" for name, one in self.sets.items() for c in one.names)
+        return tuple(
+            f"{name}.{column}" for name, features in self.sets.items() for column in features.names
+        )
 
     @property
     def min_samples(self) -> int:
         """Samples that the most demanding set needs."""
-        return max(one.min_samples for one in self.sets.values())
+        return max(features.min_samples for features in self.sets.values())
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Feature vector of one clip.
@@ -61,4 +63,4 @@ class UnionFeatures:
         -------
         (len(names),) float32
         """
-        return np.concatenate([one(y, sr) for one in self.sets.values()])
+        return np.concatenate([features(y, sr) for features in self.sets.values()])

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ser.data.folds import cross_validation_folds
 
-LEAST = 1e-12  # a probability whose logarithm is taken
+MIN_PROBABILITY = 1e-12  # a probability whose logarithm is taken
 PLATT_C = 1e6  # nearly no penalty on two numbers
 
 
@@ -113,7 +113,7 @@ class Calibration(ClassifierMixin, BaseEstimator):
     @staticmethod
     def _scores(fitted: ClassifierMixin, X: np.ndarray) -> np.ndarray:
         if not hasattr(fitted, "decision_function"):
-            return np.log(np.maximum(fitted.predict_proba(X), LEAST))
+            return np.log(np.maximum(fitted.predict_proba(X), MIN_PROBABILITY))
         scores = fitted.decision_function(X)
         return scores if scores.ndim == 2 else np.column_stack([-scores, scores])
 
@@ -160,13 +160,13 @@ class SigmoidCalibration(Calibration):
 
     def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
         self.slope_, self.intercept_ = np.ones(len(self.classes_)), np.zeros(len(self.classes_))
-        for one in np.unique(targets):
-            fitted = LogisticRegression(C=PLATT_C).fit(scores[:, [one]], targets == one)
-            self.slope_[one], self.intercept_[one] = fitted.coef_[0, 0], fitted.intercept_[0]
+        for index in np.unique(targets):
+            fitted = LogisticRegression(C=PLATT_C).fit(scores[:, [index]], targets == index)
+            self.slope_[index], self.intercept_[index] = fitted.coef_[0, 0], fitted.intercept_[0]
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
         odds = expit(scores * self.slope_ + self.intercept_)
-        odds = np.maximum(odds, LEAST)
+        odds = np.maximum(odds, MIN_PROBABILITY)
         return odds / odds.sum(axis=1, keepdims=True)
 
 

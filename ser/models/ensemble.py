@@ -89,14 +89,16 @@ class Ensemble(ClassifierMixin, BaseEstimator):
             )
             held_out = np.zeros((len(y), len(pipelines) * len(self.classes_)))
             for fold in folds:
-                some = None if groups is None else groups[fold.train]
+                train_groups = None if groups is None else groups[fold.train]
                 fitted = {
-                    name: fit(one, X[fold.train], y[fold.train], groups=some)
-                    for name, one in pipelines.items()
+                    name: fit(pipeline, X[fold.train], y[fold.train], groups=train_groups)
+                    for name, pipeline in pipelines.items()
                 }
                 held_out[fold.test] = np.hstack(list(self._votes(fitted, X[fold.test])))
             self.final_ = clone(self.final).fit(held_out, y)
-        self.members_ = {name: fit(one, X, y, groups=groups) for name, one in pipelines.items()}
+        self.members_ = {
+            name: fit(pipeline, X, y, groups=groups) for name, pipeline in pipelines.items()
+        }
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -113,9 +115,9 @@ class Ensemble(ClassifierMixin, BaseEstimator):
 
     def _votes(self, fitted: Mapping[str, BaseEstimator], X: np.ndarray) -> Iterator[np.ndarray]:
         """Probabilities of every member; 0 for an emotion that its fold lacked."""
-        for one in fitted.values():
+        for member in fitted.values():
             votes = np.zeros((len(X), len(self.classes_)))
-            votes[:, np.isin(self.classes_, one.classes_)] = one.predict_proba(X)
+            votes[:, np.isin(self.classes_, member.classes_)] = member.predict_proba(X)
             yield votes
 
 
@@ -142,9 +144,9 @@ def columns_of(name: str, features: FeatureSet) -> ColumnTransformer:
             f"+features@features.sets.{name}=..., or take another model."
         )
     start = 0
-    for one, features_of_one in members.items():
-        width = len(features_of_one.names)
-        if one == name:
+    for member, member_features in members.items():
+        width = len(member_features.names)
+        if member == name:
             break
         start += width
     return ColumnTransformer([(name, "passthrough", slice(start, start + width))])

@@ -160,8 +160,10 @@ def _scale(X: np.ndarray, squared: np.ndarray | None) -> float:
         scale = float(np.einsum("ij,ij->i", X, X).mean())
     else:
         step = max(1, len(X) // MEDIAN_OF)
-        some = squared[::step, ::step]
-        scale = float(np.median(some[~np.eye(len(some), dtype=bool)])) if len(some) > 1 else 1.0
+        sample = squared[::step, ::step]
+        scale = (
+            float(np.median(sample[~np.eye(len(sample), dtype=bool)])) if len(sample) > 1 else 1.0
+        )
     return scale if scale > 0 else 1.0
 
 

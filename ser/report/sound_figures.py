@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from ser.features.notebook import PITCH_CLASSES
+from ser.features.filters import PITCH_CLASSES
 from ser.features.spectrum import DYNAMIC_RANGE, decibels
 from ser.report.clip_views import ClipViews
 from ser.report.figures import COLOURS

@@ -45,21 +45,21 @@ def audio_files(root: str | Path) -> list[Path]:
     (AppleDouble: attributes of a file, not audio). Links are followed, and a folder is entered
     once, so that links which lead back end.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     entered: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(absolute(root), followlinks=True):
+    for folder, folders, names in os.walk(absolute(root), followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
+        files += [
             Path(folder, name)
-            for name in files
+            for name in names
             if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
         ]
-    return sorted(found)
+    return sorted(files)
 
 
 def with_durations(table: pd.DataFrame) -> pd.DataFrame:

@@ -206,10 +206,10 @@ def _check_version(root: Path) -> None:
     """Refuse to mix clips of two definitions, or to write among somebody else's."""
     mark = root / "DEMO_VERSION"
     if mark.is_file():
-        found = mark.read_text().strip()
-        if found != str(VERSION):
+        version = mark.read_text().strip()
+        if version != str(VERSION):
             raise SerError(
-                f"{root} holds version {found} of the demo corpus, this ser makes version "
+                f"{root} holds version {version} of the demo corpus, this ser makes version "
                 f"{VERSION}: delete the folder, or set data.root=<another>."
             )
         return

@@ -102,9 +102,11 @@ def fetch(url: str, destination: str | Path, *, md5: str, size: int, progress: b
                 "same command goes on from there."
             ) from error
     if not _is_right(part, md5, size):
-        found = f"{part.stat().st_size} bytes with md5 {pooch.file_hash(str(part), alg='md5')}"
+        actual = f"{part.stat().st_size} bytes with md5 {pooch.file_hash(str(part), alg='md5')}"
         part.unlink()
-        raise SerError(f"{url} is not what was expected: {size} bytes with md5 {md5}, got {found}.")
+        raise SerError(
+            f"{url} is not what was expected: {size} bytes with md5 {md5}, got {actual}."
+        )
     return part.replace(destination)
 
 

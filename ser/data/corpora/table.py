@@ -99,16 +99,16 @@ def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -
         raise SerError(
             f"{table}: path, data.label={label} and data.speaker={speaker} must be three columns."
         )
-    found = ", ".join(map(str, clips.columns))
+    columns = ", ".join(map(str, clips.columns))
     missing = [name for name in ("path", label, speaker) if name not in clips.columns]
     if missing:
         raise SerError(
-            f"{table} has no column {', '.join(missing)}; it has {found}. Rename them, or set "
+            f"{table} has no column {', '.join(missing)}; it has {columns}. Rename them, or set "
             "data.label and data.speaker."
         )
-    for given, needed in ((label, "emotion"), (speaker, "actor")):
-        if given != needed and needed in clips.columns:
-            raise SerError(f"{table} has both {given} and {needed}, and {given} is to become it.")
+    for column, needed in ((label, "emotion"), (speaker, "actor")):
+        if column != needed and needed in clips.columns:
+            raise SerError(f"{table} has both {column} and {needed}, and {column} is to become it.")
     if clips.empty:
         raise SerError(f"{table} has no rows: expected one per clip.")
 
@@ -117,16 +117,16 @@ def _check_filled(clips: pd.DataFrame, table: Path, given: dict[str, str]) -> No
     unit = "line" if table.suffix.lower() == ".csv" else "row"
     for column, name in given.items():
         values = clips[column]
-        odd = values.map(lambda value: isinstance(value, _NO_NAMES)).astype(bool)
-        if odd.any():
-            kind = type(values[odd].iloc[0]).__name__
+        unusable = values.map(lambda value: isinstance(value, _NO_NAMES)).astype(bool)
+        if unusable.any():
+            kind = type(values[unusable].iloc[0]).__name__
             raise SerError(
-                f"{table} has a {kind} for {name} in {unit} {_some(clips.index[odd])}: expected "
-                "text or a number."
+                f"{table} has a {kind} for {name} in {unit} {_listed(clips.index[unusable])}: "
+                "expected text or a number."
             )
         empty = values.isna() | (values.astype(str).str.strip() == "")
         if empty.any():
-            raise SerError(f"{table} has no {name} in {unit} {_some(clips.index[empty])}.")
+            raise SerError(f"{table} has no {name} in {unit} {_listed(clips.index[empty])}.")
 
 
 def _check_paths(paths: pd.Series, table: Path) -> None:
@@ -134,10 +134,10 @@ def _check_paths(paths: pd.Series, table: Path) -> None:
     twice = paths[paths.duplicated(keep=False)]
     if len(twice):
         first = twice[twice == twice.iloc[0]]
-        raise SerError(f"{table} has {first.iloc[0]} twice, in {unit} {_some(first.index)}.")
+        raise SerError(f"{table} has {first.iloc[0]} twice, in {unit} {_listed(first.index)}.")
     missing = [path for path in paths if not _is_file(path)]
     if missing:
-        raise SerError(f"{len(missing)} clips of {table} are not there: {_some(missing)}.")
+        raise SerError(f"{len(missing)} clips of {table} are not there: {_listed(missing)}.")
 
 
 def _is_file(path: str) -> bool:
@@ -160,6 +160,6 @@ def _check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:
         )
 
 
-def _some(items: pd.Index | list[str]) -> str:
+def _listed(items: pd.Index | list[str]) -> str:
     shown = ", ".join(str(item) for item in items[:_SHOWN])
     return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"
