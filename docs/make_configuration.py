@@ -21,7 +21,7 @@ _KEY = re.compile(r"^( *)([^\s#:][^:]*):(?:\s+(.*?))?\s*$")
 
 def page() -> str:
     """The whole page."""
-    parts = [INTRODUCTION, "## Entry points\n"]
+    parts = [INTRODUCTION, "## Commands, and what they share\n"]
     parts += [_section(file, level=3) for file in sorted(CONF.glob("*.yaml"))]
     for group in sorted(folder for folder in CONF.iterdir() if folder.is_dir()):
         parts.append(f"## `{group.name}=`\n")

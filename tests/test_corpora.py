@@ -276,6 +276,32 @@ def test_unknown_code_is_named_and_null_leaves_out(tmp_path, choice, caplog):
     assert f"left out are 1 of code {code} (data.labels)" in caplog.text
 
 
+MODULE = """
+from ser.data.corpora.file_names import Corpus
+
+def parse_name(path):
+    actor, code = path.stem.split("_")
+    return {"actor": actor, "code": code}
+
+CORPUS = Corpus(name="Mine", choice="mine", n_clips=3, source="from nowhere", parse=parse_name)
+"""
+
+
+def test_corpus_of_ones_own_package_is_a_constant_that_a_yaml_names(tmp_path, monkeypatch):
+    (tmp_path / "my_corpus.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("anna_h", "ben_s", "anna_s"):
+        write(tmp_path / "clips" / f"{name}.wav")
+    labels = {"h": "happy", "s": "sad"}
+    cfg = {"_target_": "my_corpus.CORPUS.load", "root": str(tmp_path / "clips"), "labels": labels}
+    assert rows(instantiate(cfg), "actor", "emotion") == [
+        ("anna", "happy"),
+        ("anna", "sad"),
+        ("ben", "sad"),
+    ]
+    assert rows(instantiate(cfg | {"leave_out": ["anna_s"]}), "actor") == [("anna",), ("ben",)]
+
+
 def test_counts_that_differ_from_the_published_are_said(tmp_path, caplog):
     # Empty files: names are all that counts.
     for code, actor, statement in product(

@@ -26,7 +26,7 @@ def extended(tmp_path_factory, demo_root):
         assert not (place / file).exists(), f"{file} is there already"
         (place / file).write_text(code, encoding="utf-8")
         written.append(file)
-    assert len(written) == len(re.findall(r"^```(?:python|yaml)$", PAGE, re.M)) == 8
+    assert len(written) == len(re.findall(r"^```(?:python|yaml)$", PAGE, re.M)) == 10
     (place / "recordings").mkdir()
     emotions = {"03": "happy", "04": "sad", "05": "angry"}
     for clip in sorted(demo_root.rglob("*.wav")):
@@ -92,6 +92,15 @@ def test_a_model_of_ones_own(extended):
     assert tuned.data.metrics["n_trials"] == 3
     best = next(r for r in runs if r.info.run_name.startswith("pca_lda-speaker"))
     assert float(best.data.params["model.reduce.n_components"]) != 0.95
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own(extended):
+    pytest.importorskip("skorch", reason="needs ser[deep]")
+    client, (run, *_) = follow(extended, "A network")
+    assert run.data.tags["model"] == "pooled"
+    assert run.data.params["model.classifier.network.sizes"] == "[24]"
+    assert client.get_metric_history(run.info.run_id, "validation_loss")
 
 
 @pytest.mark.slow
