@@ -50,24 +50,12 @@ class Descriptors:
     voiced: np.ndarray
 
 
-def describe(
-    y: np.ndarray,
-    sr: int,
-    *,
-    n_fft: int,
-    hop_length: int,
-    n_mels: int,
-    n_mfcc: int,
-    fmin: float = f0.FMIN,
-    fmax: float = f0.FMAX,
-) -> Descriptors:
-    """Descriptors of every frame of a clip.
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """How a clip is cut into frames, and what they are measured by.
 
-    Parameters
+    Attributes
     ----------
-    y : (n_samples,) float32
-    sr : int
-        Hz.
     n_fft, hop_length : int
         Samples in a frame, and from one frame to the next.
     n_mels, n_mfcc : int
@@ -75,16 +63,37 @@ def describe(
     fmin, fmax : float
         Bounds of F0, in Hz.
     """
-    frames = spectrum.frame(y, n_fft=n_fft, hop_length=hop_length)
+
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    n_mfcc: int
+    fmin: float = f0.FMIN
+    fmax: float = f0.FMAX
+
+
+def describe(y: np.ndarray, sr: int, analysis: Analysis) -> Descriptors:
+    """Descriptors of every frame of a clip.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+    sr : int
+        Hz.
+    analysis : Analysis
+    """
+    frames = spectrum.frame(y, n_fft=analysis.n_fft, hop_length=analysis.hop_length)
     magnitude = spectrum.magnitude_spectrum(frames)
     power = np.square(magnitude)
     energy = level.levels(frames)
-    mel = spectrum.decibels(spectrum.mel_power(power, sr=sr, n_mels=n_mels, fmax=sr / 2))
-    hertz, aperiodicity = f0.track(y, sr, hop_length=hop_length, fmin=fmin, fmax=fmax)
+    mel = spectrum.decibels(spectrum.mel_power(power, sr=sr, n_mels=analysis.n_mels, fmax=sr / 2))
+    hertz, aperiodicity = f0.track(
+        y, sr, hop_length=analysis.hop_length, fmin=analysis.fmin, fmax=analysis.fmax
+    )
     spectral = {
         "level": energy,
         "mel": mel,
-        "mfcc": scipy.fft.dct(mel, type=2, norm="ortho", axis=1)[:, :n_mfcc],
+        "mfcc": scipy.fft.dct(mel, type=2, norm="ortho", axis=1)[:, : analysis.n_mfcc],
         "aperiodicity": aperiodicity,
         "zero_crossings": zero_crossings(frames),
         "flux": flux(magnitude),

@@ -16,7 +16,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.features import descriptors, f0, level, resampling, rhythm
-from ser.features.descriptors import Descriptors
+from ser.features.descriptors import Analysis, Descriptors
 from ser.features.filters import PITCH_CLASSES
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -163,9 +163,7 @@ class FunctionalFeatures:
         """
         y = resampling.resample(level.trim(y, sr), sr, self.sr)
         hop_length = round(self.hop * self.sr)
-        described = descriptors.describe(
-            y,
-            self.sr,
+        analysis = Analysis(
             n_fft=2 * round(self.window * self.sr / 2),
             hop_length=hop_length,
             n_mels=self.n_mels,
@@ -173,6 +171,7 @@ class FunctionalFeatures:
             fmin=self.fmin,
             fmax=self.fmax,
         )
+        described = descriptors.describe(y, self.sr, analysis)
         vector = np.concatenate(
             [
                 _over_time(described),
