@@ -6,84 +6,113 @@ stand beside every answer, so that nobody trusts it more than it earned.
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser.core import command
 from ser.core.errors import SerError
-from ser.core.experiment import Experiment, JobResult
+from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
-    from ser.predict.inference import Windows
-    from ser.tracking.registry import FoundModel
+    from ser.data.recordings import Windows
+    from ser.tracking.registry import Model
 
 HOST = "127.0.0.1"
-LONGEST = 600.0  # seconds that are listened to
+LONGEST = 600.0  # seconds of a recording
+
+_EXAMPLES = """examples:
+  python -m ser.app                              the latest run's model
+  python -m ser.app --run best --best-split loso
+  python -m ser.app --model models:/ser@champion --port 7861
+
+Needs: pip install 'ser[app]'. Bound to 127.0.0.1; nothing is sent anywhere, nothing is kept.
+"""
 
 
 def main() -> None:
     """Entry point of ``python -m ser.app`` and of the console script ``ser-app``."""
-    command.quote_arguments("model")
-    command.run("app")
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.app",
+        usage="python -m ser.app [options]",
+        description="Record or upload a voice in the browser, and see what a model that ser.train "
+        "has tracked makes of it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_model_options(parser)
+    parser.add_argument("--port", type=int, default=7860, help=f"on {HOST} (default: %(default)s)")
+    parser.add_argument(
+        "--window",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="of a recording that is longer than one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--hop",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="from one window to the next (default: %(default)s)",
+    )
+    _, unknown = parser.parse_known_args()
+    try:
+        refuse_assignments(unknown)
+        serve(parser.parse_args())
+    except SerError as error:
+        sys.exit(str(error))
 
 
-def app(experiment: Experiment) -> JobResult:
+def serve(arguments: argparse.Namespace) -> None:
     """Serve the page until it is stopped.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/app.yaml``, composed.
-    choices : Choices
+    arguments : Namespace
+        Of the command line.
 
     Raises
     ------
     SerError
         If Gradio is not installed, there is no such model, or it needs to know who speaks.
     """
-    cfg = experiment.cfg
     # Read when it is imported: no statistics, no look for a newer version, no model hub.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
     try:
         import gradio
     except ImportError as error:
         raise SerError("ser.app needs Gradio: pip install 'ser[app]'.") from error
-    from ser.predict.inference import Windows
-    from ser.tracking.registry import find_model
+    from ser.data.recordings import Windows
 
-    found = find_model(
-        run=str(cfg.run),
-        model=cfg.model_uri,
-        uri=cfg.tracking.uri,
-        experiment=cfg.tracking.experiment,
-        best=cfg.best,
-        trust_all=cfg.allow_pickle,
-    )
-    if found.model.scale_by_speaker:
+    windows = Windows(arguments.window, arguments.hop)
+    model = chosen_model(arguments)
+    if model.trained.scale_by_speaker:
         raise SerError(
-            f"{found.name} is transductive: it needs several clips of each speaker, and a page has "
+            f"{model.name} is transductive: it needs several clips of each speaker, and a page has "
             "one recording. Choose a run with another scaler."
         )
-    page = build(gradio, found, Windows(cfg.window, cfg.hop))
-    print(f"{found.name} listens on http://{HOST}:{cfg.port}  (Ctrl-C ends it)", flush=True)
+    page = build(gradio, model, windows)
+    print(f"{model.name} is on http://{HOST}:{arguments.port}  (Ctrl-C ends it)", flush=True)
     page.launch(
         server_name=HOST,
-        server_port=cfg.port,
+        server_port=arguments.port,
         share=False,
         quiet=True,
         theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         footer_links=[],
     )
-    return JobResult(run_id=None, text="")
 
 
-def build(gradio: Any, found: FoundModel, windows: Windows) -> Any:
+def build(gradio: Any, model: Model, windows: Windows) -> Any:
     """The page.
 
     Parameters
     ----------
     gradio : module
-    found : FoundModel
+    model : Model
         Not transductive.
     windows : Windows
         Of recordings that are longer than one.
@@ -93,35 +122,35 @@ def build(gradio: Any, found: FoundModel, windows: Windows) -> Any:
     gradio.Blocks
     """
     with gradio.Blocks(title="ser", analytics_enabled=False) as page:
-        gradio.Markdown(f"# What does this voice sound like?\n\n{earned(found)}")
+        gradio.Markdown(f"# What does this voice sound like?\n\n{earned(model)}")
         with gradio.Row():
             with gradio.Column():
-                heard = gradio.Audio(
+                recording = gradio.Audio(
                     sources=["upload", "microphone"], type="filepath", label="Recording"
                 )
-                label = gradio.Label(label="Emotion", num_top_classes=len(found.model.emotions))
+                label = gradio.Label(label="Emotion", num_top_classes=len(model.emotions))
             with gradio.Column():
                 waveform = gradio.Plot(label="Waveform", show_label=False)
                 mel = gradio.Plot(label="Mel spectrogram", show_label=False)
         course = gradio.Plot(label="Over time", show_label=False, visible=False)
         with gradio.Accordion("Model card", open=False):
-            gradio.Markdown(found.card)
+            gradio.Markdown(model.card)
 
         def listen(path: str | None) -> list[Any]:
             if path is None:
                 return [None, None, None, gradio.Plot(visible=False)]
             try:
-                answer = hear(found, windows, path)
+                answer = describe(model, windows, path)
             except SerError as error:
                 raise gradio.Error(str(error), print_exception=False) from error
             over_time = gradio.Plot(answer["course"], visible=answer["course"] is not None)
             return [answer["probabilities"], answer["waveform"], answer["mel"], over_time]
 
-        heard.change(listen, heard, [label, waveform, mel, course], api_name="listen")
+        recording.change(listen, recording, [label, waveform, mel, course], api_name="listen")
     return page
 
 
-def hear(found: FoundModel, windows: Windows, path: str) -> dict[str, Any]:
+def describe(model: Model, windows: Windows, path: str) -> dict[str, Any]:
     """What the model makes of a recording, and how it looks.
 
     Returns
@@ -136,27 +165,27 @@ def hear(found: FoundModel, windows: Windows, path: str) -> dict[str, Any]:
         If the recording cannot be used.
     """
     from ser.data.audio import AudioError, read_audio
+    from ser.data.recordings import Recording
     from ser.features.prosody import ProsodyFeatures
-    from ser.predict.inference import ask, hear_samples
-    from ser.predict.recordings import Recording
     from ser.report import figures, sound_figures
     from ser.report.clip_views import views
 
-    model = found.model
-    about = Recording("recording")
-    y, sr = read_audio(path, name="the recording", min_samples=model.feature_set.min_samples)
+    trained, recording = model.trained, Recording("the recording", Path(path))
+    min_samples = trained.feature_set.min_samples
+    y, sr = read_audio(path, name=recording.name, min_samples=min_samples)
     if len(y) / sr > LONGEST:
-        raise AudioError("the recording", f"it is longer than {LONGEST:.0f} s: use ser.predict")
-    (whole,) = ask(model, hear_samples(y, sr, model.feature_set, None, about=about))
+        cause = f"it is longer than {LONGEST:.0f} s: use ser.predict"
+        raise AudioError(recording.name, cause)
+    ((whole,),) = trained.predict([recording], n_jobs=1)
+    if whole.proba is None:
+        raise AudioError(recording.name, whole.error)
     shown = [views(y, sr, "", prosody=ProsodyFeatures())]
     course = None
     if len(y) / sr > windows.seconds:
-        parts = ask(model, hear_samples(y, sr, model.feature_set, windows, about=about))
-        good = [part for part in parts if part.proba is not None]
-        middle = [(part.start + part.end) / 2 for part in good]
-        proba = [part.proba for part in good if part.proba is not None]
+        (parts,) = trained.predict([recording], windows=windows, n_jobs=1)
+        middle = [(part.start + part.end) / 2 for part in parts if part.proba is not None]
+        proba = [part.proba for part in parts if part.proba is not None]
         course = figures.emotions_over_time(middle, proba, model.emotions, title="Emotions")
-    assert whole.proba is not None
     return {
         "probabilities": dict(zip(model.emotions, whole.proba.tolist(), strict=True)),
         "waveform": sound_figures.waveforms(shown),
@@ -165,13 +194,13 @@ def hear(found: FoundModel, windows: Windows, path: str) -> dict[str, Any]:
     }
 
 
-def earned(found: FoundModel) -> str:
+def earned(model: Model) -> str:
     """The model's protocol and score, in a sentence of Markdown."""
-    run = found.run
+    run = model.run
     if run is None or "test_uar" not in run.metrics:
-        return f"Model **{found.name}**. It is not known how good it is: do not trust it."
+        return f"Model **{model.name}**. It is not known how good it is: do not trust it."
     numbers = {key: 100 * value for key, value in run.metrics.items()}
-    chance = 100 / len(found.model.emotions)
+    chance = 100 / len(model.emotions)
     return (
         f"Model **{run.name}**, trained on *{run.tags['corpus']}*. On voices of that corpus "
         f"({run.tags.get('protocol', run.tags['split'])}) its UAR was "

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from ser.predict.inference import Windows, predict_recordings
+from ser.predict.recordings import Recording, recordings
 from sklearn.preprocessing import FunctionTransformer
 
 from ser.core.errors import SerError
-from ser.predict.inference import Windows, predict_recordings
 from ser.predict.output import Journal, Layout
-from ser.predict.recordings import Recording, recordings
 from ser.tracking.queries import best_run, find_run
 
 

@@ -68,23 +68,6 @@ def run(config_name: str) -> None:
         sys.exit(130)
 
 
-def quote_arguments(*keys: str) -> None:
-    """Quote the values of some keys on the command line: names of files, as they are.
-
-    Hydra's grammar has meanings for ``(``, ``,``, ``=`` and others. And ``model=`` becomes
-    ``model_uri=``, as `model` is a config group.
-    """
-
-    def quoted(argument: str) -> str:
-        key, _, value = argument.partition("=")
-        if key not in keys or not value or value[0] in "[\"'":
-            return argument
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{'model_uri' if key == 'model' else key}='{escaped}'"
-
-    sys.argv[1:] = map(quoted, sys.argv[1:])
-
-
 def _groups_help() -> str:
     """The groups that this entry point composes, in its order, for ``${groups:}`` in its help.
 

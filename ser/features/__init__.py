@@ -15,7 +15,7 @@ It sees no label and fits nothing, so a clip's features are computed once and ke
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from importlib import import_module
@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.core.trust import is_trusted, load_by_name
 
 
 class FeatureSet(Protocol):
@@ -58,37 +59,74 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
     kind = type(feature_set)
     values = {f.name: getattr(feature_set, f.name) for f in fields(feature_set)}  # type: ignore[arg-type]
     return {
-        "_target_": f"{kind.__module__}.{kind.__qualname__}",
+        "_target_": _name(kind),
         "version": kind.version,
         **_made_by(kind),
         **{name: _written(value) for name, value in values.items() if value is not None},
     }
 
 
-def restore(wanted: Mapping[str, Any]) -> FeatureSet:
+def restore(wanted: Mapping[str, Any], *, trust: Sequence[str] = ()) -> FeatureSet:
     """The feature set whose `settings` these are.
+
+    Parameters
+    ----------
+    wanted : mapping
+    trust : sequence of str
+        Packages outside of ser whose feature sets may be imported: see `ser.core.trust`.
 
     Raises
     ------
     SerError
-        If they name something else than a feature set of ser, or another version of one.
+        If they name something else than a feature set of ser or of a trusted package, or another
+        version of one.
     """
-    module, _, name = wanted["_target_"].rpartition(".")
-    # A name from a file must not choose what is imported: only feature sets of this package.
-    kind = None
-    if re.fullmatch(r"ser\.features\.[a-z0-9_]+", module):
-        with suppress(ImportError):
-            kind = getattr(import_module(module), name, None)
-    if not (isinstance(kind, type) and kind.__module__ == module and hasattr(kind, "version")):
-        raise SerError(f"{wanted['_target_']} is not a feature set of ser.")
+    target = wanted["_target_"]
+    # A name from a file must not choose what is imported.
+    if is_ours(target):
+        kind = _ours(target)
+    elif is_trusted(target, trust):
+        kind = load_by_name(target)
+    else:
+        raise SerError(f"{target} is not a feature set of ser, nor of a package that is trusted.")
+    if not (isinstance(kind, type) and _name(kind) == target and hasattr(kind, "version")):
+        raise SerError(f"{target} is not a feature set of {target.partition('.')[0]}.")
     if kind.version != wanted["version"]:
         raise SerError(
-            f"The model was trained on version {wanted['version']} of {name}; this ser computes "
-            f"version {kind.version}, with other numbers. Use the ser that trained it."
+            f"The model was trained on version {wanted['version']} of {kind.__name__}; here is "
+            f"version {kind.version}, with other numbers. Use the code that trained it."
         )
     # Another version of the package that computes a set is said, not refused: tracking.registry.
     values = {k: v for k, v in wanted.items() if k not in ("_target_", "version", "made_by")}
-    return kind(**{name: _read(value) for name, value in values.items()})
+    return kind(**{name: _read(value, trust) for name, value in values.items()})
+
+
+def classes_in(wanted: object) -> set[str]:
+    """Names of all classes in the `settings` of a feature set: its own, and those of its fields.
+
+    >>> sorted(classes_in({"_target_": "a.Union", "sets": {"b": {"_target_": "a.B", "sr": 16}}}))
+    ['a.B', 'a.Union']
+    """
+    if not isinstance(wanted, Mapping):
+        return set()
+    own = {str(wanted["_target_"])} if "_target_" in wanted else set()
+    return own.union(*map(classes_in, wanted.values()))
+
+
+def is_ours(name: str) -> bool:
+    """Whether a class is named in a module of this package."""
+    return re.fullmatch(r"ser\.features\.[a-z0-9_]+\.\w+", name) is not None
+
+
+def _ours(name: str) -> object:
+    module, _, attribute = name.rpartition(".")
+    with suppress(ImportError):
+        return getattr(import_module(module), attribute, None)
+    return None
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _made_by(kind: type) -> dict[str, str]:
@@ -104,11 +142,13 @@ def _written(value: object) -> object:
     if hasattr(value, "version"):
         return settings(value)  # type: ignore[arg-type]
     if isinstance(value, Mapping):
-        return {key: _written(one) for key, one in value.items()}
+        return {key: _written(inner) for key, inner in value.items()}
     return value
 
 
-def _read(value: object) -> object:
+def _read(value: object, trust: Sequence[str]) -> object:
     if not isinstance(value, Mapping):
         return value
-    return restore(value) if "_target_" in value else {k: _read(v) for k, v in value.items()}
+    if "_target_" in value:
+        return restore(value, trust=trust)
+    return {key: _read(inner, trust) for key, inner in value.items()}

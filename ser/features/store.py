@@ -28,9 +28,10 @@ import numpy as np
 
 from ser.core import compute
 from ser.core.errors import SerError
-from ser.core.threads import one_thread
-from ser.data.audio import AudioError, read_audio, read_file
+from ser.data.audio import AudioError, read_file
+from ser.data.recordings import Recording
 from ser.features import FeatureSet, settings
+from ser.features.extraction import extract_recording
 from ser.features.union import UnionFeatures
 
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
@@ -242,8 +243,7 @@ def _extract_batch(
 
     `seen` is a store and the extractor's number in it: what it has already is only hashed.
     """
-    # One process per core is already all there is; BLAS threads would fight it.
-    with one_thread(), ExitStack() as stack:
+    with ExitStack() as stack:
         connection = stack.enter_context(closing(_connect(seen[0]))) if seen else None
 
         def is_there(digest: bytes) -> bool:
@@ -267,12 +267,10 @@ def _extract_clip(path: str, feature_set: FeatureSet, is_there: Callable[[bytes]
         digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
         if is_there(digest):
             return _Clip(path, stamp, digest, None)
-        y, sr = read_audio(data, name=path, min_samples=feature_set.min_samples)
-        return _Clip(path, stamp, digest, feature_set(y, sr).astype("<f4").tobytes())
+        vector = extract_recording(Recording(path, data), feature_set)
+        return _Clip(path, stamp, digest, vector.astype("<f4").tobytes())
     except AudioError as error:
         return _Clip(path, "", b"", None, error)
-    except SerError as error:  # of this clip and these settings: F0 too high for its rate
-        return _Clip(path, "", b"", None, AudioError(path, str(error).rstrip(".")))
     except OSError as error:
         cause = error.strerror or str(error)
         return _Clip(path, "", b"", None, AudioError(path, cause))

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
+from ser.core.trust import check_trusted
+from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
+from ser.features.extraction import Excerpt, extract_batches
+from ser.models import plugins
 from ser.models.pipeline import predict
+from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler
 
 PIPELINE_FILE = "pipeline.skops"
 FEATURES_FILE = "features.json"
 
-# Besides what skops trusts by itself a model may hold scikit-learn's and ser's estimators, and what
-# these hold: containers of numbers, and a function. A file that asks for more is refused.
-ESTIMATORS = (
-    "sklearn",
-    "ser.models.calibration",
-    "ser.models.ensemble",
-    "ser.models.kernel_ridge",
-    "ser.models.networks.classifier",
-)
 # What zipfile, json and skops raise on a file that is cut, damaged or something else.
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -46,18 +40,19 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
-PARTS = (
-    "ser.models.selection.mutual_information",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.tree._tree.Tree",
-    *(
-        f"sklearn.metrics._dist_metrics.{name}Distance64"
-        for name in ("Euclidean", "Manhattan", "Chebyshev", "Minkowski")
-    ),
+# Classes and functions in models that older versions of ser wrote -> where they are now.
+MOVED = {
+    "ser.calibration.SigmoidCalibration": "ser.models.calibration.SigmoidCalibration",
+    "ser.calibration.TemperatureScaling": "ser.models.calibration.TemperatureScaling",
+    "ser.ensemble.Ensemble": "ser.models.ensemble.Ensemble",
+    "ser.kernel_ridge.KernelRidgeClassifier": "ser.models.kernel_ridge.KernelRidgeClassifier",
+    "ser.nets.classifier.NetClassifier": "ser.models.networks.classifier.NetClassifier",
+    "ser.selection.mutual_information": "ser.models.selection.mutual_information",
+}
+_NEEDS_SPEAKERS = (
+    "The model is transductive: it scales each speaker by the statistics of their own clips and "
+    f"must know who speaks, with {MIN_CLIPS} clips of each or more. Give a table with a column "
+    "'speaker', or speaker=folder where each folder has the clips of one."
 )
 
 
@@ -85,6 +80,66 @@ class TrainedModel:
         """Order of the probabilities."""
         return tuple(map(str, self.pipeline.classes_))
 
+    def predict(
+        self,
+        recordings: Sequence[Recording],
+        *,
+        windows: Windows | None = None,
+        n_jobs: int = -1,
+    ) -> Iterator[list[Prediction]]:
+        """What the model makes of each recording, in order: the whole way from its file.
+
+        Workers turn audio into vectors; this process asks the pipeline. A recording that cannot be
+        used is a prediction with its error, and the rest goes on.
+
+        Parameters
+        ----------
+        recordings : sequence of Recording
+            For a transductive model with their speakers.
+        windows : Windows, optional
+            Cut each recording; whole unless given.
+        n_jobs : int
+            Workers on this machine; -1 for one per core.
+
+        Yields
+        ------
+        list of Prediction
+            Of some recordings, whose windows are all in it. A transductive model answers last, when
+            it has all of each speaker, and everything comes at once.
+
+        Raises
+        ------
+        SerError
+            If a transductive model is not told who speaks, or has too few clips of somebody.
+        """
+        if self.scale_by_speaker:
+            for recording in recordings:
+                if recording.speaker is None:
+                    raise SerError(f"{_NEEDS_SPEAKERS} {recording.name} has no speaker.")
+        batches = extract_batches(recordings, self.feature_set, windows=windows, n_jobs=n_jobs)
+        if self.scale_by_speaker:
+            batches = iter([[excerpt for batch in batches for excerpt in batch]])
+        for batch in batches:
+            yield self._predict_excerpts(batch)
+
+    def _predict_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Prediction]:
+        usable = [excerpt for excerpt in excerpts if excerpt.vector is not None]
+        answers: Iterator[np.ndarray] = iter(())
+        if usable:
+            X = np.stack([excerpt.vector for excerpt in usable if excerpt.vector is not None])
+            answers = iter(self.probabilities(X, [excerpt.speaker for excerpt in usable]))
+        return [
+            Prediction(
+                name=excerpt.name,
+                speaker=excerpt.speaker,
+                start=excerpt.start,
+                end=excerpt.end,
+                error=excerpt.error,
+                proba=None if excerpt.vector is None else next(answers),
+            )
+            for excerpt in excerpts
+        ]
+
     @one_thread()
     def probabilities(self, X: np.ndarray, speakers: Sequence[object] | None = None) -> np.ndarray:
         """Probability of every emotion.
@@ -108,92 +163,122 @@ class TrainedModel:
         """
         if self.scale_by_speaker:
             if speakers is None:
-                raise SerError(
-                    "The model is transductive: it scales each speaker by the statistics of their "
-                    f"own clips, so it needs to know who speaks, and {MIN_CLIPS} clips of each."
-                )
+                raise SerError(_NEEDS_SPEAKERS)
             X = SpeakerScaler().transform(X, np.asarray(speakers))
         return predict(self.pipeline, X, self.emotions)[1]
 
 
 def save_model(model: TrainedModel, folder: Path) -> tuple[Path, Path]:
-    """Write the pipeline and the settings of its features into a folder; return the two files."""
-    import skops.io
+    """Write the pipeline and the settings of its features into a folder; return the two files.
 
+    Raises
+    ------
+    SerError
+        If the model could not be loaded again: see `check_loadable`.
+    """
+    data = plugins.dumped(model.pipeline)
+    record = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
+    if modules := plugins.modules(data, record):
+        record["plugins"] = modules
     folder.mkdir(parents=True, exist_ok=True)
     pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
-    skops.io.dump(model.pipeline, pipeline_file)
-    wanted = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
-    features_file.write_text(json.dumps(wanted, indent=2) + "\n")
+    pipeline_file.write_bytes(data)
+    features_file.write_text(json.dumps(record, indent=2) + "\n")
     return pipeline_file, features_file
 
 
-def load_model(folder: Path, *, trust_all: bool = False) -> TrainedModel:
+def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     """Read a model that `save_model` wrote.
 
     Parameters
     ----------
     folder : Path
         With `PIPELINE_FILE` and `FEATURES_FILE`.
-    trust_all : bool
-        Whether to build types that are not known to be harmless: they can run any code.
+    trust : sequence of str
+        Packages outside of ser whose classes the model may hold: see `ser.core.trust`. Nothing else
+        that the files name is imported.
 
     Raises
     ------
     SerError
-        If a file is missing or holds what is not trusted, or the features have changed since.
+        If a file is missing, damaged or holds what is not trusted, or the features have changed
+        since.
     """
+    import skops.io
+
     folder = Path(folder)
     for name in (PIPELINE_FILE, FEATURES_FILE):
         if not (folder / name).is_file():
             raise SerError(f"{folder} has no {name}: it is not a model that ser saved.")
-    feature_set, scale_by_speaker = _load_features(folder / FEATURES_FILE)
-    pipeline = _load_pipeline(folder / PIPELINE_FILE, trust_all=trust_all)
+    file = folder / PIPELINE_FILE
+    record = _read_record(folder / FEATURES_FILE)
+    scale_by_speaker = record.pop("scale_by_speaker", False)
+    record.pop("plugins", None)  # for whoever reads it: what counts is what the files name
+    try:
+        data = _with_new_names(file.read_bytes())
+        check_trusted(plugins.names(data, record), trust, file=folder)
+        feature_set = restore(record, trust=trust)
+        pipeline = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+    except _UNREADABLE as error:
+        raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
     return TrainedModel(pipeline, feature_set, scale_by_speaker)
 
 
-def _load_pipeline(file: Path, *, trust_all: bool) -> Pipeline:
-    import skops.io
+def check_loadable(pipeline: Pipeline, feature_set: FeatureSet) -> None:
+    """Refuse, before it costs anything, to train a model that could not be loaded again.
 
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Not fitted.
+    feature_set : FeatureSet
+
+    Raises
+    ------
+    SerError
+        If a class is not found by its name, as it was defined in a script, a notebook or a
+        function; or skops cannot write it.
+    """
+    plugins.modules(plugins.dumped(pipeline), settings(feature_set))
+
+
+def recorded_plugins(folder: Path) -> list[str]:
+    """Modules outside of ser and scikit-learn that `save_model` says the model needs."""
+    return list(_read_record(Path(folder, FEATURES_FILE)).get("plugins", ()))
+
+
+def _read_record(file: Path) -> dict[str, Any]:
     try:
-        unknown = skops.io.get_untrusted_types(file=file)
-    except _UNREADABLE as error:
-        raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
-    refused = [name for name in unknown if not _is_trusted(name)]
-    if refused and not trust_all:
-        raise SerError(
-            f"{file} holds types that are not trusted: {', '.join(refused)}. It was not written by "
-            "ser, or by another version of it. Building them can run any code: only if you know "
-            "where the file is from, say allow_pickle=true."
-        )
-    try:
-        return skops.io.load(file, trusted=unknown)
-    except _UNREADABLE as error:
-        raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(record, dict) and "_target_" in record and "version" in record:
+            return record
+        raise ValueError("it has no _target_ and version")
+    except (OSError, ValueError) as error:
+        raise SerError(f"{file} cannot be read as a feature set's settings: {error}.") from error
 
 
-def _is_trusted(name: str) -> bool:
-    """Whether a type is an estimator that calls no function of the file's choice, or one's part."""
-    if name in PARTS:
-        return True
-    module, _, attribute = name.rpartition(".")
-    if not any(module == known or module.startswith(f"{known}.") for known in ESTIMATORS):
+def _with_new_names(data: bytes) -> bytes:
+    """A skops file, in which the classes that older versions of ser wrote have today's names."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        if not _rename(schema):
+            return data
+        renamed = io.BytesIO()
+        with zipfile.ZipFile(renamed, "w") as copy:
+            for member in archive.infolist():
+                if member.filename != "schema.json":
+                    copy.writestr(member, archive.read(member))
+            copy.writestr("schema.json", json.dumps(schema))
+    return renamed.getvalue()
+
+
+def _rename(node: object) -> bool:
+    """Put today's names into a skops schema; return whether there was an older one."""
+    if isinstance(node, list):
+        return any([_rename(inner) for inner in node])
+    if not isinstance(node, dict):
         return False
-    with suppress(ImportError):
-        kind = getattr(import_module(module), attribute, None)
-        return (
-            isinstance(kind, type)
-            and issubclass(kind, BaseEstimator)
-            and not issubclass(kind, FunctionTransformer)
-        )
-    return False
-
-
-def _load_features(file: Path) -> tuple[FeatureSet, bool]:
-    """The feature set that `save_model` wrote, and whether speakers are scaled after it."""
-    wanted = json.loads(file.read_text())
-    scale_by_speaker = wanted.pop("scale_by_speaker", False)
-    try:
-        return restore(wanted), scale_by_speaker
-    except SerError as error:
-        raise SerError(f"{file}: {error}") from error
+    name = f"{node.get('__module__')}.{node.get('__class__')}"
+    if name in MOVED:
+        node["__module__"], _, node["__class__"] = MOVED[name].rpartition(".")
+    return any([_rename(inner) for inner in node.values()]) or name in MOVED

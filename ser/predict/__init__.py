@@ -5,125 +5,212 @@ Everything comes from the run: the fitted pipeline, its features and the order o
 
 from __future__ import annotations
 
+import argparse
+import signal
 import sys
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ser.core import command
 from ser.core.errors import SerError
-from ser.core.experiment import Experiment, JobResult
+from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
+    from ser.data.recordings import Recording, Windows
+    from ser.models.predictions import Prediction
     from ser.models.trained import TrainedModel
-    from ser.predict.inference import Heard, Windows
-    from ser.predict.recordings import Recording
 
 SOME_UNUSABLE = 3  # exit code
+INTERRUPTED = 128 + signal.SIGINT  # exit code
+
+_EXAMPLES = """examples:
+  python -m ser.predict my_recording.wav                   by the latest run
+  python -m ser.predict recordings/ --run best --out answers.csv
+  python -m ser.predict interview.wav --window 3 --hop 1 --pictures .
+  python -m ser.predict 'calls/**/*.wav' --model models:/ser@champion --output json
+
+Exit code: 0, or 3 where recordings could not be used (standard error names them), or 1.
+"""
 
 
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
-    command.quote_arguments("clips", "out", "pictures", "model")
-    command.run("predict")
+    arguments = parse(sys.argv[1:])
+    # A scheduler that ends a job does so by SIGTERM: as by Ctrl-C, what is done is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        n_errors = predict(arguments)
+    except SerError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted. With --out, the same command goes on from here.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if n_errors:
+        print(f"{n_errors} could not be used.", file=sys.stderr)
+        sys.exit(SOME_UNUSABLE)
 
 
-def predict(experiment: Experiment) -> JobResult:
-    """Predict every recording; exit with `SOME_UNUSABLE` where some could not be used.
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command line's arguments; all that stand behind ``--`` are recordings."""
+    words = list(words)
+    end = words.index("--") if "--" in words else len(words)
+    arguments = _parser().parse_intermixed_args(words[:end])
+    arguments.recordings += words[end + 1 :]
+    return arguments
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Predict every recording; return how many, or windows of them, could not be used.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/predict.yaml``, composed.
-    choices : Choices
+    arguments : Namespace
+        Of the command line.
 
     Raises
     ------
     SerError
         If there is no such model, nothing to predict, or the output cannot be written.
     """
-    from omegaconf import OmegaConf
+    from ser.data.recordings import Windows, find_recordings
+    from ser.models.predictions import DIGITS, Layout
+    from ser.predict.output import opened
 
-    from ser.predict.inference import Windows
-    from ser.predict.output import Layout, opened
-    from ser.predict.recordings import recordings
-    from ser.tracking.registry import find_model
-
-    cfg = experiment.cfg
-    if OmegaConf.is_missing(cfg, "clips"):
-        raise SerError(
-            "Say what to predict: clips=FILE, a folder, a glob, a CSV or - (see --help)."
-        )
-    wanted = recordings(_listed(cfg.clips), speaker=cfg.speaker)
-    windows = None if cfg.window is None else Windows(cfg.window, cfg.hop)
-    found = find_model(
-        run=str(cfg.run),
-        model=cfg.model_uri,
-        uri=cfg.tracking.uri,
-        experiment=cfg.tracking.experiment,
-        best=cfg.best,
-        trust_all=cfg.allow_pickle,
-    )
-    for sentence in found.differing_packages():
-        print(f"Warning: {sentence}", file=sys.stderr)
+    refuse_assignments(arguments.recordings)
+    recordings = find_recordings(arguments.recordings, speaker=arguments.speaker)
+    windows = None if arguments.window is None else Windows(arguments.window, arguments.hop)
+    model = chosen_model(arguments)
     layout = Layout(
-        found.model.emotions,
+        model.emotions,
         windows=windows is not None,
-        speakers=any(one.speaker is not None for one in wanted),
+        speakers=any(recording.speaker is not None for recording in recordings),
     )
-    made_by = {"model": found.digest, "window": cfg.window, "hop": cfg.window and cfg.hop}
-    out = None if cfg.out is None else Path(cfg.out)
-    with opened(cfg.output, out, layout, made_by) as output:
+    made_by: dict[str, object] = {
+        "model": model.digest,
+        "window": windows and windows.seconds,
+        "hop": windows and windows.hop,
+    }
+    # A transductive model answers once it has every clip of a speaker: nothing is half done.
+    resume = not model.trained.scale_by_speaker
+    with (
+        _compute(arguments),
+        opened(arguments.output, arguments.out, layout, made_by, resume=resume) as output,
+    ):
         if output.done:
-            print(f"{len(output.done)} clips are in {out}.part already.", file=sys.stderr)
-            wanted = [one for one in wanted if one.name not in output.done]
-        for batch in _predicted(found.model, wanted, windows, cfg.compute.n_jobs):
-            output.write([layout.row(heard) for heard in batch])
-            if windows and cfg.pictures is not None:
-                _draw(batch, found.model.emotions, Path(cfg.pictures))
-        said = output.finish()
-    if said:
-        print(said, file=sys.stderr)
-    if output.n_errors:
-        print(f"{output.n_errors} could not be used.", file=sys.stderr)
-        sys.exit(SOME_UNUSABLE)
-    return JobResult(run_id=None, text="")
+            print(f"{len(output.done)} clips are in {arguments.out}.part already.", file=sys.stderr)
+            recordings = [r for r in recordings if r.name not in output.done]
+        for batch in _predicted(model.trained, recordings, windows, arguments.n_jobs):
+            output.write([layout.row(prediction, digits=DIGITS) for prediction in batch])
+            if windows and arguments.pictures is not None:
+                _draw(batch, model.emotions, arguments.pictures)
+        if summary := output.finish():
+            print(summary, file=sys.stderr)
+    return output.n_errors
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.predict",
+        usage="python -m ser.predict RECORDING ... [options]",
+        description="Predict the emotion of recordings with a model that ser.train has tracked.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "recordings",
+        nargs="*",
+        metavar="RECORDING",
+        help="audio file, folder, glob, CSV with a column path, or - for one on standard input; "
+        "behind -- also names that start with -",
+    )
+    add_model_options(parser)
+    recordings = parser.add_argument_group("recordings")
+    recordings.add_argument(
+        "--window", type=float, metavar="SECONDS", help="cut long recordings into such windows"
+    )
+    recordings.add_argument(
+        "--hop",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="from one window to the next (default: %(default)s)",
+    )
+    recordings.add_argument(
+        "--speaker",
+        metavar="COLUMN",
+        help="who speaks, for a transductive model: a column of the CSV, or 'folder' for the name "
+        "of the clip's folder",
+    )
+    _add_output_options(parser)
+    return parser
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        choices=("table", "csv", "json", "parquet"),
+        help="default: a table, or what --out ends with; json is an object a line",
+    )
+    output.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="file; goes on where it stopped when the command is repeated",
+    )
+    output.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="with --window, a picture of the emotions over time for each recording",
+    )
+    compute = parser.add_argument_group("compute")
+    compute.add_argument("--n-jobs", type=int, default=-1, metavar="N", help="-1: one per core")
+    compute.add_argument("--compute", choices=("local", "dask", "ray"), default="local")
+    compute.add_argument("--address", help="of a Dask or Ray cluster that is there")
+
+
+def _compute(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """Where the work runs."""
+    from ser.core import compute
+
+    if arguments.compute == "local":
+        return compute.local(n_jobs=arguments.n_jobs)
+    cluster = compute.dask if arguments.compute == "dask" else compute.ray
+    return cluster(n_jobs=arguments.n_jobs, address=arguments.address)
 
 
 def _predicted(
-    model: TrainedModel, wanted: Sequence[Recording], windows: Windows | None, n_jobs: int
-) -> Iterator[list[Heard]]:
+    model: TrainedModel, recordings: Sequence[Recording], windows: Windows | None, n_jobs: int
+) -> Iterator[list[Prediction]]:
     """Batches as they come, with a bar for what takes long; what cannot be used is named."""
     from tqdm import tqdm
 
-    from ser.predict.inference import predict_recordings
-
-    with tqdm(total=len(wanted), desc="Predicting", unit="clip", delay=1, disable=None) as bar:
-        for batch in predict_recordings(model, wanted, windows=windows, n_jobs=n_jobs):
+    with tqdm(total=len(recordings), desc="Predicting", unit="clip", delay=1, disable=None) as bar:
+        for batch in model.predict(recordings, windows=windows, n_jobs=n_jobs):
             yield batch
-            for heard in batch:
-                if heard.error:
-                    where = "" if isnan(heard.start) else f" from {heard.start:.1f} s"
-                    bar.write(f"Cannot use {heard.name}{where}: {heard.error}.", file=sys.stderr)
-            bar.update(len({heard.name for heard in batch}))
+            for prediction in batch:
+                if prediction.error:
+                    start = "" if isnan(prediction.start) else f" from {prediction.start:.1f} s"
+                    text = f"Cannot use {prediction.name}{start}: {prediction.error}."
+                    bar.write(text, file=sys.stderr)
+            bar.update(len({prediction.name for prediction in batch}))
 
 
-def _draw(batch: Sequence[Heard], emotions: Sequence[str], folder: Path) -> None:
+def _draw(batch: Sequence[Prediction], emotions: Sequence[str], folder: Path) -> None:
     """A picture for each recording of the batch, whose windows are all in it."""
     from ser.report import figures
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, group in groupby(batch, key=lambda heard: heard.name):
-        parts = [heard for heard in group if heard.proba is not None]
-        if parts:
-            middle = [(heard.start + heard.end) / 2 for heard in parts]
-            proba = [heard.proba for heard in parts if heard.proba is not None]
+    for name, group in groupby(batch, key=lambda prediction: prediction.name):
+        windows = [prediction for prediction in group if prediction.proba is not None]
+        if windows:
+            middle = [(window.start + window.end) / 2 for window in windows]
+            proba = [window.proba for window in windows if window.proba is not None]
             figure = figures.emotions_over_time(middle, proba, emotions, title=Path(name).name)
             figure.savefig(folder / f"{Path(name).stem}-emotions.png", dpi=110)
-
-
-def _listed(clips: Any) -> list[str]:
-    return [str(clips)] if isinstance(clips, str | int | float) else [str(one) for one in clips]

@@ -1,8 +1,8 @@
 """Predictions as they come, for a terminal or a pipe; or into a file that is whole or not there.
 
-A file is written by way of a journal beside it, ``NAME.part``: one JSON object a line, the first of
-which says what model made it. A killed prediction goes on with its journal; the file itself appears
-when the last clip is done.
+A file grows as a journal beside it: ``NAME.part``, one JSON object a line, and ``NAME.part.model``,
+what made it. A killed prediction goes on with its journal. When the last clip is done the journal
+becomes the file: as it is for ``json``, converted once for the others.
 """
 
 from __future__ import annotations
@@ -10,62 +10,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ser.core.errors import SerError
-from ser.predict.inference import Heard
+from ser.models.predictions import Layout
 
 KINDS = ("table", "csv", "json", "parquet")
-_DIGITS = 6
-_DONE = "{}"  # after each batch: a clip's windows are all there or none is
+_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 _PORTION = 10_000  # rows of a Parquet row group
 
 
-class Layout:
-    """Which columns there are.
-
-    Parameters
-    ----------
-    emotions : sequence of str
-    windows, speakers : bool
-        Whether recordings are cut, and whether it is known who speaks.
-    """
-
-    def __init__(self, emotions: Sequence[str], *, windows: bool, speakers: bool) -> None:
-        self.emotions = tuple(emotions)
-        self.columns = (
-            "clip",
-            *(("speaker",) if speakers else ()),
-            *(("start", "end") if windows else ()),
-            "emotion",
-            *(f"p_{emotion}" for emotion in emotions),
-            "error",
-        )
-
-    def row(self, heard: Heard) -> dict[str, object]:
-        """Column -> value; None where there is none."""
-        every: dict[str, object] = {
-            "clip": heard.name,
-            "speaker": heard.speaker,
-            "start": None if math.isnan(heard.start) else round(heard.start, 3),
-            "end": None if math.isnan(heard.end) else round(heard.end, 3),
-            "emotion": None,
-            "error": heard.error or None,
-        }
-        if heard.proba is not None:
-            every["emotion"] = self.emotions[heard.proba.argmax()]
-            for emotion, p in zip(self.emotions, heard.proba.tolist(), strict=True):
-                every[f"p_{emotion}"] = round(p, _DIGITS)
-        return {column: every.get(column) for column in self.columns}
-
-
-class Printed:
+class Printer:
     """Rows on standard output, each as soon as it is there.
 
     Parameters
@@ -128,13 +89,15 @@ class Journal:
     layout : Layout
     made_by : dict
         What decides the rows besides the clips: a journal that says otherwise is not continued.
+    resume : bool
+        Whether to go on with a journal that is there; otherwise it is begun anew.
 
     Attributes
     ----------
     done : set of str
         Clips that are in the journal.
-    n_errors : int
-        Rows that have an error.
+    n_rows, n_errors : int
+        All rows, and those that have an error.
 
     Raises
     ------
@@ -142,100 +105,132 @@ class Journal:
         If the file is there already, or its journal is another model's.
     """
 
-    def __init__(self, out: Path, kind: str, layout: Layout, made_by: dict[str, object]) -> None:
+    def __init__(
+        self,
+        out: Path,
+        kind: str,
+        layout: Layout,
+        made_by: dict[str, object],
+        *,
+        resume: bool = True,
+    ) -> None:
         self._out, self._kind, self._layout = out, kind, layout
-        self._part = out.with_name(out.name + ".part")
+        self._part = out.with_name(f"{out.name}.part")
+        self._about = out.with_name(f"{out.name}.part.model")
         self.done: set[str] = set()
-        self.n_errors = 0
+        self.n_rows = self.n_errors = 0
         if out.exists():
-            raise SerError(f"{out} is there already: delete it, or give another out=FILE.")
-        head = json.dumps(made_by | {"columns": layout.columns}, sort_keys=True)
+            raise SerError(f"{out} is there already: delete it, or give another --out.")
+        about = json.dumps(made_by | {"columns": layout.columns}, sort_keys=True)
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            if self._part.exists():
-                self._go_on(head)
-            self._file = self._part.open("a", encoding="utf-8")
-            if not self._file.tell():
-                self._append(head)
+            if resume and self._part.exists():
+                self._resume(about)
+            self._about.write_text(about, encoding="utf-8")
+            self._file = self._part.open("a" if resume else "w", encoding="utf-8", newline="\n")
         except OSError as error:
             raise SerError(f"{out} cannot be written: {error.strerror}.") from error
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
         """Keep rows; they survive whatever happens next to this process."""
-        self.n_errors += _n_errors(rows)
-        self._append(*(json.dumps(row) for row in rows), _DONE)
+        self._count(rows)
+        self._file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+        self._file.flush()
 
     def finish(self) -> str:
         """Make the file of the journal, in one move, and say so."""
         self._file.close()
-        whole = self._out.with_name(self._out.name + ".whole")
-        write = {"csv": _to_csv, "json": _to_json, "parquet": _to_parquet}[self._kind]
-        n_rows = write(self._rows(), whole, self._layout)
-        whole.replace(self._out)
-        self._part.unlink()
-        return f"{self._out}: {n_rows} rows"
+        if self._kind != "json":
+            whole = self._out.with_name(f"{self._out.name}.whole")
+            convert = {"csv": _to_csv, "parquet": _to_parquet}[self._kind]
+            convert((row for row, _ in _whole_lines(self._part)), whole, self._layout)
+            whole.replace(self._out)
+            self._part.unlink()
+        else:
+            self._part.replace(self._out)
+        self._about.unlink()
+        return f"{self._out}: {self.n_rows} rows"
 
     def close(self) -> None:
         """Leave the journal as it is, to be continued."""
         self._file.close()
 
-    def _append(self, *lines: str) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines))
-        self._file.flush()
+    def _resume(self, about: str) -> None:
+        """Read which clips are done. The last may lack windows, or half a line: it is done again.
 
-    def _go_on(self, head: str) -> None:
-        """Read what is done, and cut what a kill left of a batch."""
-        with self._part.open("r+", encoding="utf-8", newline="\n") as file:
-            first = file.readline()
-            if first.endswith("\n") and first.rstrip("\n") != head:
-                raise SerError(
-                    f"{self._part} was begun with another model, or other windows or columns. "
-                    "Delete it to start anew, or give another out=FILE."
-                )
-        whole, position = 0, 0
-        batch: list[dict[str, object]] = []
-        with self._part.open("rb") as lines:
-            for number, line in enumerate(lines):
-                position += len(line)
-                if number == 0 or line == f"{_DONE}\n".encode():
-                    whole = position if line.endswith(b"\n") else 0
-                    self.done |= {str(row["clip"]) for row in batch}
-                    self.n_errors += _n_errors(batch)
-                    batch = []
-                elif line.endswith(b"\n"):
-                    batch.append(json.loads(line))
-        os.truncate(self._part, whole)
+        Raises
+        ------
+        SerError
+            If the journal is another model's.
+        """
+        if not self._about.exists() or self._about.read_text(encoding="utf-8") != about:
+            raise SerError(
+                f"{self._part} was begun with another model, or other windows or columns. "
+                "Delete it to start anew, or give another --out."
+            )
+        last, last_start, rows_before, errors_before, position = None, 0, 0, 0, 0
+        for row, n_bytes in _whole_lines(self._part):
+            if row["clip"] != last:
+                if last is not None:
+                    self.done.add(last)
+                last, last_start = str(row["clip"]), position
+                rows_before, errors_before = self.n_rows, self.n_errors
+            self._count([row])
+            position += n_bytes
+        self.n_rows, self.n_errors = rows_before, errors_before
+        os.truncate(self._part, last_start)
 
-    def _rows(self) -> Iterator[dict[str, object]]:
-        with self._part.open(encoding="utf-8", newline="\n") as lines:
-            next(lines)
-            yield from (json.loads(line) for line in lines if line != f"{_DONE}\n")
+    def _count(self, rows: Sequence[dict[str, object]]) -> None:
+        self.n_rows += len(rows)
+        self.n_errors += _n_errors(rows)
+
+
+def _whole_lines(part: Path) -> Iterator[tuple[dict[str, object], int]]:
+    """Rows of a journal with their bytes, up to the line that a kill cut short."""
+    with part.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            yield json.loads(line), len(line)
 
 
 @contextmanager
 def opened(
-    kind: str, out: Path | None, layout: Layout, made_by: dict[str, object]
-) -> Iterator[Printed | Journal]:
+    kind: str | None,
+    out: Path | None,
+    layout: Layout,
+    made_by: dict[str, object],
+    *,
+    resume: bool = True,
+) -> Iterator[Printer | Journal]:
     """Where rows go.
+
+    Parameters
+    ----------
+    kind : {"table", "csv", "json", "parquet"} or None
+        None for what the file's name ends with, or a table on the terminal.
+    out : Path or None
+        None for standard output.
+    layout, made_by, resume
+        See `Journal`.
 
     Raises
     ------
     SerError
-        If the kind is not known, or does not go together with `out`.
+        If the kind does not go together with `out`.
     """
-    if kind not in KINDS:
-        raise SerError(f"output={kind} is none of {', '.join(KINDS)}.")
     if out is None:
         if kind == "parquet":
-            raise SerError("output=parquet is a file: give out=FILE.parquet.")
+            raise SerError("--output parquet is a file: give --out FILE.parquet.")
         # Names of files are bytes; what is no UTF-8 goes out as it came in.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="surrogateescape")
-        yield Printed(kind, layout)
+        yield Printer(kind or "table", layout)
         return
-    if kind == "table":
-        raise SerError("output=table is for the terminal: give output=csv, json or parquet too.")
-    journal = Journal(out, kind, layout, made_by)
+    kind = kind or _SUFFIXES.get(out.suffix.lower())
+    if kind is None or kind == "table":
+        raise SerError(f"{out}: give --output csv, json or parquet, or a name that ends so.")
+    journal = Journal(out, kind, layout, made_by, resume=resume)
     try:
         yield journal
     finally:
@@ -246,39 +241,19 @@ def _n_errors(rows: Sequence[dict[str, object]]) -> int:
     return sum(row["error"] is not None for row in rows)
 
 
-def _to_csv(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> int:
-    count = 0
+def _to_csv(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         writer = csv.DictWriter(out, layout.columns, lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow(row)
-            count += 1
-    return count
+        writer.writerows(rows)
 
 
-def _to_json(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> int:
-    count = 0
-    with file.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(json.dumps(row) + "\n")
-            count += 1
-    return count
-
-
-def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> int:
+def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
     text = {"clip", "speaker", "emotion", "error"}
     schema = pa.schema([(c, pa.string() if c in text else pa.float64()) for c in layout.columns])
-    count = 0
     with parquet.ParquetWriter(file, schema) as writer:
-        portion: list[dict[str, object]] = []
-        for row in rows:
-            portion.append(row)
-            if len(portion) == _PORTION:
-                writer.write_table(pa.Table.from_pylist(portion, schema))
-                count, portion = count + len(portion), []
-        writer.write_table(pa.Table.from_pylist(portion, schema))
-    return count + len(portion)
+        while portion := list(islice(rows, _PORTION)):
+            writer.write_table(pa.Table.from_pylist(portion, schema))

@@ -21,9 +21,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.core.errors import SerError
-from ser.core.threads import one_thread
-from ser.data.audio import read_audio
-from ser.models.trained import load_model
+from ser.data.recordings import Recording
+from ser.features.extraction import extract_recording
+from ser.models.trained import load_model, recorded_plugins
 
 ROOT = "SER_SERVE_ROOT"  # environment variable: folder whose files a request may name
 COLUMNS = ("audio_b64", "path", "speaker")
@@ -37,8 +37,13 @@ class EmotionModel(PythonModel):
     """Recordings -> emotion and probabilities."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the fitted pipeline and its features from the run's artifacts."""
-        self.model = load_model(Path(context.artifacts["pipeline"]).parent)
+        """Read the fitted pipeline and its features from the run's artifacts.
+
+        Who serves a model, or loads it through MLflow, runs what it brings along already: so its
+        plug-ins are trusted, as many as its record names (docs/security.md).
+        """
+        folder = Path(context.artifacts["pipeline"]).parent
+        self.model = load_model(folder, trust=recorded_plugins(folder))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
@@ -64,8 +69,11 @@ class EmotionModel(PythonModel):
         """
         try:
             table = _as_table(model_input)
-            X = np.stack([self._vector(source, name) for source, name in _sources(table)])
-            proba = self.model.probabilities(X, table.get("speaker"))
+            vectors = [
+                extract_recording(recording, self.model.feature_set, max_samples=MAX_SAMPLES)
+                for recording in _recordings(table)
+            ]
+            proba = self.model.probabilities(np.stack(vectors), table.get("speaker"))
         except SerError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
         emotions = np.array(self.model.emotions, dtype=object)
@@ -73,14 +81,6 @@ class EmotionModel(PythonModel):
         for column, emotion in enumerate(emotions):
             answers[f"p_{emotion}"] = proba[:, column]
         return answers
-
-    def _vector(self, source: bytes | Path, name: str) -> np.ndarray:
-        feature_set = self.model.feature_set
-        y, sr = read_audio(
-            source, name=name, min_samples=feature_set.min_samples, max_samples=MAX_SAMPLES
-        )
-        with one_thread():  # as the vectors that it was trained on
-            return feature_set(y, sr)
 
 
 def _as_table(given: object) -> pd.DataFrame:
@@ -94,8 +94,8 @@ def _as_table(given: object) -> pd.DataFrame:
     return given
 
 
-def _sources(table: pd.DataFrame) -> list[tuple[bytes | Path, str]]:
-    """What to read, and what errors call it, of each row of a request."""
+def _recordings(table: pd.DataFrame) -> list[Recording]:
+    """Each row of a request as what is to be read, under the name that errors call it."""
     if unknown := [str(column) for column in table if column not in COLUMNS]:
         raise SerError(f"Unknown field {', '.join(unknown)}: give {', '.join(COLUMNS)}.")
     if ("audio_b64" in table) == ("path" in table):
@@ -103,10 +103,11 @@ def _sources(table: pd.DataFrame) -> list[tuple[bytes | Path, str]]:
     if not len(table):
         raise SerError("The request has no rows.")
     if "path" in table:
-        return [(_allowed(path), str(path)) for path in table["path"]]
+        return [Recording(str(path), _allowed(path)) for path in table["path"]]
+    names = [f"recording {row}" for row in range(len(table))]
     return [
-        (_decoded(text, f"recording {row}"), f"recording {row}")
-        for row, text in enumerate(table["audio_b64"])
+        Recording(name, _decoded(text, name))
+        for name, text in zip(names, table["audio_b64"], strict=True)
     ]
 
 

@@ -153,7 +153,7 @@ def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
         raise SerError(
             f"No finished run in {uri} has {metric} and "
             f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
-            "among others with best.corpus=, best.split=, best.transductive=."
+            "among others with --best-corpus, --best-split, --best-transductive."
         )
     return read(found[0], places[found[0].info.experiment_id])
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from ser.core import paths
 from ser.core.errors import SerError
+from ser.data.recordings import Recording, Windows, find_recordings
+from ser.models.predictions import Layout
 from ser.models.trained import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
 
 if TYPE_CHECKING:
@@ -25,24 +30,79 @@ MATTERS = ("scikit-learn", "numpy", "scipy", "torch", "opensmile")  # to a predi
 
 
 @dataclass(frozen=True)
-class FoundModel:
-    """A model, and where it is from.
+class Model:
+    """A trained model, and where it is from.
 
     Attributes
     ----------
-    model : TrainedModel
+    trained : TrainedModel
     folder : Path
         What MLflow stores of it.
     name : str
         The run's name, or what the user called it.
     run : LoggedRun or None
-        None for a folder's.
+        None for a folder's, and where the log does not have the run any more.
     """
 
-    model: TrainedModel
+    trained: TrainedModel
     folder: Path
     name: str
     run: LoggedRun | None = None
+
+    def predict(
+        self,
+        recordings: str | Path | bytes | Sequence[str | Path | bytes],
+        *,
+        speakers: str | Sequence[str] | None = None,
+        window: float | None = None,
+        hop: float = 1.0,
+        n_jobs: int = -1,
+    ) -> pd.DataFrame:
+        """Predict the emotion of recordings.
+
+        Parameters
+        ----------
+        recordings : str, Path, bytes or a sequence of these
+            Audio files, folders, globs, tables with a column `path`; or what audio files hold.
+        speakers : str or sequence of str, optional
+            For a transductive model: who speaks in each recording; or where to read it, a column of
+            the table or ``folder`` for the name of a clip's folder.
+        window, hop : float
+            Seconds: cut each recording into windows this long, one every `hop`.
+        n_jobs : int
+            Workers on this machine; -1 for one per core.
+
+        Returns
+        -------
+        DataFrame
+            A row for each recording or window: `clip`; `speaker` where it is known; `start` and
+            `end` in seconds, of windows; `emotion`; `p_EMOTION` for each emotion; and `error`,
+            which says why a recording cannot be used.
+
+        Raises
+        ------
+        SerError
+            If there is nothing to predict, or a transductive model is not told who speaks.
+        """
+        sources = [recordings] if isinstance(recordings, str | Path | bytes) else list(recordings)
+        where = speakers if isinstance(speakers, str) else None
+        wanted = find_recordings(sources, speaker=where)
+        if speakers is not None and not isinstance(speakers, str):
+            wanted = _with_speakers(wanted, speakers)
+        windows = None if window is None else Windows(window, hop)
+        layout = Layout(
+            self.emotions,
+            windows=windows is not None,
+            speakers=any(recording.speaker is not None for recording in wanted),
+        )
+        batches = self.trained.predict(wanted, windows=windows, n_jobs=n_jobs)
+        rows = [layout.row(prediction) for batch in batches for prediction in batch]
+        return pd.DataFrame(rows, columns=list(layout.columns))
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Order of the probabilities."""
+        return self.trained.emotions
 
     @property
     def card(self) -> str:
@@ -62,75 +122,104 @@ class FoundModel:
         """A sentence for each package that is here in another version than the model's."""
         file = self.folder / REQUIREMENTS
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        for name, _, wanted in (line.partition("==") for line in lines):
-            if name not in MATTERS:
+        for package, _, wanted in (line.partition("==") for line in lines):
+            if package not in MATTERS:
                 continue
             try:
-                here = version(name)
+                here = version(package)
             except PackageNotFoundError:
                 here = "not installed"
             if here != wanted:
                 yield (
-                    f"{self.name} was fitted with {name} {wanted}; here it is {here}. Predictions "
-                    f"may differ: pip install {name}=={wanted}."
+                    f"{self.name} was fitted with {package} {wanted}; here it is {here}. "
+                    f"Predictions may differ: pip install {package}=={wanted}."
                 )
 
 
+@dataclass(frozen=True)
+class Best:
+    """Which runs ``best`` is the best of: never across corpora and protocols.
+
+    Attributes
+    ----------
+    metric : str
+    corpus, split : str
+    transductive : bool
+    """
+
+    metric: str = "test_uar"
+    corpus: str = "ravdess"
+    split: str = "loso"
+    transductive: bool = False
+
+
 def find_model(
+    source: str | Path = "latest",
     *,
-    run: str = "latest",
-    model: str | None = None,
-    uri: str,
+    uri: str | None = None,
     experiment: str | None = None,
-    best: Mapping[str, Any] | None = None,
-    trust_all: bool = False,
-) -> FoundModel:
+    best: Best = Best(),
+    trust: Sequence[str] = (),
+) -> Model:
     """The model of a run, of the registry, or of a folder.
 
     Parameters
     ----------
-    run : str
-        A run's id or its first characters, ``latest``, or ``best``.
-    model : str, optional
-        Instead of a run: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``runs:/ID/model`` or a
-        folder that MLflow wrote.
-    uri : str
-        MLflow's tracking URI.
+    source : str or Path
+        A run's id or its first characters, ``latest``, or ``best``; ``models:/NAME@ALIAS``,
+        ``models:/NAME/VERSION`` or ``runs:/ID/model``; or a folder that MLflow wrote.
+    uri : str, optional
+        MLflow's tracking URI; by default where ser.train logs.
     experiment : str, optional
         Where to look for the run; everywhere unless given.
-    best : mapping
-        For ``run="best"``: metric, corpus, split and transductive (bool).
-    trust_all : bool
-        See `persistence.load_model`.
+    best : Best
+        What ``best`` means.
+    trust : sequence of str
+        Packages outside of ser whose code the model may run: see `ser.core.trust`.
 
     Raises
     ------
     SerError
-        If there is none, or it is not to be trusted.
+        If there is none, or it needs code that is not trusted.
     """
-    logged = None
-    if model is None:
-        from ser.tracking import queries
-
-        if run == "best" and best is not None:
-            same = {key: best[key] for key in ("corpus", "split")}
-            same["transductive"] = str(best["transductive"]).lower()
-            logged = queries.best_run(uri, best["metric"], same)
-        else:
-            logged = queries.find_run(uri, run, experiment, with_model=True)
-        name, folder = logged.name, queries.download_model(uri, f"runs:/{logged.id}/model")
-    elif Path(model).is_dir():
-        name, folder = model, Path(model)
-    elif model.startswith(("models:/", "runs:/")):
-        from ser.tracking import queries
-
-        name, folder = model, queries.download_model(uri, model)
-        logged = queries.run_of_model(folder, uri)
+    source, run = str(source), None
+    if source not in ("latest", "best") and Path(source).is_dir():
+        name, folder = source, Path(source)
     else:
+        from ser.tracking import queries  # a second of imports that a folder does not need
+
+        uri = uri or paths.tracking_uri()
+        if source.startswith(("models:/", "runs:/")):
+            name, folder = source, queries.download_model(uri, source)
+            run = queries.run_of_model(folder, uri)
+        else:
+            run = _find_run(source, uri, experiment, best)
+            name, folder = run.name, queries.download_model(uri, f"runs:/{run.id}/model")
+    return Model(load_model(_files(folder), trust=trust), folder, name, run)
+
+
+def _find_run(source: str, uri: str, experiment: str | None, best: Best) -> LoggedRun:
+    from ser.tracking import queries
+
+    if source == "best":
+        tags = {"corpus": best.corpus, "split": best.split}
+        tags["transductive"] = str(best.transductive).lower()
+        return queries.best_run(uri, best.metric, tags)
+    if source != "latest" and not set(source.lower()) <= set("0123456789abcdef"):
         raise SerError(
-            f"model={model} is neither a folder nor models:/NAME@ALIAS nor runs:/ID/model."
+            f"{source!r} names no model: give a run's id or its first characters, latest, best, "
+            "models:/NAME@ALIAS, runs:/ID/model, or a model's folder."
         )
-    return FoundModel(load_model(_files(folder), trust_all=trust_all), folder, name, logged)
+    return queries.find_run(uri, source, experiment, with_model=True)
+
+
+def _with_speakers(recordings: Sequence[Recording], speakers: Sequence[str]) -> list[Recording]:
+    if len(speakers) != len(recordings):
+        raise SerError(f"{len(speakers)} speakers for {len(recordings)} recordings: give one each.")
+    return [
+        replace(recording, speaker=str(speaker))
+        for recording, speaker in zip(recordings, speakers, strict=True)
+    ]
 
 
 def _files(folder: Path) -> Path:
@@ -172,7 +261,6 @@ def register(
     """
     import mlflow
 
-    from ser.core import paths
     from ser.tracking import queries
     from ser.tracking.client import connect
 

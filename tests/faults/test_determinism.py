@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra.utils import instantiate
+from ser.predict.inference import Windows, predict_recordings
+from ser.predict.recordings import Recording
 from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES, composed
 from test_tune import study_of, tune_demo
 from threadpoolctl import threadpool_limits
@@ -19,8 +21,6 @@ from ser.data.dataset import Dataset
 from ser.evaluation.protocol import Settings, evaluate
 from ser.features.store import extract
 from ser.models.trained import TrainedModel
-from ser.predict.inference import Windows, predict_recordings
-from ser.predict.recordings import Recording
 from ser.train.build import model_pipeline
 
 FEATURES = ("notebook", "functionals", "prosody", "logmel")

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from ser.predict.recordings import recordings
 
 from ser.core.errors import SerError
 from ser.data.corpora import crema_d, emodb, emovo, ravdess, ravdess_song, savee, tess
 from ser.data.corpora.table import load
-from ser.predict.recordings import recordings
 
 NAMES = settings(derandomize=True, deadline=None, max_examples=300)
 TABLES = settings(

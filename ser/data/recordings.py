@@ -1,4 +1,4 @@
-"""What `ser.predict` is given: files, folders, globs, tables, or a recording on standard input."""
+"""Recordings to predict: files, folders, globs, tables, bytes, or one on standard input."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from ser.core.errors import SerError
 from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files
@@ -17,36 +19,76 @@ BY_FOLDER = "folder"
 
 @dataclass(frozen=True)
 class Recording:
-    """Something to be heard.
+    """One recording, and where it is.
 
     Attributes
     ----------
     name : str
-        Path, or ``<stdin>``.
-    data : bytes or None
-        What the file holds, where it has no path.
+        What answers and errors call it: its path, or ``<stdin>``.
+    content : bytes, Path or None
+        What its file holds, or where it is, if the name does not say so.
     speaker : str or None
     """
 
     name: str
-    data: bytes | None = None
+    content: bytes | Path | None = None
     speaker: str | None = None
 
     @property
-    def source(self) -> str | bytes:
+    def source(self) -> str | Path | bytes:
         """As `audio.read_audio` takes it."""
-        return self.name if self.data is None else self.data
+        return self.name if self.content is None else self.content
 
 
-def recordings(wanted: Sequence[str], *, speaker: str | None = None) -> list[Recording]:
+@dataclass(frozen=True)
+class Windows:
+    """How a long recording is cut: equal windows, the last one aligned to the end.
+
+    Attributes
+    ----------
+    seconds : float
+        Length of each, from 0.1 on.
+    hop : float
+        From the start of one to that of the next, in seconds, from 0.01 on.
+
+    Raises
+    ------
+    SerError
+        If one of them is out of its bounds.
+    """
+
+    seconds: float
+    hop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.seconds <= 3600 or not 0.01 <= self.hop <= 3600:
+            raise SerError(
+                f"window {self.seconds} and hop {self.hop}: give seconds, from 0.1 and from 0.01 "
+                "to 3600."
+            )
+
+    def starts(self, n_samples: int, sr: int) -> np.ndarray:
+        """First sample of each window; 0 alone for a recording that is shorter than one.
+
+        >>> Windows(2.0, 1.0).starts(45, 10).tolist()
+        [0, 10, 20, 25]
+        """
+        last = max(n_samples - round(self.seconds * sr), 0)
+        starts = np.arange(0, last + 1, max(round(self.hop * sr), 1))
+        return starts if starts[-1] == last else np.append(starts, last)
+
+
+def find_recordings(
+    sources: Sequence[str | Path | bytes], *, speaker: str | None = None
+) -> list[Recording]:
     """Everything that is named, in order, each path once.
 
     Parameters
     ----------
-    wanted : sequence of str
+    sources : sequence of str, Path or bytes
         Audio files, folders (with all audio files below them), globs (``**`` goes into folders),
         CSV files with a column `path` (relative to the file's folder) and perhaps one with the
-        speaker, or ``-`` for one recording on standard input.
+        speaker, or ``-`` for one recording on standard input. Bytes are what an audio file holds.
     speaker : str, optional
         Where to read who speaks: ``folder`` for the name of a clip's folder, else a column of the
         CSV files; by default the column ``speaker`` where there is one.
@@ -56,35 +98,39 @@ def recordings(wanted: Sequence[str], *, speaker: str | None = None) -> list[Rec
     SerError
         If nothing is found, or a table has not the columns that it needs.
     """
-    found: dict[str, Recording] = {}
-    for one in wanted:
-        before = len(found)
+    by_name: dict[str, Recording] = {}
+    for number, source in enumerate(sources):
+        if isinstance(source, bytes):
+            by_name[f"<bytes {number}>"] = Recording(f"<bytes {number}>", source)
+            continue
         try:
-            for recording in _expand(str(one), speaker):
-                found.setdefault(recording.name, recording)
+            for recording in _expand(str(source), speaker):
+                by_name.setdefault(recording.name, recording)
         except (OSError, ValueError) as error:  # a name too long, or with a NUL
-            raise SerError(f"clips={one} cannot be looked for: {error}.") from error
-        if len(found) == before and not found:
+            raise SerError(f"{source} cannot be looked for: {error}.") from error
+        if not by_name:
             raise SerError(
-                f"clips={one} names no audio. Give a file, a folder, a glob, a CSV with a column "
+                f"{source} names no audio. Give a file, a folder, a glob, a CSV with a column "
                 f"'path', or '-' for standard input; audio is {', '.join(AUDIO_SUFFIXES)}."
             )
-    if not found:
-        raise SerError("clips= names nothing.")
-    return list(found.values())
+    if not by_name:
+        raise SerError("Say what to predict: a file, a folder, a glob, a CSV, or '-'.")
+    return list(by_name.values())
 
 
-def _expand(one: str, speaker: str | None) -> Iterator[Recording]:
-    if one == STANDARD_INPUT:
+def _expand(source: str, speaker: str | None) -> Iterator[Recording]:
+    if source == STANDARD_INPUT:
         yield Recording("<stdin>", sys.stdin.buffer.read())
         return
-    path = absolute(one) if one.startswith("~") else Path(one)
+    path = Path(source)
+    if source.startswith("~") and not path.exists():
+        path = absolute(source)
     if path.suffix.lower() == ".csv" and path.is_file():
         yield from _from_table(path, speaker)
         return
     if path.is_dir():
         files = audio_files(path)
-    elif glob.has_magic(one) and not path.exists():
+    elif glob.has_magic(source) and not path.exists():
         matches = glob.glob(str(path), recursive=True)  # noqa: PTH207  Path.glob takes no absolute
         files = sorted(Path(match) for match in matches if Path(match).is_file())
     else:

@@ -1,0 +1,116 @@
+"""Command-line options that say which model: of `ser.predict` and `ser.app`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser.core.errors import SerError
+
+if TYPE_CHECKING:
+    from ser.tracking.registry import Model
+
+# Keys of version 0.1.0 -> options of today.
+_OPTIONS = {
+    **{key: f"--{key}" for key in ("run", "model", "speaker", "window", "hop", "output", "out")},
+    **{key: f"--{key}" for key in ("pictures", "compute", "port")},
+    **{f"best.{key}": f"--best-{key}" for key in ("metric", "corpus", "split", "transductive")},
+    "clips": "",
+    "model_uri": "--model",
+    "allow_pickle": "--trust-everything",
+    "compute.n_jobs": "--n-jobs",
+    "compute.address": "--address",
+    "tracking.uri": "--uri",
+    "tracking.experiment": "--experiment",
+}
+_DEFAULT = "default: %(default)s"
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `chosen_model` reads."""
+    which = parser.add_argument_group("model")
+    source = which.add_mutually_exclusive_group()
+    source.add_argument(
+        "--run",
+        metavar="RUN",
+        help="run id, its first characters, latest (default), or best (see --best-...)",
+    )
+    source.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="instead of a run: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID/model, or the "
+        "folder of a model",
+    )
+    which.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
+    which.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
+    which.add_argument(
+        "--trust",
+        metavar="PACKAGE",
+        action="append",
+        default=[],
+        help="let the model run code of this package, which is neither ser's nor scikit-learn's; "
+        "may be given several times",
+    )
+    which.add_argument(
+        "--trust-everything",
+        action="store_true",
+        help="load a model whatever it holds: it can run any code on this machine",
+    )
+    best = parser.add_argument_group(
+        "best run", "--run best is the best by a metric within one corpus and split, never across"
+    )
+    best.add_argument("--best-metric", metavar="METRIC", default="test_uar", help=_DEFAULT)
+    best.add_argument("--best-corpus", metavar="CORPUS", default="ravdess", help=_DEFAULT)
+    best.add_argument("--best-split", metavar="SPLIT", default="loso", help=_DEFAULT)
+    best.add_argument(
+        "--best-transductive", action="store_true", help="among models that scale by speaker"
+    )
+
+
+def chosen_model(arguments: argparse.Namespace) -> Model:
+    """The model that the options name; what may make its predictions differ is said.
+
+    Raises
+    ------
+    SerError
+        If there is none, or it needs code that is not trusted.
+    """
+    from ser.core.trust import EVERYTHING
+    from ser.tracking.registry import Best, find_model
+
+    model = find_model(
+        arguments.model or arguments.run or "latest",
+        uri=arguments.uri,
+        experiment=arguments.experiment,
+        best=Best(
+            metric=arguments.best_metric,
+            corpus=arguments.best_corpus,
+            split=arguments.best_split,
+            transductive=arguments.best_transductive,
+        ),
+        trust=[EVERYTHING] if arguments.trust_everything else arguments.trust,
+    )
+    for sentence in model.differing_packages():
+        print(f"Warning: {sentence}", file=sys.stderr)
+    return model
+
+
+def refuse_assignments(arguments: Iterable[str]) -> None:
+    """Say the new form of a ``key=value`` of older versions, where there is no such file.
+
+    Raises
+    ------
+    SerError
+        For the first one.
+    """
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key in _OPTIONS and not Path(argument).exists():
+            option = f"{_OPTIONS[key]} {value}".strip()
+            raise SerError(
+                f"{argument}: there is no such file. If it is the key of an older ser, write "
+                f"{option} instead (see --help)."
+            )
