@@ -53,7 +53,7 @@ class Template:
         train = [*TRAIN.split(), f"data.root={folder}/demo", f"hydra.run.dir={folder}/hydra"]
         subprocess.run([sys.executable, *train], env=environment, check=True, capture_output=True)
         self.logged = queries.find_run(uri, "latest")
-        self.model = registry.find_model(run=self.logged.id, uri=uri).model
+        self.model = registry.find_model(self.logged.id, uri=uri).trained
         self.metrics = self.logged.metrics
         client = queries.mlflow.MlflowClient()
         self.params = client.get_run(self.logged.id).data.params

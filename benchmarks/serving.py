@@ -112,7 +112,7 @@ class served:  # noqa: N801  used as a function
                 break
             except (URLError, OSError):
                 time.sleep(0.5)
-        return address, find_model(model="models:/ser@champion", uri=uri).model
+        return address, find_model("models:/ser@champion", uri=uri).trained
 
     def __exit__(self, *error):
         os.killpg(self.server.pid, signal.SIGKILL)

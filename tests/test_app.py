@@ -39,7 +39,7 @@ def app(tmp_path_factory, demo_root, demo_store):
         capture_output=True,
     )
     server = subprocess.Popen(
-        [sys.executable, "-m", "ser.app", f"port={port}"],
+        [sys.executable, "-m", "ser.app", "--port", str(port)],
         env=environment,
         cwd=place,
         stdout=subprocess.DEVNULL,
@@ -84,17 +84,17 @@ def page(app, browser):
 
 
 def test_app_shows_a_recording_and_its_probabilities(app, page, demo_root):
-    _, found, _ = app
+    _, model, _ = app
     clip = next((demo_root / "Actor_01").glob("*-05-*.wav"))
     page.set_input_files("input[type=file]", clip)
     page.wait_for_selector("[data-testid=label-output-value]", timeout=60_000)
     y, sr = read_audio(clip)
-    proba = found.model.probabilities(found.model.feature_set(y, sr)[None])[0]
+    proba = model.trained.probabilities(model.trained.feature_set(y, sr)[None])[0]
     said = page.inner_text("[data-testid=label-output-value]")
-    assert said.strip() == found.model.emotions[proba.argmax()]
+    assert said.strip() == model.emotions[proba.argmax()]
     text = page.inner_text("body")
     assert f"{100 * proba.max():.0f}%" in text
-    metrics = found.run.metrics
+    metrics = model.run.metrics
     assert f"its UAR was {100 * metrics['test_uar']:.0f} %" in text
     assert "not for decisions about people" in text
     assert page.locator("img[src^='data:image'], .matplotlib img").count() >= 2

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
-from omegaconf import OmegaConf
 
 import ser.app
 import ser.ui
@@ -118,13 +117,12 @@ def test_app_is_on_loopback_not_shared_and_silent(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     gradio = MagicMock()
     monkeypatch.setitem(sys.modules, "gradio", gradio)
-    model = SimpleNamespace(scale_by_speaker=False, emotions=("calm", "sad"))
-    found = SimpleNamespace(name="svm", model=model, run=None, card="")
-    monkeypatch.setattr("ser.tracking.registry.find_model", lambda **wanted: found)
-    tracking = {"uri": "", "experiment": None}
-    cfg = {"run": "latest", "model_uri": None, "best": None, "allow_pickle": False, "port": 7860}
-    cfg = OmegaConf.create({**cfg, "tracking": tracking, "window": 3, "hop": 1})
-    ser.app.serve(cfg, None)
+    trained = SimpleNamespace(scale_by_speaker=False)
+    model = SimpleNamespace(
+        name="svm", trained=trained, emotions=("calm", "sad"), run=None, card=""
+    )
+    monkeypatch.setattr("ser.app.chosen_model", lambda arguments: model)
+    ser.app.serve(SimpleNamespace(window=3, hop=1, port=7860))
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert gradio.Blocks.call_args.kwargs["analytics_enabled"] is False

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from ser.predict.inference import Windows, predict_recordings
-from ser.predict.recordings import Recording, recordings
 from sklearn.preprocessing import FunctionTransformer
 
 from ser.core.errors import SerError
-from ser.predict.output import Journal, Layout
+from ser.data.recordings import Recording, Windows, find_recordings
+from ser.models.predictions import DIGITS, Layout, Prediction
+from ser.predict import parse
+from ser.predict.arguments import refuse_assignments
+from ser.predict.output import Journal, opened
 from ser.tracking.queries import best_run, find_run
 
 
@@ -68,7 +70,7 @@ def model(trained):
     from ser.tracking.registry import find_model
 
     environment, runs = trained
-    return find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
+    return find_model(runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).trained
 
 
 @pytest.mark.slow
@@ -81,7 +83,7 @@ def test_predict_says_of_clips_what_the_loaded_model_says(ser_predict, trained, 
     served = mlflow.pyfunc.load_model(f"runs:/{runs['standard']}/model")
     expected = served.predict(pd.DataFrame({"path": paths}))
     out, _ = ser_predict(
-        f"run={runs['standard'][:8]}", f"clips={demo_root}/Actor_02", "output=json"
+        *("--run", runs["standard"][:8], f"{demo_root}/Actor_02", "--output", "json")
     )
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["clip"] for row in rows] == paths
@@ -99,19 +101,20 @@ def test_predict_takes_standard_input_odd_names_and_reports_what_is_bad(
     odd = tmp_path / "odd (1), a=b 'c'.wav"
     shutil.copy(clip, odd)
     (tmp_path / "torn.wav").write_bytes(clip.read_bytes()[:200])
-    table, said = ser_predict("clips=-", data=clip.read_bytes())
+    table, said = ser_predict("-", data=clip.read_bytes())
     line = table.splitlines()[1]
     assert line.endswith("<stdin>")
-    assert ser_predict(f"clips={odd.name}")[0].splitlines()[1].split()[:9] == line.split()[:9]
-    out, said = ser_predict("clips=*.wav", "output=csv", returncode=3)
+    assert ser_predict(odd.name)[0].splitlines()[1].split()[:9] == line.split()[:9]
+    out, said = ser_predict("*.wav", "--output", "csv", returncode=3)
     rows = pd.read_csv(pd.io.common.StringIO(out))
     assert rows["clip"].tolist() == [odd.name, "torn.wav"]
     assert rows["emotion"].isna().tolist() == [False, True]
     assert "torn.wav" in said
     assert "claims" in said
-    refused = ser_predict("clips=nothing-*.wav", returncode=1)[1]
+    refused = ser_predict("nothing-*.wav", returncode=1)[1]
     assert "names no audio" in refused
     assert "Traceback" not in refused
+    assert sorted(path.name for path in tmp_path.iterdir()) == [odd.name, "torn.wav"]
 
 
 @pytest.mark.slow
@@ -119,17 +122,15 @@ def test_predict_transductive_needs_speakers_and_then_agrees_with_its_run(
     ser_predict, trained, demo_root, tmp_path
 ):
     _, runs = trained
-    folder = f"clips={demo_root}/Actor_03"
-    refused = ser_predict(f"run={runs['speaker']}", folder, returncode=1)[1]
+    by_speaker = (f"--run={runs['speaker']}", f"{demo_root}/Actor_03")
+    refused = ser_predict(*by_speaker, returncode=1)[1]
     assert "must know who speaks" in refused
-    by_folder, _ = ser_predict(f"run={runs['speaker']}", folder, "speaker=folder", "output=csv")
+    by_folder, _ = ser_predict(*by_speaker, "--speaker=folder", "--output=csv")
     table = tmp_path / "table.csv"
     clips = sorted((demo_root / "Actor_03").glob("*.wav"))
     pd.DataFrame({"path": clips, "who": "third"}).to_csv(table, index=False)
     out = tmp_path / "answers" / "a.parquet"
-    ser_predict(
-        f"run={runs['speaker']}", f"clips={table}", "speaker=who", "output=parquet", f"out={out}"
-    )
+    ser_predict(by_speaker[0], str(table), "--speaker", "who", "--out", str(out))
     answers = pd.read_parquet(out)
     expected = pd.read_csv(pd.io.common.StringIO(by_folder))
     assert answers["speaker"].unique().tolist() == ["third"]
@@ -150,7 +151,8 @@ def test_predict_windows_have_times_and_are_clips_of_their_own(
     y[4 * sr : 6 * sr] = 0
     soundfile.write(tmp_path / "long.wav", y, sr, subtype="FLOAT")
     out, said = ser_predict(
-        "clips=long.wav", "window=2", "hop=1", "output=json", "pictures=drawn", returncode=3
+        *("long.wav", "--window", "2", "--hop", "1", "--output", "json", "--pictures", "drawn"),
+        returncode=3,
     )
     rows = [json.loads(line) for line in out.splitlines()]
     assert rows[0]["start"] == 0
@@ -177,8 +179,8 @@ def test_windows_cover_the_recording_and_never_leave_it(seconds):
 @pytest.mark.slow
 def test_predict_killed_goes_on_and_loses_nothing(ser_predict, trained, demo_root, tmp_path):
     environment, runs = trained
-    arguments = [f"clips={demo_root}", "output=csv", "out=all.csv", "run=" + runs["standard"]]
-    command = [sys.executable, "-m", "ser.predict", *arguments, "compute.n_jobs=1"]
+    arguments = [str(demo_root), "--out", "all.csv", "--run", runs["standard"]]
+    command = [sys.executable, "-m", "ser.predict", *arguments, "--n-jobs", "1"]
     part = tmp_path / "all.csv.part"
     killed = subprocess.Popen(
         command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
@@ -195,6 +197,7 @@ def test_predict_killed_goes_on_and_loses_nothing(ser_predict, trained, demo_roo
     clips = pd.read_csv(tmp_path / "all.csv")["clip"]
     assert clips.tolist() == sorted(map(str, demo_root.rglob("*.wav")))
     assert "is there already" in ser_predict(*arguments, returncode=1)[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["all.csv"]
 
 
 def test_journal_of_another_model_is_not_continued(tmp_path):
@@ -204,21 +207,128 @@ def test_journal_of_another_model_is_not_continued(tmp_path):
         Journal(tmp_path / "a.csv", "csv", layout, {"model": "2"})
 
 
+def _rows(layout, clips):
+    proba = np.array([0.25, 0.75])
+    windows = [Prediction(clip, start=i, end=i + 1, proba=proba) for clip in clips for i in (0, 1)]
+    return [layout.row(prediction, digits=DIGITS) for prediction in windows]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("torn", ["", '{"clip": "c", "sta', "a window"])
+def test_journal_goes_on_behind_the_last_whole_clip(tmp_path, kind, torn):
+    layout = Layout(("happy", "sad"), windows=True, speakers=False)
+    out, part = tmp_path / f"a.{kind}", tmp_path / f"a.{kind}.part"
+    rows = _rows(layout, "abc")
+    with opened(None, out, layout, {"model": "1"}) as journal:
+        journal.write(rows[:4])
+    with part.open("a") as file:  # as a kill in the middle of a write leaves it
+        file.write(json.dumps(rows[4]) + "\n" if torn == "a window" else torn)
+    with opened(None, out, layout, {"model": "1"}) as journal:
+        assert journal.done == ({"a", "b"} if torn == "a window" else {"a"})
+        journal.write([row for row in rows if row["clip"] not in journal.done])
+        assert journal.finish() == f"{out}: 6 rows"
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}.get(
+        kind, lambda file: pd.read_json(file, lines=True)
+    )
+    pd.testing.assert_frame_equal(
+        read(out).drop(columns="error"),
+        pd.DataFrame(rows).drop(columns="error"),
+        check_dtype=False,
+    )
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_journal_of_a_transductive_model_is_begun_anew(tmp_path):
+    layout = Layout(("happy", "sad"), windows=True, speakers=False)
+    for resume, done in ((True, {"a"}), (False, set())):
+        with opened(None, tmp_path / "a.csv", layout, {}, resume=resume) as journal:
+            journal.write(_rows(layout, "ab"))
+        with opened(None, tmp_path / "a.csv", layout, {}, resume=resume) as journal:
+            assert journal.done == done
+
+
+def test_predict_takes_names_as_a_shell_gives_them():
+    odd = "odd (1), a=b 'c' [x] {y} $z.wav"
+    arguments = parse(["a.wav", "--run", "best", odd, "-", "--", "-x.wav", "--run", "--"])
+    assert arguments.recordings == ["a.wav", odd, "-", "-x.wav", "--run", "--"]
+    assert arguments.run == "best"
+
+
+@pytest.mark.parametrize(
+    ("argument", "form"),
+    [
+        ("clips=x.wav", "write x.wav instead"),
+        ("run=best", "write --run best instead"),
+        ("compute.n_jobs=1", "write --n-jobs 1 instead"),
+    ],
+)
+def test_predict_says_the_new_form_of_an_old_key(tmp_path, monkeypatch, argument, form):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SerError, match=form):
+        refuse_assignments([argument])
+    (tmp_path / argument).touch()
+    refuse_assignments([argument, "a=b.wav"])
+
+
+def test_old_form_is_refused_before_anything_is_loaded(run_cli):
+    result = run_cli("ser.predict", "clips=x.wav", "run=latest", check=False)
+    assert result.returncode == 1
+    assert "write x.wav instead" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_recordings_of_tables_without_the_column_name_it(tmp_path):
     (tmp_path / "t.csv").write_text("path,actor\na.wav,1\n")
     with pytest.raises(SerError, match="no column who"):
-        recordings([str(tmp_path / "t.csv")], speaker="who")
-    (found,) = recordings([str(tmp_path / "t.csv")], speaker="actor")
-    assert found == Recording(str(tmp_path / "a.wav"), speaker="1")
+        find_recordings([str(tmp_path / "t.csv")], speaker="who")
+    (recording,) = find_recordings([tmp_path / "t.csv"], speaker="actor")
+    assert recording == Recording(str(tmp_path / "a.wav"), speaker="1")
 
 
 @pytest.mark.slow
-def test_predict_recordings_keeps_the_order_with_many_workers(model, demo_root):
+def test_trained_model_keeps_the_order_with_many_workers(model, demo_root):
     wanted = [Recording(str(path)) for path in sorted(demo_root.rglob("*.wav"))]
     wanted.insert(20, Recording(str(demo_root)))
-    heard = [one for batch in predict_recordings(model, wanted, n_jobs=2) for one in batch]
-    assert [one.name for one in heard] == [one.name for one in wanted]
-    assert [one.error for one in heard if one.error] == ["it is a folder"]
+    predictions = [p for batch in model.predict(wanted, n_jobs=2) for p in batch]
+    assert [p.name for p in predictions] == [recording.name for recording in wanted]
+    assert [p.error for p in predictions if p.error] == ["it is a folder"]
+
+
+@pytest.mark.slow
+def test_model_predicts_into_a_table(ser_predict, trained, demo_root):
+    from ser.tracking.registry import find_model
+
+    environment, runs = trained
+    uri = environment["MLFLOW_TRACKING_URI"]
+    actor, clip = demo_root / "Actor_02", next((demo_root / "Actor_01").glob("*.wav"))
+    model = find_model(runs["standard"], uri=uri)
+    out, _ = ser_predict(str(actor), "--run", runs["standard"], "--output", "csv")
+    expected = pd.read_csv(pd.io.common.StringIO(out)).drop(columns="error")
+    table = model.predict(actor)
+    pd.testing.assert_frame_equal(table.drop(columns="error"), expected, atol=1e-6, rtol=0)
+    assert table["error"].isna().all()
+    (first, second) = model.predict([clip, clip.read_bytes()], n_jobs=1)["p_happy"]
+    assert first == second
+    windows = model.predict(str(clip), window=1, hop=0.5)
+    assert windows["start"].tolist()[:2] == [0, 0.5]
+    by_speaker = find_model(runs["speaker"], uri=uri)
+    by_folder = by_speaker.predict(actor, speakers="folder")
+    pd.testing.assert_frame_equal(
+        by_folder.drop(columns="speaker"),
+        by_speaker.predict(actor, speakers=["x"] * len(by_folder)).drop(columns="speaker"),
+    )
+    with pytest.raises(SerError, match="1 speakers for 60 recordings"):
+        by_speaker.predict(actor, speakers=["x"])
+    with pytest.raises(SerError, match="must know who speaks"):
+        by_speaker.predict(actor)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "models.csv", "champion"])
+def test_find_model_says_what_names_a_model(source, tmp_path):
+    from ser.tracking.registry import find_model
+
+    with pytest.raises(SerError, match="names no model: give a run's id"):
+        find_model(source, uri=f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
@@ -262,12 +372,13 @@ def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_pat
     from ser.tracking.registry import find_model
 
     environment, runs = trained
-    found = find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).model
-    found.pipeline.steps.insert(0, ("mine", FunctionTransformer(os.path.basename)))
-    save_model(found, tmp_path)
-    with pytest.raises(SerError, match=r"not trusted: .*basename.*allow_pickle=true"):
-        load_model(tmp_path)
-    assert load_model(tmp_path, trust_all=True).emotions == found.emotions
+    model = find_model(runs["standard"], uri=environment["MLFLOW_TRACKING_URI"]).trained
+    model.pipeline.steps.insert(0, ("mine", FunctionTransformer(os.path.basename)))
+    save_model(model, tmp_path)
+    for trust in ((), ("posixpath", "sklearn")):
+        with pytest.raises(SerError, match=r"not trusted: .*basename.*--trust-everything"):
+            load_model(tmp_path, trust=trust)
+    assert load_model(tmp_path, trust=["*"]).emotions == model.emotions
 
 
 @pytest.mark.slow
@@ -275,10 +386,10 @@ def test_differing_packages_are_named(trained, tmp_path):
     from ser.tracking.registry import find_model
 
     environment, runs = trained
-    found = find_model(run=runs["standard"], uri=environment["MLFLOW_TRACKING_URI"])
-    assert list(found.differing_packages()) == []
-    shutil.copytree(found.folder, tmp_path / "model")
+    model = find_model(runs["standard"], uri=environment["MLFLOW_TRACKING_URI"])
+    assert list(model.differing_packages()) == []
+    shutil.copytree(model.folder, tmp_path / "model")
     file = tmp_path / "model" / "requirements.txt"
     file.write_text("scikit-learn==1.0.0\npandas==0.1\n")
-    (sentence,) = find_model(model=str(tmp_path / "model"), uri="").differing_packages()
+    (sentence,) = find_model(tmp_path / "model").differing_packages()
     assert "fitted with scikit-learn 1.0.0" in sentence

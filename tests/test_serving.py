@@ -64,7 +64,7 @@ def served(tmp_path_factory, demo_root, demo_store):
             except (URLError, OSError):
                 assert server.poll() is None
                 time.sleep(0.5)
-        model = find_model(model="models:/ser@champion", uri=environment["MLFLOW_TRACKING_URI"])
+        model = find_model("models:/ser@champion", uri=environment["MLFLOW_TRACKING_URI"])
         yield address, model
     finally:
         os.killpg(server.pid, signal.SIGKILL)
@@ -92,9 +92,9 @@ def expected(model, path):
 
 
 def test_served_model_answers_recordings_and_allowed_paths_as_it_was_trained(served, demo_root):
-    address, found = served
+    address, model = served
     clips = sorted((demo_root / "Actor_01").glob("*.wav"))[:3]
-    wanted = np.array([expected(found.model, clip) for clip in clips])
+    wanted = np.array([expected(model.trained, clip) for clip in clips])
     encoded = [{"audio_b64": recording(clip)} for clip in clips]
     for body in (
         {"dataframe_records": encoded},
@@ -105,10 +105,10 @@ def test_served_model_answers_recordings_and_allowed_paths_as_it_was_trained(ser
         status, answer = ask(address, body)
         assert status == 200, answer
         rows = answer["predictions"]
-        got = np.array([[row[f"p_{emotion}"] for emotion in found.model.emotions] for row in rows])
+        got = np.array([[row[f"p_{emotion}"] for emotion in model.emotions] for row in rows])
         np.testing.assert_allclose(got, wanted, atol=1e-6)
         assert [row["emotion"] for row in rows] == [
-            found.model.emotions[i] for i in wanted.argmax(axis=1)
+            model.emotions[i] for i in wanted.argmax(axis=1)
         ]
 
 
@@ -141,25 +141,25 @@ def test_served_model_refuses_with_a_reason_and_lives_on(served, demo_root, body
 
 
 def test_served_model_answers_eight_clients_without_loss_or_mix(served, demo_root):
-    address, found = served
+    address, model = served
     clips = sorted(demo_root.rglob("*.wav"))
-    wanted = {clip: expected(found.model, clip).argmax() for clip in clips}
+    wanted = {clip: expected(model.trained, clip).argmax() for clip in clips}
     bodies = {clip: {"dataframe_records": [{"audio_b64": recording(clip)}]} for clip in clips}
     asked = [clips[i % len(clips)] for i in range(500)]
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(lambda clip: ask(address, bodies[clip]), asked))
     assert [status for status, _ in answers] == [200] * 500
     got = [answer["predictions"][0]["emotion"] for _, answer in answers]
-    assert got == [found.model.emotions[wanted[clip]] for clip in asked]
+    assert got == [model.emotions[wanted[clip]] for clip in asked]
 
 
 def test_registered_model_carries_its_card(served):
     import mlflow
 
-    _, found = served
-    (card,) = found.folder.rglob("model_card.md")
+    _, model = served
+    (card,) = model.folder.rglob("model_card.md")
     text = card.read_text(encoding="utf-8")
-    metrics = found.run.metrics
+    metrics = model.run.metrics
     assert f"UAR {100 * metrics['test_uar']:.1f} %" in text
     low, high = (100 * metrics[f"test_uar_{end}"] for end in ("low", "high"))
     assert f"over actors: {low:.1f} to {high:.1f}" in text

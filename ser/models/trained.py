@@ -274,11 +274,11 @@ def _with_new_names(data: bytes) -> bytes:
 
 def _rename(node: object) -> bool:
     """Put today's names into a skops schema; return whether there was an older one."""
-    if isinstance(node, list):
-        return any([_rename(inner) for inner in node])
-    if not isinstance(node, dict):
-        return False
-    name = f"{node.get('__module__')}.{node.get('__class__')}"
-    if name in MOVED:
-        node["__module__"], _, node["__class__"] = MOVED[name].rpartition(".")
-    return any([_rename(inner) for inner in node.values()]) or name in MOVED
+    name = None
+    if isinstance(node, dict):
+        name = f"{node.get('__module__')}.{node.get('__class__')}"
+        if name in MOVED:
+            node["__module__"], _, node["__class__"] = MOVED[name].rpartition(".")
+        node = list(node.values())
+    inner = sum(map(_rename, node)) if isinstance(node, list) else 0
+    return inner > 0 or name in MOVED

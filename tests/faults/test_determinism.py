@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra.utils import instantiate
-from ser.predict.inference import Windows, predict_recordings
-from ser.predict.recordings import Recording
 from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES, composed
 from test_tune import study_of, tune_demo
 from threadpoolctl import threadpool_limits
 
 from ser.data import splits
 from ser.data.dataset import Dataset
+from ser.data.recordings import Recording, Windows
 from ser.evaluation.protocol import Settings, evaluate
 from ser.features.store import extract
 from ser.models.trained import TrainedModel
@@ -94,10 +93,10 @@ class Listener:
     classes_ = np.array(["angry", "calm"])
 
     def __init__(self):
-        self.heard = []
+        self.vectors = []
 
     def predict_proba(self, X):
-        self.heard += list(X)
+        self.vectors += list(X)
         return np.full((len(X), 2), 0.5)
 
 
@@ -120,13 +119,13 @@ def test_vector_is_the_same_by_any_way_to_it(name, demo_root, tmp_path):
     served, few = EmotionModel(), paths[:6]
     served.model = model
     recordings = [Recording(path) for path in few]
-    found, windows = SimpleNamespace(model=model), Windows(600, 600)
+    shown, windows = SimpleNamespace(trained=model, emotions=model.emotions), Windows(600, 600)
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):
-            list(predict_recordings(model, recordings, n_jobs=1))
+            list(model.predict(recordings, n_jobs=1))
             served.predict(None, pd.DataFrame({"path": few}))
             for path in few:
-                ser.app.hear(found, windows, path)
-    assert len(model.pipeline.heard) == 36
-    for way, heard in enumerate(np.reshape(model.pipeline.heard, (6, *wanted.shape))):
-        assert heard.tobytes() == wanted.tobytes(), way
+                ser.app.describe(shown, windows, path)
+    assert len(model.pipeline.vectors) == 36
+    for way, vectors in enumerate(np.reshape(model.pipeline.vectors, (6, *wanted.shape))):
+        assert vectors.tobytes() == wanted.tobytes(), way

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ser.predict.recordings import recordings
 
 from ser.core.errors import SerError
 from ser.data.corpora import crema_d, emodb, emovo, ravdess, ravdess_song, savee, tess
 from ser.data.corpora.table import load
+from ser.data.recordings import find_recordings
 
 NAMES = settings(derandomize=True, deadline=None, max_examples=300)
 TABLES = settings(
@@ -184,8 +184,8 @@ def test_a_song_is_what_ravdess_says_or_none(codes):
 @example("*" * 300)
 def test_any_name_is_recordings_or_a_message(wanted):
     try:
-        assert recordings([f"no_such_folder/{wanted}"])
-        assert recordings([wanted]) if wanted.startswith("~") or len(wanted) > 20 else True
+        assert find_recordings([f"no_such_folder/{wanted}"])
+        assert find_recordings([wanted]) if wanted.startswith("~") or len(wanted) > 20 else True
     except SerError as error:
         assert "clips=" in str(error)
 
@@ -328,7 +328,7 @@ def test_any_bytes_are_a_clip_table_or_a_message(data, start, folder):
     file.write_bytes(start + data)
     is_clip_table_or_message(file)
     try:
-        recordings([str(file)])
+        find_recordings([str(file)])
     except SerError:
         return
 
