@@ -1,5 +1,6 @@
 """docs/extending.md, followed to the letter: files written, commands run, results looked at."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGE = "## As a package of your own\n"
 PAGE = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 
@@ -21,27 +23,62 @@ def extended(tmp_path_factory, demo_root):
     place = tmp_path_factory.mktemp("extended")
     for folder in ("ser", "conf"):
         shutil.copytree(CHECKOUT / folder, place / folder)
-    written = []
-    for _, file, code in re.findall(r"^```(python|yaml)\n# (\S+)\n(.*?)^```", PAGE, re.S | re.M):
+    files = blocks(PAGE.split(PACKAGE)[0])
+    for file, code in files.items():
         assert not (place / file).exists(), f"{file} is there already"
         (place / file).write_text(code, encoding="utf-8")
-        written.append(file)
-    assert len(written) == len(re.findall(r"^```(?:python|yaml)$", PAGE, re.M)) == 10
-    (place / "recordings").mkdir()
+    assert len(files) == 10
+    record(place / "recordings", demo_root)
+    return place
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory, demo_root):
+    """The page's files as a package and its configs, beside an installed ser: no checkout."""
+    place = tmp_path_factory.mktemp("package")
+    shutil.copytree(CHECKOUT / "ser", place / "site" / "ser")
+    shutil.copytree(CHECKOUT / "conf", place / "site" / "ser" / "conf")  # as a wheel has it
+    moved = {
+        "ser/data/corpora/mine.py": "voices/corpus.py",
+        "ser/features/loudness.py": "voices/loudness.py",
+        "ser/models/networks/pooled.py": "voices/pooled.py",
+        "ser/halves.py": "voices/halves.py",
+    }
+    for file, code in blocks(PAGE).items():
+        for old, new in moved.items():
+            names = (name.removesuffix(".py").replace("/", ".") for name in (old, new))
+            code = code.replace(*names)
+        target = place / "mine" / moved.get(file, re.sub("^conf/", "configs/", file))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(code, encoding="utf-8")
+    (place / "mine" / "voices" / "__init__.py").touch()
+    record(place / "mine" / "recordings", demo_root)
+    return place
+
+
+def blocks(text):
+    """File -> what the page says is in it."""
+    found = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", text, re.S | re.M)
+    assert len(found) == len(re.findall(r"^```(?:python|yaml)$", text, re.M))
+    return dict(found)
+
+
+def record(folder, demo_root):
+    """Recordings that are called as the page says."""
+    folder.mkdir()
     emotions = {"03": "happy", "04": "sad", "05": "angry"}
     for clip in sorted(demo_root.rglob("*.wav")):
         _, _, emotion, *_, actor = clip.stem.split("-")
         if emotion in emotions:
             name = f"speaker{actor}_{emotions[emotion]}_{clip.stem[9:17].replace('-', '')}.wav"
-            shutil.copyfile(clip, place / "recordings" / name)
-    return place
+            shutil.copyfile(clip, folder / name)
 
 
-def follow(place, section):
+def follow(place, section, python_path=None):
     """Run the section's commands; what the MLflow store then has of finished runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
     uri = f"sqlite:///{place}/mlruns/mlflow.db"
-    environment |= {"PYTHONPATH": str(place), "MLFLOW_TRACKING_URI": uri}
+    environment |= {"PYTHONPATH": python_path or str(place), "MLFLOW_TRACKING_URI": uri}
     text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
     (block,) = re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
     client = mlflow.MlflowClient(uri)
@@ -111,3 +148,34 @@ def test_a_split_of_ones_own(extended, tmp_path):
     table = predictions(client, run, tmp_path)
     assert set(table.loc[table["part"] == "test", "actor"]) == {"speaker03", "speaker04"}
     assert set(table.loc[table["part"] == "cv", "actor"]) == {"speaker01", "speaker02"}
+
+
+@pytest.mark.slow
+def test_a_package_of_ones_own(package):
+    place = package / "mine"
+    python_path = f"{package / 'site'}:{place}"
+    _, (run, *_) = follow(place, PACKAGE.removeprefix("## ").strip(), python_path)
+    assert run.data.tags["features"] == "loudness"
+    assert run.data.tags["model"] == "nearest"
+    assert run.data.tags["split"] == "halves"
+    answers = pd.read_csv(place / "answers.csv")
+    assert len(answers) == len(list((place / "recordings").iterdir()))
+    assert answers["error"].isna().all()
+    (record,) = (place / "mlruns").rglob("features.json")
+    assert json.loads(record.read_text())["plugins"] == ["voices.loudness", "voices.nearest"]
+    for trust in ((), ("--trust", "voice"), ("--trust", "voices.loudness")):
+        refused = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "ser.predict", "recordings", *trust],
+            env={
+                **os.environ,
+                "PYTHONPATH": python_path,
+                "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlruns/mlflow.db",
+            },
+            cwd=place,
+            capture_output=True,
+            text=True,
+        )
+        assert refused.returncode == 1
+        assert "voices.nearest.NearestMean" in refused.stderr
+        assert "--trust voices (in Python" in refused.stderr
+        assert not re.search(r"\| +voices", refused.stderr)  # not imported

@@ -1,7 +1,11 @@
 """What comes from outside runs nothing, and what is secret stays out of the log."""
 
+import importlib
 import json
 import pickle
+import shutil
+import sys
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -21,7 +25,14 @@ from ser.core.overrides import Choices
 from ser.core.redact import masked, masked_override, without_password
 from ser.features import restore
 from ser.features.notebook import NotebookFeatures
-from ser.models.trained import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model, save_model
+from ser.models.trained import (
+    FEATURES_FILE,
+    PIPELINE_FILE,
+    TrainedModel,
+    check_loadable,
+    load_model,
+    save_model,
+)
 
 
 def fitted(*steps):
@@ -80,6 +91,98 @@ def test_features_of_a_model_name_no_other_code(tmp_path, target):
     (folder / FEATURES_FILE).write_text(json.dumps(wanted))
     with pytest.raises(SerError, match=r"is not a feature set of|is not trusted"):
         load_model(folder, trust=["os", "ser", "notebook"])
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.naive_bayes import GaussianNB
+
+
+@dataclass(frozen=True)
+class Ends:
+    version: ClassVar[int] = 1
+    names: ClassVar[tuple] = ("first", "last")
+    min_samples: ClassVar[int] = 2
+
+    def __call__(self, y, sr):
+        return np.array([y[0], y[-1]], dtype=np.float32)
+
+
+class Bayes(GaussianNB):
+    pass
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Folder of a model that needs a package of somebody's; the package is not imported."""
+    (tmp_path / "site" / "somebodys").mkdir(parents=True)
+    (tmp_path / "site" / "somebodys" / "__init__.py").touch()
+    (tmp_path / "site" / "somebodys" / "parts.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    parts = importlib.import_module("somebodys.parts")
+    X = np.arange(12.0).reshape(6, 2)
+    pipeline = Pipeline([("classifier", parts.Bayes())]).fit(X, list("aabbab"))
+    save_model(TrainedModel(pipeline, parts.Ends(), False), tmp_path / "model")
+    for name in ("somebodys", "somebodys.parts"):
+        monkeypatch.delitem(sys.modules, name)
+    return tmp_path / "model"
+
+
+def test_plugins_of_a_model_are_listed_and_imported_only_when_trusted(plugin):
+    assert json.loads((plugin / FEATURES_FILE).read_text())["plugins"] == ["somebodys.parts"]
+    for trust in ((), ("somebody",), ("sklearn",)):
+        with pytest.raises(SerError) as refused:
+            load_model(plugin, trust=trust)
+        assert "somebodys.parts.Ends, somebodys.parts.Bayes" in str(refused.value)
+        assert 'say --trust somebodys (in Python trust=["somebodys"])' in str(refused.value)
+        assert "somebodys" not in sys.modules
+    for trust in (("somebodys",), ("other", "somebodys.parts"), ("*",)):
+        assert load_model(plugin, trust=trust).emotions == ("a", "b")
+
+
+def test_plugins_that_the_record_conceals_are_refused(plugin):
+    record = json.loads((plugin / FEATURES_FILE).read_text())
+    del record["plugins"]
+    (plugin / FEATURES_FILE).write_text(json.dumps(record))
+    with pytest.raises(SerError, match="not trusted: somebodys"):
+        load_model(plugin)
+
+
+def test_trusted_plugin_that_is_not_installed_is_named(plugin, monkeypatch):
+    shutil.rmtree(plugin.parent / "site")
+    importlib.invalidate_caches()
+    with pytest.raises(SerError, match=r"somebodys\.parts\.Ends cannot be imported"):
+        load_model(plugin, trust=["somebodys"])
+
+
+def test_served_model_runs_the_plugins_of_its_record_and_no_others(plugin):
+    from ser.tracking.pyfunc import EmotionModel
+
+    context = SimpleNamespace(artifacts={"pipeline": str(plugin / PIPELINE_FILE)})
+    served = EmotionModel()
+    served.load_context(context)
+    assert served.model.emotions == ("a", "b")
+    skops.io.dump(Pipeline([("step", FunctionTransformer(np.save))]), plugin / PIPELINE_FILE)
+    with pytest.raises(SerError, match="not trusted"):
+        EmotionModel().load_context(context)
+
+
+def test_model_with_a_class_that_is_not_found_by_its_name_is_not_trained(run_here, monkeypatch):
+    class Local(GaussianNB):
+        pass
+
+    with pytest.raises(SerError, match=r"Local could not be loaded again"):
+        check_loadable(Pipeline([("classifier", Local())]), NotebookFeatures())
+    monkeypatch.setattr(Local, "__module__", "__main__")
+    with pytest.raises(SerError, match="defined in a script or a notebook"):
+        check_loadable(Pipeline([("classifier", Local())]), NotebookFeatures())
+    monkeypatch.setattr("sklearn.naive_bayes.GaussianNB", Local)
+    with pytest.raises(SerError, match="defined in a script or a notebook"):
+        run_here("data=demo", "data.root=nowhere", "model=naive_bayes")
 
 
 def test_yaml_of_a_config_builds_no_object(tmp_path):

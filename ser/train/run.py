@@ -15,6 +15,7 @@ from ser.data import cross_corpus
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
 from ser.evaluation.protocol import evaluate
+from ser.models.trained import check_loadable
 from ser.report import terminal
 from ser.tracking import queries
 from ser.tracking.inputs import (
@@ -76,6 +77,7 @@ def run_experiment(
     """
     cfg, choices = experiment.cfg, experiment.choices
     pipeline, scaler = build.model_pipeline(cfg)
+    check_loadable(pipeline, instantiate(cfg.features))
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += "-transductive" if scaler else ""
     name += "" if fold is None else f"-fold-{fold}"
