@@ -52,7 +52,8 @@ MOVED = {
 _NEEDS_SPEAKERS = (
     "The model is transductive: it scales each speaker by the statistics of their own clips and "
     f"must know who speaks, with {MIN_CLIPS} clips of each or more. Give a table with a column "
-    "'speaker', or speaker=folder where each folder has the clips of one."
+    "'speaker', or --speaker folder (in Python speakers='folder') where each folder has the clips "
+    "of one."
 )
 
 
