@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from ser.tracking.queries import LoggedRun
-    from ser.tracking.registry import FoundModel as Model
+    from ser.tracking.registry import Model
 
 _CONFIGS = ("train", "tune", "explore")
 
@@ -359,25 +359,34 @@ def search(experiment: Experiment, *, n_trials: int, storage: str | None = None)
     return tuned.run()
 
 
-def load_model(source: str = "latest", *, uri: str | None = None) -> Model:
+def load_model(
+    source: str | Path = "latest", *, uri: str | None = None, trust: Sequence[str] = ()
+) -> Model:
     """A trained model, the whole way from a recording to the probability of each emotion.
 
     Parameters
     ----------
-    source : str
-        A run's id or its first characters, ``latest``, ``models:/NAME@ALIAS``,
-        ``runs:/ID/model``, or a folder that MLflow wrote.
+    source : str or Path
+        A run's id or its first characters, ``latest``, or ``best`` (on RAVDESS, for speakers who
+        are not known); ``models:/NAME@ALIAS``, ``runs:/ID/model``, or a folder that MLflow wrote.
     uri : str, optional
         MLflow's tracking URI; by default where the commands log.
+    trust : sequence of str
+        Packages outside of ser whose code the model may run (docs/security.md).
+
+    Returns
+    -------
+    Model
+        Its ``predict(recordings)`` returns a table.
 
     Raises
     ------
     SerError
-        If there is none, or it is not to be trusted.
+        If there is none, or it needs code that is not trusted.
     """
     from ser.tracking.registry import find_model
 
-    return find_model(run=source, uri=uri or paths.tracking_uri())
+    return find_model(source, uri=uri, trust=trust)
 
 
 def compare_runs(runs: Sequence[LoggedRun], *, metric: str = "uar") -> pd.DataFrame:

@@ -140,7 +140,7 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
             if path is None:
                 return [None, None, None, gradio.Plot(visible=False)]
             try:
-                answer = describe(model, windows, path)
+                answer = predict_and_draw(model, windows, path)
             except SerError as error:
                 raise gradio.Error(str(error), print_exception=False) from error
             over_time = gradio.Plot(answer["course"], visible=answer["course"] is not None)
@@ -150,7 +150,7 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
     return page
 
 
-def describe(model: Model, windows: Windows, path: str) -> dict[str, Any]:
+def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any]:
     """What the model makes of a recording, and how it looks.
 
     Returns

@@ -1,6 +1,8 @@
 """What ``--help`` shows of the configuration."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +30,15 @@ def test_help_lists_the_groups_that_the_entry_point_takes_and_no_others(run_cli,
     assert "[dask]" in shown["compute"]
     assert "[ravdess]" in shown["data"]
     assert "[" not in shown.get("experiment", "")
+
+
+@pytest.mark.parametrize("module", ["ser.predict", "ser.app"])
+def test_help_of_options_has_examples_and_imports_nothing_heavy(module):
+    command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"python -m {module}" in shown.stdout.split("examples:")[1]
+    assert "--trust PACKAGE" in shown.stdout
+    assert not re.search(r"\| +(numpy|hydra|mlflow|sklearn|gradio)\b", shown.stderr)
 
 
 def groups_in(printed):

@@ -125,7 +125,7 @@ def test_vector_is_the_same_by_any_way_to_it(name, demo_root, tmp_path):
             list(model.predict(recordings, n_jobs=1))
             served.predict(None, pd.DataFrame({"path": few}))
             for path in few:
-                ser.app.describe(shown, windows, path)
+                ser.app.predict_and_draw(shown, windows, path)
     assert len(model.pipeline.vectors) == 36
     for way, vectors in enumerate(np.reshape(model.pipeline.vectors, (6, *wanted.shape))):
         assert vectors.tobytes() == wanted.tobytes(), way
