@@ -25,6 +25,7 @@ from ser.core.overrides import Choices
 from ser.core.redact import masked, masked_override, without_password
 from ser.features import restore
 from ser.features.notebook import NotebookFeatures
+from ser.models.networks.classifier import NetClassifier
 from ser.models.trained import (
     FEATURES_FILE,
     PIPELINE_FILE,
@@ -150,6 +151,25 @@ def test_plugins_that_the_record_conceals_are_refused(plugin):
     (plugin / FEATURES_FILE).write_text(json.dumps(record))
     with pytest.raises(SerError, match="not trusted: somebodys"):
         load_model(plugin)
+
+
+def test_network_that_a_file_names_is_imported_only_when_trusted(tmp_path):
+    def saved(network):
+        classifier = NetClassifier()
+        classifier.network = network
+        folder = tmp_path / "model"
+        save_model(TrainedModel(fitted(), NotebookFeatures(), False), folder)
+        skops.io.dump(Pipeline([("classifier", classifier)]), folder / PIPELINE_FILE)
+        return folder
+
+    folder = saved({"_target_": "somebodys.networks.Net"})
+    with pytest.raises(SerError, match=r"not trusted: somebodys\.networks\.Net"):
+        load_model(folder)
+    load_model(folder, trust=["somebodys"])
+    for hidden in ([["_target_", "somebodys.networks.Net"]], {}, {"_target_": np.str_("a.B")}):
+        with pytest.raises(SerError, match=r"cannot be read as a model|not trusted"):
+            load_model(saved(hidden))
+    load_model(saved({"_target_": "ser.models.networks.architectures.CNN"}))
 
 
 def test_trusted_plugin_that_is_not_installed_is_named(plugin, monkeypatch):

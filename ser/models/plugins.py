@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -64,7 +67,28 @@ def names(data: bytes, features: Mapping[str, Any]) -> list[str]:
 
     classes = sorted(name for name in classes_in(features) if not is_ours(name))
     types = skops.io.get_untrusted_types(data=data)
-    return [*classes, *(name for name in types if not _is_harmless(name))]
+    outside = [*classes, *(name for name in types if not _is_harmless(name)), *_networks(data)]
+    return list(dict.fromkeys(outside))
+
+
+def _networks(data: bytes) -> list[str]:
+    """Networks outside of ser's that `NetClassifier` would import: each ``_target_`` in a file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+    ours = "ser.models.networks."
+    return sorted(name for name in set(_targets(schema)) if not name.startswith(ours))
+
+
+def _targets(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            value = node["_target_"]
+            is_text = isinstance(value, dict) and value.get("__loader__") == "JsonNode"
+            yield str(json.loads(value["content"])) if is_text else "a name that is not readable"
+        node = list(node.values())
+    if isinstance(node, list):
+        for inner in node:
+            yield from _targets(inner)
 
 
 def modules(data: bytes, features: Mapping[str, Any]) -> list[str]:

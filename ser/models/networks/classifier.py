@@ -141,6 +141,10 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             arguments = {name: state[name] for name in ("width", "dropout")}
             state = {k: v for k, v in state.items() if k not in arguments}
             state["network"] = {"_target_": path, **arguments}
+        network = state.get("network")
+        # What a file may import was read from such a mapping: see ser.models.plugins.
+        if type(network) is not dict or type(network.get("_target_")) is not str:
+            raise ValueError("its network is no mapping with a _target_")
         super().__setstate__(state)
 
     @property
