@@ -176,7 +176,7 @@ def test_store_of_a_newer_layout_is_left_alone(write_tone, store):
 
 
 def test_extract_rows_follow_the_paths_over_many_portions(write_tone, store, monkeypatch):
-    monkeypatch.setattr("ser.features.store.PORTION", 3)
+    monkeypatch.setattr("ser.features.store_file.PORTION", 3)
     paths = [write_tone(f"{i}.wav", frequency=100 + 10 * i) for i in range(8)]
     first = matrix(paths[:5], store)
     order = [7, 2, 2, 0, 6, 4, 1, 3, 5, 7]

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from packaging.requirements import Requirement
 
-from ser.features.store import LAYOUT
+from ser.features.store_file import LAYOUT
 from ser.tracking.process import is_running
 
 LEAST_FREE = 2**30  # bytes: RAVDESS's features, models and a hundred runs

@@ -25,6 +25,7 @@ from ser.data.audio import AudioError
 from ser.data.corpora import demo
 from ser.doctor.log import examine
 from ser.features import store as stores
+from ser.features import store_file
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
 from ser.tracking.client import connect
@@ -223,13 +224,14 @@ def test_clip_changed_within_a_tick_of_the_clock_is_read_again(
     write_tone, tmp_path, monkeypatch, tick
 ):
     """Two quick writes may leave the same size and times: a file just written is not trusted."""
-    monkeypatch.setattr(stores, "TICK", tick)
+    monkeypatch.setattr(store_file, "TICK", tick)
     path = write_tone("quick.wav", frequency=300)
     args = {"store": tmp_path / "s.sqlite", "n_jobs": 1, "progress": False}
     first = extract([path], NotebookFeatures(), **args)
-    stamp = stores._stamp(path)
+    stamp = store_file.stamp_of(path)
     soundfile.write(path, soundfile.read(path)[0][::-1], 16_000)
-    monkeypatch.setattr(stores, "_stamp", lambda path, read=None: stamp)  # as before the write
+    for module in (stores, store_file):  # as before the write
+        monkeypatch.setattr(module, "stamp_of", lambda path, read=None: stamp)
     second = extract([path], NotebookFeatures(), **args)
     assert (second.content[0] != first.content[0]) == (tick > 0)
 
