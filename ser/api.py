@@ -18,15 +18,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import open_dict
 
 from ser.core import experiment as experiments
 from ser.core import paths
 from ser.core.errors import SerError
-from ser.core.experiment import Experiment, JobResult
+from ser.core.experiment import Experiment, JobResult, composed_choices, set_keys
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
 from ser.evaluation.protocol import Evaluation, Settings
@@ -78,12 +78,12 @@ def load(
     >>> len(data), data.emotions[:3]
     (208, ('angry', 'disgust', 'fearful'))
     """
-    cfg = _composed(f"data={corpus}").data
+    cfg = composed_choices(f"data={corpus}").data
     if root is not None:
         settings["table" if "table" in cfg else "root"] = str(root)
     if download or "download" in cfg:
         settings["download"] = download
-    _update(cfg, settings, f"data={corpus}")
+    set_keys(cfg, settings, f"data={corpus}")
     clips = instantiate(cfg.corpus)
     if labels is not None:
         words = {**{emotion: emotion for emotion in clips["emotion"]}, **labels}
@@ -130,7 +130,7 @@ def extract(
     (240, 11)
     """
     overrides = [f"features={features}"] if isinstance(features, str) else []
-    cfg = _composed(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
+    cfg = composed_choices(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
     feature_set = instantiate(cfg.features) if isinstance(features, str) else features
     extraction = build.extract_features(
         data.clips["path"].tolist(),
@@ -170,8 +170,8 @@ def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
     >>> len(protocol.folds), str(protocol)
     (4, 'test actor never heard')
     """
-    cfg = _composed(f"split={protocol}").split
-    _update(cfg, settings, f"split={protocol}")
+    cfg = composed_choices(f"split={protocol}").split
+    set_keys(cfg, settings, f"split={protocol}")
     return replace(instantiate(cfg, data.clips), name=protocol)
 
 
@@ -201,8 +201,8 @@ def make_pipeline(
     >>> [name for name, _ in make_pipeline("svm", C=3).steps]
     ['scaler', 'classifier']
     """
-    cfg = _composed(f"model={model}", f"scaler={scaler}", f"seed={seed}")
-    _update(cfg.model.classifier, parameters, f"model={model}")
+    cfg = composed_choices(f"model={model}", f"scaler={scaler}", f"seed={seed}")
+    set_keys(cfg.model.classifier, parameters, f"model={model}")
     pipeline, by_speaker = build.model_pipeline(cfg)
     if by_speaker is not None:
         raise SerError(
@@ -246,13 +246,6 @@ def evaluate(
     ------
     SerError
         If there are too few clips or actors for the folds, or the folds would leak.
-
-    Examples
-    --------
-    >>> data = extract(load("demo", speakers=4), n_jobs=1)
-    >>> evaluation = evaluate(make_pipeline("knn"), data, split(data, "loso"), n_jobs=1)
-    >>> len(evaluation.predictions)
-    240
     """
     settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
     return evaluate_protocol(pipeline, data, split, settings)
@@ -414,16 +407,3 @@ def compare_runs(runs: Sequence[LoggedRun], *, metric: str = "uar") -> pd.DataFr
     names = [f"{run.name} {run.id[:6]}" for run in runs]
     tables = [run.test_predictions() for run in runs]
     return paired_tests(scores_by_actor(dict(zip(names, tables, strict=True)), metric))
-
-
-def _composed(*overrides: str) -> DictConfig:
-    return experiments.compose(overrides).cfg
-
-
-def _update(cfg: DictConfig, settings: Mapping[str, Any], choice: str) -> None:
-    """Set keys that a config has."""
-    for key, value in settings.items():
-        if key not in cfg:
-            known = ", ".join(str(name) for name in cfg if not str(name).startswith("_"))
-            raise SerError(f"{choice} has no {key!r}; it has {known}.")
-        OmegaConf.update(cfg, key, value)

@@ -6,7 +6,7 @@ a search or a list of variants composes others on top of it by `Experiment.vary`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -165,3 +165,31 @@ def hydra_context() -> Iterator[None]:
     OmegaConf.register_new_resolver("groups", lambda: "", use_cache=False, replace=True)
     with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
         yield
+
+
+def composed_choices(*overrides: str) -> DictConfig:
+    """The config of ``train`` with these choices, to take a part of."""
+    return compose(overrides).cfg
+
+
+def set_keys(cfg: DictConfig, settings: Mapping[str, Any], choice: str) -> None:
+    """Set keys that a config has.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        Changed in place.
+    settings : mapping of str to object
+    choice : str
+        What errors call the config: ``model=svm``.
+
+    Raises
+    ------
+    SerError
+        If it lacks one.
+    """
+    for key, value in settings.items():
+        if key not in cfg:
+            known = ", ".join(str(name) for name in cfg if not str(name).startswith("_"))
+            raise SerError(f"{choice} has no {key!r}; it has {known}.")
+        OmegaConf.update(cfg, key, value)
