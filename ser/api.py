@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from ser.core import experiment as experiments
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult, composed_choices, set_keys
+from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
 from ser.evaluation.protocol import Evaluation, Settings
@@ -117,17 +117,12 @@ def extract(
     Returns
     -------
     Dataset
-        With `X`, (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features).
+        Its `X` is (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features).
 
     Raises
     ------
     SerError
         If there is no such choice, a clip cannot be read, or the store cannot be used.
-
-    Examples
-    --------
-    >>> extract(load("demo", speakers=4), "prosody", n_jobs=1).X.shape
-    (240, 11)
     """
     overrides = [f"features={features}"] if isinstance(features, str) else []
     cfg = composed_choices(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
@@ -288,7 +283,7 @@ def track(
 def compose(
     *overrides: str, config: str = "train", config_dir: str | Path | None = None
 ) -> Experiment:
-    """The experiment of a command line, to be run here.
+    """The experiment of a command line; its `run()` does here what the command does.
 
     Parameters
     ----------
@@ -298,11 +293,6 @@ def compose(
         Whose command line.
     config_dir : path, optional
         One more folder of configs.
-
-    Returns
-    -------
-    Experiment
-        Its `run()` does what the command does.
 
     Raises
     ------
@@ -316,7 +306,7 @@ def compose(
     """
     if config not in _CONFIGS:
         raise SerError(f"config={config!r} is none of {', '.join(_CONFIGS)}.")
-    return experiments.compose(overrides, config=config, config_dir=config_dir)
+    return compose_config(overrides, config=config, config_dir=config_dir)
 
 
 def search(experiment: Experiment, *, n_trials: int, storage: str | None = None) -> JobResult:
