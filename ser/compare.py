@@ -80,7 +80,8 @@ def compare(
     from ser import report
     from ser.core import paths
     from ser.evaluation.significance import paired_tests, scores_by_actor
-    from ser.report import figures, terminal
+    from ser.report import terminal
+    from ser.report.comparison_figures import by_actor
     from ser.tracking import queries
     from ser.tracking import run as tracking
 
@@ -103,7 +104,7 @@ def compare(
     ) as parent:
         parent.table(table, "comparison")
         parent.table(accuracy.reset_index(), "accuracy_by_actor")
-        parent.figure(figures.by_actor(accuracy), "accuracy_by_actor")
+        parent.figure(by_actor(accuracy), "accuracy_by_actor")
         parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
         report.attach(parent)
     return f"{_text(accuracy, table)}\n\n{terminal.where(parent.id, experiment, uri)}"

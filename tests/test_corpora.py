@@ -24,7 +24,7 @@ from ser.data import cross_corpus, splits
 from ser.data.audio import read_audio
 from ser.data.corpora import EMOTIONS, FURTHER_EMOTIONS, ravdess_song
 from ser.data.cross_corpus import Part
-from ser.evaluation.metrics import breakdown
+from ser.evaluation.breakdown import breakdown
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
 

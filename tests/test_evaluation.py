@@ -13,13 +13,15 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from ser.data.folds import Fold, Split
+from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.curves import learning_curve
 from ser.evaluation.folds import evaluate_folds
-from ser.evaluation.metrics import breakdown, per_class, precision_recall, reliability, roc, scores
+from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Workers
+from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.models.calibration import TemperatureScaling
 from ser.models.pipeline import build_pipeline
-from ser.report.figures import accuracy_curve
+from ser.report.training_figures import accuracy_curve
 
 LABELS = ("angry", "happy", "sad")
 

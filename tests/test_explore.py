@@ -12,8 +12,8 @@ import soundfile
 from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.data.audio import AudioError
-from ser.explore import clip_page, pictures
-from ser.explore import figures as data_plots
+from ser.explore import map_figures, pictures
+from ser.explore.clip_page import render_clip_page, write_clip_page
 from ser.explore.run import PAGE
 from ser.features.prosody import ProsodyFeatures
 from ser.report import sound_figures
@@ -155,7 +155,7 @@ def test_clip_is_one_page(run_cli, voice, tmp_path):
 
 def test_clip_page_says_what_it_measured(tmp_path, write_tone):
     soundfile.write(tmp_path / "a & b.wav", np.stack([sound(220.0)[0]] * 2, axis=1), 16_000)
-    clip_page.write(str(tmp_path / "a & b.wav"), out=str(tmp_path), prosody=ProsodyFeatures())
+    write_clip_page(str(tmp_path / "a & b.wav"), out=str(tmp_path), prosody=ProsodyFeatures())
     html = (tmp_path / "a & b.html").read_text(encoding="utf-8")
     for words in (
         "<h1>a &amp; b.wav</h1>",
@@ -171,17 +171,17 @@ def test_clip_page_says_what_it_measured(tmp_path, write_tone):
 def test_clip_page_of_noise_has_no_voice(tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.1, 4000)
     soundfile.write(tmp_path / "noise.wav", noise, 8000)
-    html = clip_page.page(str(tmp_path / "noise.wav"), prosody=ProsodyFeatures())
+    html = render_clip_page(str(tmp_path / "noise.wav"), prosody=ProsodyFeatures())
     assert "no voice found" in html
 
 
 def test_clip_page_takes_the_place_of_its_like_only(tmp_path, write_tone):
     clip, place = write_tone(), tmp_path / "page.html"
     for _ in range(2):
-        clip_page.write(clip, out=str(place), prosody=ProsodyFeatures())
+        write_clip_page(clip, out=str(place), prosody=ProsodyFeatures())
     place.write_text("my own words")
     with pytest.raises(SerError, match="no page of ser's"):
-        clip_page.write(clip, out=str(place), prosody=ProsodyFeatures())
+        write_clip_page(clip, out=str(place), prosody=ProsodyFeatures())
     assert place.read_text() == "my own words"
 
 
@@ -250,9 +250,9 @@ def test_map_colours_many_actors_and_leaves_the_rest_grey():
     n = 30
     clips = pd.DataFrame({"actor": [f"a{i}" for i in range(n)] * 4, "emotion": "calm"})
     positions = np.random.default_rng(0).normal(size=(4 * n, 2))
-    figure = data_plots.clip_map(positions, clips, ["calm"], method="PCA", note="")
+    figure = map_figures.clip_map(positions, clips, ["calm"], method="PCA", note="")
     title = figure.axes[1].get_title()
-    assert f"{data_plots.MAX_ACTORS} of {n}" in title
+    assert f"{map_figures.MAX_ACTORS} of {n}" in title
 
 
 @pytest.mark.slow

@@ -348,10 +348,10 @@ def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
     client.log_metric(failed.info.run_id, "test_uar", 1.0)
     client.set_terminated(failed.info.run_id, "FAILED")
     same = {"corpus": "ravdess", "split": "loso", "transductive": "false"}
-    assert best_run(client.tracking_uri, "test_uar", same).name == "better"
-    assert best_run(client.tracking_uri, "test_log_loss", same).name == "good"
+    assert best_run(client.tracking_uri, "test_uar", same, highest=True).name == "better"
+    assert best_run(client.tracking_uri, "test_log_loss", same, highest=False).name == "good"
     with pytest.raises(SerError, match="split statement"):
-        best_run(client.tracking_uri, "test_uar", same | {"split": "statement"})
+        best_run(client.tracking_uri, "test_uar", same | {"split": "statement"}, highest=True)
 
 
 def test_latest_run_with_a_model_passes_over_what_has_none(client):

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from ser.core.errors import SerError
-from ser.report import html as pages
-from ser.report import report, run_page
+from ser.report import report
+from ser.report.html import render
+from ser.report.run_page import render_run_page
 from ser.tracking.queries import LoggedRun, find_run
 
 SMALL = ("data.root={root}", "data.speakers=4", "cv.n_splits=2")
@@ -63,7 +64,7 @@ def test_report_command_makes_the_same_numbers(run_here, run_cli, small, client)
 
 def test_report_of_a_run_without_files_and_with_markup_in_its_names(tmp_path):
     run = LoggedRun("0" * 32, "<b>bold</b>", "x", datetime.now(UTC), {"command": "a & b"}, {})
-    html = run_page.page(run, tmp_path)
+    html = render_run_page(run, tmp_path)
     assert "<h1>&lt;b&gt;bold&lt;/b&gt;</h1>" in html
     assert "a &amp; b" in html
 
@@ -94,4 +95,4 @@ def test_report_fits_the_screen_and_asks_nobody(
 
 def test_pages_miss_nothing_silently():
     with pytest.raises(Exception, match="is undefined"):
-        pages.render("report.html")
+        render("report.html")

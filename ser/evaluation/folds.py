@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 
 from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
-from ser.evaluation.metrics import KNOWN, scores
+from ser.evaluation.breakdown import KNOWN
+from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Workers, run_fits
 from ser.models.pipeline import fit, predict
 

@@ -18,6 +18,7 @@ from ser.data.dataset import Dataset
 from ser.data.folds import Split
 from ser.evaluation.parallel import Workers, run_fits
 from ser.evaluation.uncertainty import uar_over_units
+from ser.features import feature_groups
 from ser.models.pipeline import originals
 
 N_REPEATS = 5
@@ -80,16 +81,12 @@ def permutation_importance(
 
 
 def columns_by_name(names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-    """What is shuffled together: groups (what stands before the first ``_``), then each column.
+    """What is shuffled together: groups (see `ser.features.feature_groups`), then each column.
 
     >>> list(columns_by_name(["mel_000", "mel_001", "mfcc_00"]))[:3]
     [('group', 'mel'), ('group', 'mfcc'), ('feature', 'mel_000')]
     """
-    group = [name.split("_")[0] for name in names]
-    together = {
-        ("group", one): np.flatnonzero([other == one for other in group])
-        for one in dict.fromkeys(group)
-    }
+    together = {("group", name): columns for name, columns in feature_groups(names).items()}
     alone = {("feature", name): np.array([column]) for column, name in enumerate(names)}
     return together | alone
 

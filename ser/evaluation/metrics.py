@@ -1,21 +1,223 @@
-"""Fitting on folds, and predictions -> numbers. Nothing is drawn or logged here."""
+"""The metrics: one registry that every table, page, card, log and search reads.
+
+A metric is one entry of `METRICS`. It is computed for every part of a run and logged as
+``train_NAME``, ``cv_NAME_mean``, ``test_NAME``, ...; it stands in the terminal's table, on the
+run's page and in its model card (if `in_tables`); ``run=best`` can be the best by it, and a search
+can maximise it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isnan, nan
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn import metrics
 
-# What a clip table may know of a clip besides its emotion.
-KNOWN = ("corpus", "actor", "gender", "intensity", "statement", "repetition")
+from ser.evaluation.probabilities import reliability, roc
+
+# (y_true, y_pred, proba or None, labels) -> the score
+Function = Callable[[np.ndarray, np.ndarray, Any, Sequence[str]], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A way to score predictions, and to write the score.
+
+    Attributes
+    ----------
+    name : str
+        Its part of the logged names, ``test_NAME``: letters, digits and ``_``.
+    label : str
+        What tables and pages call it.
+    function : callable
+        (y_true, y_pred, proba, labels) -> float: (n_clips,) str, (n_clips,) str, (n_clips,
+        n_labels) float or None, and every emotion that the model knows, sorted.
+    unit : str
+        ``%`` and ``points`` of what lies in [0, 1], which are written times 100; else the score's
+        own unit, or none.
+    digits : int
+        Written behind the decimal point.
+    higher_is_better : bool
+    needs_proba : bool
+        Whether it scores probabilities rather than predictions.
+    per_fold : bool
+        Whether it means something on the clips of one fold; else it is of a whole part only.
+    in_tables : bool
+        Whether tables of scores have a column of it, and the model card a line.
+    """
+
+    name: str
+    label: str
+    function: Function
+    unit: str = "%"
+    digits: int = 1
+    higher_is_better: bool = True
+    needs_proba: bool = False
+    per_fold: bool = True
+    in_tables: bool = True
+
+    def __call__(
+        self,
+        y_true: np.ndarray,
+        y_pred: np.ndarray,
+        proba: np.ndarray | None = None,
+        labels: Sequence[str] = (),
+    ) -> float:
+        """Score predictions; see `scores`."""
+        return float(self.function(y_true, y_pred, proba, labels))
+
+    @property
+    def scale(self) -> int:
+        """What a score is multiplied by when it is written."""
+        return 100 if self.unit in ("%", "points") else 1
+
+    @property
+    def heading(self) -> str:
+        """Of a column: the label and the unit."""
+        if self.unit in ("", "%"):
+            return f"{self.label} {self.unit}".strip()
+        return f"{self.label} ({self.unit})"
+
+    def text(self, value: float, deviation: float = nan) -> str:
+        """A score, or a mean and its deviation, as they are written everywhere.
+
+        >>> METRICS["uar"].text(0.6613), METRICS["uar"].text(0.6352, 0.0241)
+        ('66.1', '63.5 ± 2.4')
+        """
+        spread = "" if isnan(deviation) else f" ± {self.scale * deviation:.{self.digits}f}"
+        return f"{self.scale * value:.{self.digits}f}{spread}"
+
+    def text_with_unit(self, value: float, deviation: float = nan) -> str:
+        """As `text`, with the unit.
+
+        >>> METRICS["log_loss"].text_with_unit(1.25)
+        '1.250 nats'
+        """
+        return f"{self.text(value, deviation)} {self.unit}".strip()
+
+    def text_of_part(self, numbers: Mapping[str, float], part: str) -> str:
+        """The score of a run's part; empty where the run has none.
+
+        Of the cross-validation it is mean and deviation over folds (in a log, ``cv_NAME`` is the
+        series of the folds), of other parts the score of all their clips.
+
+        Parameters
+        ----------
+        numbers : mapping of str to float
+            A run's metrics.
+        part : {"train", "cv", "validation", "test"}
+        """
+        key = f"{part}_{self.name}"
+        if f"{key}_mean" in numbers and (part == "cv" or key not in numbers):
+            return self.text(numbers[f"{key}_mean"], numbers[f"{key}_std"])
+        return self.text(numbers[key]) if key in numbers else ""
+
+    def text_of_interval(self, numbers: Mapping[str, float], part: str = "test") -> str:
+        """The ends of a part's 95 % interval, ``60.8 to 71.3``; empty where there is none."""
+        ends = [numbers.get(f"{part}_{self.name}_{end}", nan) for end in ("low", "high")]
+        return "" if any(map(isnan, ends)) else " to ".join(map(self.text, ends))
+
+
+def _accuracy(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[str]
+) -> float:
+    return metrics.accuracy_score(y_true, y_pred)
+
+
+def _macro(
+    score: Callable[..., float],
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
+    labels: Sequence[str],
+) -> float:
+    """Mean over the emotions that `y_true` has: of another the recall is not defined."""
+    present = np.unique(y_true)
+    return score(y_true, y_pred, labels=present, average="macro", zero_division=0)
+
+
+def _log_loss(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[str]
+) -> float:
+    return metrics.log_loss(y_true, proba, labels=list(labels))
+
+
+def _ece(y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, labels: Sequence[str]) -> float:
+    return reliability(y_true, y_pred, proba)[1]
+
+
+def _auc(y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, labels: Sequence[str]) -> float:
+    return roc(y_true, proba, labels)[1]
+
+
+# In the order of tables. UAR, the mean of the emotions' recalls, is also called balanced accuracy;
+# chance is 1 / n_labels. The calibration error is that of `probabilities.reliability`.
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(name="accuracy", label="accuracy", function=_accuracy),
+        Metric(name="uar", label="UAR", function=partial(_macro, metrics.recall_score)),
+        Metric(
+            name="precision_macro",
+            label="macro precision",
+            function=partial(_macro, metrics.precision_score),
+            in_tables=False,
+        ),
+        Metric(
+            name="recall_macro",
+            label="macro recall",
+            function=partial(_macro, metrics.recall_score),
+            in_tables=False,
+        ),
+        Metric(name="f1_macro", label="macro F1", function=partial(_macro, metrics.f1_score)),
+        Metric(
+            name="log_loss",
+            label="log loss",
+            function=_log_loss,
+            unit="nats",
+            digits=3,
+            higher_is_better=False,
+            needs_proba=True,
+        ),
+        Metric(
+            name="ece",
+            label="calibration error",
+            function=_ece,
+            unit="points",
+            higher_is_better=False,
+            needs_proba=True,
+            per_fold=False,
+            in_tables=False,
+        ),
+        Metric(
+            name="auc_macro",
+            label="macro AUC",
+            function=_auc,
+            unit="",
+            digits=3,
+            needs_proba=True,
+            per_fold=False,
+            in_tables=False,
+        ),
+    )
+}
+HEADLINES = ("uar", "accuracy")  # what a run is judged by, the first before all; with intervals
 
 
 def scores(
-    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[str]
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
+    labels: Sequence[str],
+    *,
+    per_fold: bool = True,
 ) -> dict[str, float]:
-    """Accuracy, UAR, macro precision, recall and F1, and log loss.
+    """Score of predictions by every metric that can be had.
 
     Parameters
     ----------
@@ -24,169 +226,46 @@ def scores(
         Columns as `labels`, which must be sorted; without it there is no log loss.
     labels : sequence of str
         Every emotion the model knows. An emotion without a clip in `y_true` is left out of the
-        macro averages, as its recall is not defined.
+        macro averages.
+    per_fold : bool
+        Whether the clips are those of a single fold, on which some metrics mean nothing.
 
     Returns
     -------
-    dict
-        `accuracy`, `uar` (mean of the recalls, chance is 1 / n_labels), `precision_macro`,
-        `recall_macro` (the same as UAR), `f1_macro`, all in [0, 1], and `log_loss` in nats.
+    dict of str to float
+        By name. `accuracy`, `uar` (mean of the recalls), `precision_macro`, `recall_macro` (the
+        same as UAR) and `f1_macro` are in [0, 1], `log_loss` in nats.
     """
-    present = np.unique(y_true)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y_true, y_pred, labels=present, average="macro", zero_division=0
-    )
-    numbers = {
-        "accuracy": metrics.accuracy_score(y_true, y_pred),
-        "uar": recall,
-        "precision_macro": precision,
-        "recall_macro": recall,
-        "f1_macro": f1,
+    return {
+        metric.name: metric(y_true, y_pred, proba, labels)
+        for metric in METRICS.values()
+        if metric.per_fold or not per_fold
+        if proba is not None or not metric.needs_proba
     }
-    if proba is not None:
-        numbers["log_loss"] = metrics.log_loss(y_true, proba, labels=list(labels))
-    return {name: float(value) for name, value in numbers.items()}
 
 
-def per_class(y_true: np.ndarray, y_pred: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 (each in [0, 1]) and support (clips) of every emotion.
+def table_metrics() -> list[Metric]:
+    """The columns of a table of scores."""
+    return [metric for metric in METRICS.values() if metric.in_tables]
 
-    Returns
-    -------
-    (n_labels, 5) DataFrame
-        Columns emotion, precision, recall, f1, support.
+
+def tunable() -> list[str]:
+    """Names of what a search can maximise: it scores predictions, fold by fold."""
+    return [
+        metric.name
+        for metric in METRICS.values()
+        if metric.higher_is_better and metric.per_fold and not metric.needs_proba
+    ]
+
+
+def higher_is_better(key: str) -> bool:
+    """Whether the best of several runs is the one that has most of a logged metric.
+
+    >>> higher_is_better("test_uar"), higher_is_better("cv_log_loss_mean")
+    (True, False)
     """
-    columns = metrics.precision_recall_fscore_support(
-        y_true, y_pred, labels=list(labels), zero_division=0
-    )
-    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)))
-    table.insert(0, "emotion", list(labels))
-    return table
-
-
-def roc(
-    y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray, float]], float]:
-    """ROC curve of each emotion against the rest, and the mean of the areas under them.
-
-    Parameters
-    ----------
-    y_true : (n_clips,)
-    proba : (n_clips, n_labels)
-    labels : sequence of str
-
-    Returns
-    -------
-    curves : dict
-        Emotion -> (false positive rate, true positive rate, area); without the emotions that all
-        or none of the clips have, as theirs is not defined.
-    macro_auc : float
-        NaN where no emotion has a curve.
-    """
-    curves = {}
-    for column, emotion in enumerate(labels):
-        is_emotion = y_true == emotion
-        if 0 < is_emotion.sum() < len(y_true):
-            fpr, tpr, _ = metrics.roc_curve(is_emotion, proba[:, column])
-            curves[emotion] = (fpr, tpr, float(metrics.auc(fpr, tpr)))
-    areas = [area for _, _, area in curves.values()]
-    return curves, float(np.mean(areas)) if areas else float("nan")
-
-
-def precision_recall(
-    y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
-    """Precision-recall curve of each emotion against the rest.
-
-    Parameters
-    ----------
-    y_true : (n_clips,)
-    proba : (n_clips, n_labels)
-    labels : sequence of str
-
-    Returns
-    -------
-    dict
-        Emotion -> (recall, precision, average precision); without emotions that no clip has.
-    """
-    curves = {}
-    for column, emotion in enumerate(labels):
-        is_emotion = y_true == emotion
-        if is_emotion.any():
-            precision, recall, _ = metrics.precision_recall_curve(is_emotion, proba[:, column])
-            average = metrics.average_precision_score(is_emotion, proba[:, column])
-            curves[emotion] = (recall, precision, float(average))
-    return curves
-
-
-def reliability(
-    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, *, n_bins: int = 10
-) -> tuple[pd.DataFrame, float]:
-    """How often the model is right when it is so sure, and the expected calibration error.
-
-    Parameters
-    ----------
-    y_true, y_pred : (n_clips,)
-    proba : (n_clips, n_labels)
-        The largest of a row is the model's confidence in `y_pred`.
-    n_bins : int
-        Bins of equal width over confidence, each open below and closed above.
-
-    Returns
-    -------
-    bins : (n_bins, 5) DataFrame
-        low, high, clips, confidence and accuracy (means over the bin's clips, NaN where empty).
-    error : float
-        Mean over clips of the bins' distance between accuracy and confidence, in [0, 1] (Naeini
-        et al. 2015; Guo et al. 2017).
-    """
-    confidence = proba.max(axis=1)
-    edges = np.linspace(0, 1, n_bins + 1)
-    member = np.clip(np.searchsorted(edges, confidence) - 1, 0, n_bins - 1)
-    count = np.bincount(member, minlength=n_bins)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(member, confidence, n_bins) / count
-        right = np.bincount(member, (y_true == y_pred).astype(float), n_bins) / count
-    bins = {"low": edges[:-1], "high": edges[1:], "clips": count}
-    error = np.nansum(count * np.abs(right - mean)) / len(y_true)
-    return pd.DataFrame(bins | {"confidence": mean, "accuracy": right}), float(error)
-
-
-def breakdown(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores of every level of what is known of the clips.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        See `predictions_table`.
-
-    Returns
-    -------
-    DataFrame
-        factor (emotion, intensity, gender, statement, actor), level, clips, accuracy, and uar
-        (NaN for one emotion, whose recall is its accuracy).
-    """
-    factors = {"emotion": "true"} | {
-        name: name
-        for name in KNOWN
-        # The corpus is the same for all test clips; of two corpora, one may not know the rest.
-        if name in predictions and name not in ("corpus", "repetition")
-        if predictions[name].notna().any()
-    }
-    hit = (predictions["true"] == predictions["predicted"]).astype(float)
-    tables = []
-    for factor, column in factors.items():
-        level = predictions[column]
-        table = pd.DataFrame(
-            {
-                "clips": hit.groupby(level).size(),
-                "accuracy": hit.groupby(level).mean(),
-                "uar": hit.groupby([level, predictions["true"]]).mean().groupby(level=0).mean(),
-            }
-        )
-        if factor == "emotion":
-            table["uar"] = np.nan
-        table = table.rename_axis("level").reset_index()
-        table.insert(0, "factor", factor)
-        tables.append(table.astype({"level": object}))
-    return pd.concat(tables, ignore_index=True)
+    key = re.sub(r"_(mean|low|high)$", "", key)
+    names = [name for name in METRICS if f"_{key}".endswith(f"_{name}")]
+    if names:
+        return METRICS[max(names, key=len)].higher_is_better
+    return not key.endswith("seconds")

@@ -17,7 +17,7 @@ from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split, check, cross_validation_folds
 from ser.evaluation.curves import Curve, learning_curve, validation_curve
 from ser.evaluation.folds import FoldResult, evaluate_fold, fit_on, predictions_table
-from ser.evaluation.metrics import reliability, scores
+from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.evaluation.uncertainty import bootstrap_intervals, permutation_uars
 from ser.models.pipeline import inner_classifier, predict, without_probabilities
@@ -336,8 +336,7 @@ def _part_metrics(predictions: pd.DataFrame, part: str) -> dict[str, float]:
     probabilities = table.filter(regex="^p_")
     labels = [column.removeprefix("p_") for column in probabilities]
     proba = probabilities.to_numpy()
-    numbers = scores(true, predicted, proba, labels)
-    numbers["ece"] = reliability(true, predicted, proba)[1]
+    numbers = scores(true, predicted, proba, labels, per_fold=False)
     return {f"{part}_{name}": value for name, value in numbers.items()}
 
 

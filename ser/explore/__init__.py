@@ -37,9 +37,9 @@ def explore(experiment: Experiment) -> JobResult:
         from hydra.utils import instantiate
 
         from ser.core.experiment import JobResult
-        from ser.explore import clip_page
+        from ser.explore.clip_page import write_clip_page
 
-        text = clip_page.write(cfg.clip, out=cfg.explore.out, prosody=instantiate(cfg.prosody))
+        text = write_clip_page(cfg.clip, out=cfg.explore.out, prosody=instantiate(cfg.prosody))
         return JobResult(run_id=None, text=text)
     from ser.explore.run import run_exploration
 

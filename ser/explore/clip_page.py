@@ -9,13 +9,13 @@ from ser.core.errors import SerError
 from ser.data.audio import probe, read_audio
 from ser.explore.pictures import clip_figures, pictures, sound
 from ser.features.prosody import ProsodyFeatures
-from ser.report import html as pages
 from ser.report.clip_views import LONGEST, views
+from ser.report.html import check_free, render
 
 DPI = 110
 
 
-def write(clip: str, *, out: str | None = None, prosody: ProsodyFeatures) -> str:
+def write_clip_page(clip: str, *, out: str | None = None, prosody: ProsodyFeatures) -> str:
     """Write a clip's page.
 
     Parameters
@@ -39,8 +39,8 @@ def write(clip: str, *, out: str | None = None, prosody: ProsodyFeatures) -> str
         If the clip cannot be used, or the page cannot be written.
     """
     file = _place(clip, out)
-    pages.check_free(file)
-    html = page(clip, prosody=prosody)
+    check_free(file)
+    html = render_clip_page(clip, prosody=prosody)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(html, encoding="utf-8")
@@ -51,7 +51,7 @@ def write(clip: str, *, out: str | None = None, prosody: ProsodyFeatures) -> str
     return f"page    {file}  ({len(html.encode()) / 1e6:.1f} MB)"
 
 
-def page(clip: str, *, prosody: ProsodyFeatures) -> str:
+def render_clip_page(clip: str, *, prosody: ProsodyFeatures) -> str:
     """The page of a clip.
 
     Raises
@@ -66,14 +66,14 @@ def page(clip: str, *, prosody: ProsodyFeatures) -> str:
     with TemporaryDirectory() as folder:
         for picture, draw in clip_figures([shown]).items():
             draw().savefig(Path(folder, f"{picture}.png"), dpi=DPI)
-        found = pictures(Path(folder), [shown])
-    return pages.render(
+        drawn = pictures(Path(folder), [shown])
+    return render(
         "clip.html",
         name=name,
         sound=sound(shown),
         cut=f"{LONGEST:g}" if values["duration"] > LONGEST else "",
         facts=facts(values, sr=sr, channels=probe(clip).channels),
-        pictures=list(found.values()),
+        pictures=list(drawn.values()),
     )
 
 

@@ -69,17 +69,17 @@ def embeddings(X: np.ndarray, *, seed: int) -> dict[str, tuple[np.ndarray, str]]
     flat = np.zeros((len(X), 2))
     flat[:, : positions.shape[1]] = positions
     kept = " and ".join(f"{100 * share:.0f} %" for share in pca.explained_variance_ratio_)
-    found = {"PCA": (flat, f"the two axes hold {kept} of the variance")}
+    placed = {"PCA": (flat, f"the two axes hold {kept} of the variance")}
     if len(X) < MIN_CLIPS:
-        return found
+        return placed
     perplexity = min(PERPLEXITY, (len(X) - 1) / 3)
     init = "pca" if min(X.shape) >= 2 else "random"
     tsne = TSNE(perplexity=perplexity, init=init, random_state=seed)
     with threadpool_limits(1):  # its threads wait busily: beside other work they take ten times
-        found["t-SNE"] = (tsne.fit_transform(scaled), f"perplexity {perplexity:.0f}")
+        placed["t-SNE"] = (tsne.fit_transform(scaled), f"perplexity {perplexity:.0f}")
     if _has_umap():
-        found["UMAP"] = _umap(scaled, seed)
-    return found
+        placed["UMAP"] = _umap(scaled, seed)
+    return placed
 
 
 def neighbours(X: np.ndarray, clips: pd.DataFrame, *, counts: tuple[int, ...]) -> pd.DataFrame:

@@ -114,15 +114,15 @@ def explore(
     """
     clips, X, names = data.clips, data.features, data.names
     sampled = maps.sample(clips, max_clips, seed=seed)
-    some, some_X = clips.iloc[sampled].reset_index(drop=True), X[sampled]
-    placed = maps.embeddings(some_X, seed=seed)
+    sample, sample_X = clips.iloc[sampled].reset_index(drop=True), X[sampled]
+    placed = maps.embeddings(sample_X, seed=seed)
     advance()
-    near = maps.neighbours(some_X, some, counts=tuple(neighbours))
+    near = maps.neighbours(sample_X, sample, counts=tuple(neighbours))
     advance()
-    ranking = statistics.ranking(some_X, some, names, seed=seed)
+    ranking = statistics.ranking(sample_X, sample, names, seed=seed)
     advance()
     by_clip = quality.clip_quality(clips, prosody, X, _digests(data))
-    found = Exploration(
+    exploration = Exploration(
         clips=clips,
         emotions=in_order(clips["emotion"].unique()),
         names=names,
@@ -139,7 +139,7 @@ def explore(
         loudness=quality.loudness(by_clip),
     )
     advance()
-    return found
+    return exploration
 
 
 def _digests(data: Dataset) -> np.ndarray:
@@ -191,7 +191,7 @@ def pair(
         )
     wanted, note = _emotions(own, emotions)
     speakers = own["actor"].astype(str)
-    both = [one for one, some in own.groupby(speakers, sort=False) if _has(some, wanted)]
+    both = [name for name, table in own.groupby(speakers, sort=False) if _has(table, wanted)]
     if both:
         own = own[speakers == both[0]]
     elif len(set(wanted)) == 2:

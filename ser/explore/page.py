@@ -9,76 +9,79 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ser.explore import figures as data_plots
-from ser.explore import statistics
+from ser.explore import figures, map_figures
 from ser.explore.measure import Exploration
 from ser.explore.pictures import clip_figures, pictures, sound
-from ser.report import html as pages
+from ser.explore.statistics import correlation_table
+from ser.features import feature_groups
 from ser.report.clip_views import LONGEST, ClipViews
+from ser.report.html import render
 
 SHOWN_RANKS = 10  # features of the ranking that the page has as text
 
 
-def tables(found: Exploration) -> dict[str, pd.DataFrame]:
+def exploration_tables(exploration: Exploration) -> dict[str, pd.DataFrame]:
     """Everything that was counted, by name."""
-    places = found.clips.loc[found.sampled, ["path", "emotion", "actor"]]
-    for method, (positions, _) in found.maps.items():
+    places = exploration.clips.loc[exploration.sampled, ["path", "emotion", "actor"]]
+    for method, (positions, _) in exploration.maps.items():
         places = places.assign(**{f"{method}_x": positions[:, 0], f"{method}_y": positions[:, 1]})
-    by = ["emotion", *(["gender"] if "gender" in found.clips else [])]
-    matrix = statistics.correlation_table(found.correlation.round(4), found.names)
+    by = ["emotion", *(["gender"] if "gender" in exploration.clips else [])]
+    matrix = correlation_table(exploration.correlation.round(4), exploration.names)
     return {
-        "class_balance": found.clips.groupby(by).size().rename("clips").reset_index(),
-        "feature_statistics": found.statistics,
-        "feature_ranking": found.ranking,
+        "class_balance": exploration.clips.groupby(by).size().rename("clips").reset_index(),
+        "feature_statistics": exploration.statistics,
+        "feature_ranking": exploration.ranking,
         "feature_correlation": matrix,
         "map": places,
-        "neighbours": found.neighbours,
-        "spoken": found.spoken,
-        "clip_quality": found.quality,
-        "findings": found.findings,
-        "loudness": found.loudness,
+        "neighbours": exploration.neighbours,
+        "spoken": exploration.spoken,
+        "clip_quality": exploration.quality,
+        "findings": exploration.findings,
+        "loudness": exploration.loudness,
     }
 
 
-def figures(
-    found: Exploration, shown: Sequence[ClipViews], *, top: int
+def exploration_figures(
+    exploration: Exploration, shown: Sequence[ClipViews], *, top: int
 ) -> dict[str, Callable[[], Figure]]:
     """What draws each picture, by name.
 
     Parameters
     ----------
-    found : Exploration
+    exploration : Exploration
     shown : sequence of ClipViews
         The clips side by side.
     top : int
         Features drawn in the ranking.
     """
-    some = found.clips.iloc[found.sampled]
-    groups = statistics.groups(found.names)
+    sampled = exploration.clips.iloc[exploration.sampled]
+    groups = feature_groups(exploration.names)
     drawn = clip_figures(shown) | {
-        "class_balance": partial(data_plots.class_balance, found.clips, found.emotions),
-        "spoken": partial(data_plots.spoken, found.clips, found.prosody, found.emotions),
-        "correlation": partial(data_plots.correlation, found.correlation, groups),
-        "ranking": partial(data_plots.ranking, found.ranking, top=top),
-        "loudness": partial(data_plots.loudness, found.loudness),
+        "class_balance": partial(figures.class_balance, exploration.clips, exploration.emotions),
+        "spoken": partial(
+            figures.spoken, exploration.clips, exploration.prosody, exploration.emotions
+        ),
+        "correlation": partial(figures.correlation, exploration.correlation, groups),
+        "ranking": partial(figures.ranking, exploration.ranking, top=top),
+        "loudness": partial(figures.loudness, exploration.loudness),
     }
-    for method, (positions, note) in found.maps.items():
+    for method, (positions, note) in exploration.maps.items():
         drawn[f"map_{method.lower()}"] = partial(
-            data_plots.clip_map,
+            map_figures.clip_map,
             positions,
-            some,
-            found.emotions,
+            sampled,
+            exploration.emotions,
             method=method,
             note=note,
             named=method != "PCA",  # where the clips lie too close for names
         )
-    if len(found.neighbours):
-        drawn["neighbours"] = partial(data_plots.neighbours, found.neighbours)
+    if len(exploration.neighbours):
+        drawn["neighbours"] = partial(map_figures.neighbours, exploration.neighbours)
     return drawn
 
 
-def page(
-    found: Exploration,
+def render_exploration_page(
+    exploration: Exploration,
     shown: Sequence[ClipViews],
     rows: pd.DataFrame,
     *,
@@ -92,7 +95,7 @@ def page(
 
     Parameters
     ----------
-    found : Exploration
+    exploration : Exploration
     shown : sequence of ClipViews
         The clips side by side.
     rows : DataFrame
@@ -110,51 +113,51 @@ def page(
     str
         HTML.
     """
-    return pages.render(
+    return render(
         "explore.html",
         title=title,
         corpus=corpus,
-        size=size(found),
-        found=found,
-        cards=_cards(found),
+        size=size(exploration),
+        exploration=exploration,
+        cards=_cards(exploration),
         sounds=[
             (view.title, Path(path).name, sound(view), view.duration > LONGEST - 1)
             for view, path in zip(shown, rows["path"], strict=True)
         ],
-        pictures=pictures(folder, shown, f"{len(found.clips)} clips of {corpus}"),
+        pictures=pictures(folder, shown, f"{len(exploration.clips)} clips of {corpus}"),
         ranks={
             how: ranked.head(SHOWN_RANKS).to_dict("records")
-            for how, ranked in by_measure(found.ranking).items()
+            for how, ranked in by_measure(exploration.ranking).items()
         },
-        findings=found.findings.to_dict("records"),
-        neighbours=found.neighbours.to_dict("records"),
-        statistics=found.statistics.to_dict("records"),
+        findings=exploration.findings.to_dict("records"),
+        neighbours=exploration.neighbours.to_dict("records"),
+        statistics=exploration.statistics.to_dict("records"),
         note=note,
         command=command,
     )
 
 
-def terminal(found: Exploration, *, title: str, note: str) -> str:
+def exploration_text(exploration: Exploration, *, title: str, note: str) -> str:
     """What the terminal shows of an exploration."""
-    minutes = found.prosody["duration"].sum() / 60
+    minutes = exploration.prosody["duration"].sum() / 60
     lines = [
         "",
-        f"{title} · {size(found)} · {minutes:.1f} min",
+        f"{title} · {size(exploration)} · {minutes:.1f} min",
         *([note] if note else []),
         "",
         f"{'nearest clips with the same':34}{'nearest':>8}{'share %':>10}{'chance %':>10}",
     ]
-    for row in found.neighbours.itertuples():
+    for row in exploration.neighbours.itertuples():
         cells = f"{row.neighbours:>8}{100 * row.share:>10.1f}{100 * row.chance:>10.1f}"
         lines.append(f"  {row.same:32}{cells}")
     lines += ["", "tell most of the emotion"]
-    for how, ranked in by_measure(found.ranking).items():
+    for how, ranked in by_measure(exploration.ranking).items():
         lines.append(f"  by {how:21}{', '.join(ranked['feature'].head(5))}")
     lines.append("")
-    for row in found.findings.itertuples():
+    for row in exploration.findings.itertuples():
         if row.clips:
             lines.append(f"{row.clips:>6}  {row.issue}")
-    spread = found.metrics["loudness_between_actors_db"]
+    spread = exploration.metrics["loudness_between_actors_db"]
     lines += [f"{spread:>6.1f}  dB between the quietest and the loudest actor", ""]
     return "\n".join(lines)
 
@@ -165,21 +168,21 @@ def by_measure(ranking: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"mutual information": ranking, "ANOVA": by_F}
 
 
-def size(found: Exploration) -> str:
+def size(exploration: Exploration) -> str:
     """Clips, actors and emotions, in words."""
-    counts = {"clip": len(found.clips), "actor": found.clips["actor"].nunique()}
-    counts["emotion"] = len(found.emotions)
+    counts = {"clip": len(exploration.clips), "actor": exploration.clips["actor"].nunique()}
+    counts["emotion"] = len(exploration.emotions)
     return ", ".join(f"{n} {name}{'s' if n != 1 else ''}" for name, n in counts.items())
 
 
-def _cards(found: Exploration) -> list[tuple[str, str, str]]:
+def _cards(exploration: Exploration) -> list[tuple[str, str, str]]:
     """The leak in short: name, value, and chance beside it."""
     heads = {
         "actor": "same actor",
         "emotion": "same emotion",
         "emotion, other actors": "same emotion, among other actors' clips",
     }
-    nearest = found.neighbours[found.neighbours["neighbours"] == 1]
+    nearest = exploration.neighbours[exploration.neighbours["neighbours"] == 1]
     return [
         (
             f"Nearest clip: {heads[row.same]}",

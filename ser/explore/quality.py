@@ -89,16 +89,16 @@ def findings(quality: pd.DataFrame) -> pd.DataFrame:
 def _issues(q: pd.DataFrame) -> Iterator[tuple[str, pd.Series, str]]:
     again = q["duplicate_of"] != ""
     pairs = zip(q["path"][again], q["duplicate_of"][again], strict=True)
-    yield "same sound as another clip", again, _some(f"{_name(a)} = {_name(b)}" for a, b in pairs)
+    yield "same sound as another clip", again, _first(f"{_name(a)} = {_name(b)}" for a, b in pairs)
     first = q.set_index("path")["emotion"].reindex(q["duplicate_of"]).to_numpy()
     odd = again & (q["emotion"] != first)
-    yield "same sound under another emotion", odd, _some(map(_name, q["path"][odd]))
+    yield "same sound under another emotion", odd, _first(map(_name, q["path"][odd]))
     stereo = q["channels"] > 1
-    yield "not mono", stereo, "mixed by the mean: " + _some(map(_name, q["path"][stereo]))
+    yield "not mono", stereo, "mixed by the mean: " + _first(map(_name, q["path"][stereo]))
     rates = q["sr"].value_counts()
     rare = q["sr"] != rates.index[0]
-    said = ", ".join(f"{count} of {rate} Hz" for rate, count in rates.items())
-    yield "another sampling rate than most", rare, said
+    counts = ", ".join(f"{count} of {rate} Hz" for rate, count in rates.items())
+    yield "another sampling rate than most", rare, counts
     clipped = q["clipping_share"] > 0
     worst = f", at worst {100 * q['clipping_share'].max():.2g} % of a clip" if clipped.any() else ""
     yield "clipped", clipped, f"{CLIPPED_RUN} or more samples in a row at full scale{worst}"
@@ -109,7 +109,7 @@ def _issues(q: pd.DataFrame) -> Iterator[tuple[str, pd.Series, str]]:
         note = f"{SILENCE:.0f} dB below the loudest; median {median:.2f} s"
         yield f"more than {LONG_SILENCE:g} s of silence {where} the speech", long, note
     little = q["voiced_share"] < LITTLE_VOICE
-    yield "hardly a voiced frame", little, _some(map(_name, q["path"][little]))
+    yield "hardly a voiced frame", little, _first(map(_name, q["path"][little]))
     middle = q["duration"].median()
     odd = (q["duration"] > 2 * middle) | (q["duration"] < middle / 2)
     yield "twice or half the median duration", odd, f"median {middle:.2f} s"
@@ -142,9 +142,10 @@ def spoken(clips: pd.DataFrame, prosody: pd.DataFrame) -> pd.DataFrame:
     gender = clips["gender"] if "gender" in clips else pd.Series("all", index=clips.index)
     for quantity in SPOKEN:
         values = with_voice(prosody, quantity)
-        for (emotion, one), some in values.groupby([clips["emotion"], gender.astype(str)]):
-            found = some.dropna()
-            rows.append((quantity, emotion, one, len(found), *found.quantile(list(QUANTILES))))
+        groups = values.groupby([clips["emotion"], gender.astype(str)])
+        for (emotion, name), values_of_group in groups:
+            known = values_of_group.dropna()
+            rows.append((quantity, emotion, name, len(known), *known.quantile(list(QUANTILES))))
     head = ["quantity", "emotion", "gender", "clips", *(f"q{100 * q:02.0f}" for q in QUANTILES)]
     return pd.DataFrame(rows, columns=head)
 
@@ -167,7 +168,7 @@ def _name(path: str) -> str:
     return "/".join(str(path).replace("\\", "/").rsplit("/", 2)[-2:])
 
 
-def _some(names: Iterator[str], shown: int = 6) -> str:
+def _first(names: Iterator[str], shown: int = 6) -> str:
     every = list(names)
     more = f" and {len(every) - shown} more" if len(every) > shown else ""
     return ", ".join(every[:shown]) + more

@@ -15,13 +15,18 @@ from ser.core.experiment import Experiment, JobResult
 from ser.data.audio import read_audio
 from ser.data.dataset import Dataset
 from ser.explore import measure
-from ser.explore import page as explore_page
 from ser.explore.measure import Exploration
+from ser.explore.page import (
+    exploration_figures,
+    exploration_tables,
+    exploration_text,
+    render_exploration_page,
+)
 from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
-from ser.report import html as pages
 from ser.report import terminal
 from ser.report.clip_views import ClipViews, views
+from ser.report.html import make_folder
 from ser.tracking.inputs import log_config, run_tags
 from ser.tracking.run import Run, start_run
 from ser.train import build
@@ -46,7 +51,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
     cfg, choices = experiment.cfg, experiment.choices
     out = None if cfg.explore.out is None else Path(cfg.explore.out)
     if out is not None:
-        pages.make_folder(out, PAGE)
+        make_folder(out, PAGE)
     command = choices.command("ser.explore")
     name = f"explore-{choices['data']}-{choices['features']}"
     with start_run(
@@ -64,7 +69,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
         found = _explored(cfg, data, prosody)
         shown = [_views(clips.loc[row], prosody) for row in rows]
         _log(run, found, shown, top=cfg.explore.top)
-        html = explore_page.page(
+        html = render_exploration_page(
             found,
             shown,
             clips.loc[rows],
@@ -78,7 +83,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
         if out is not None:
             _copy(run.folder, out)
         place = run.artifacts if out is None else str(out)
-    lines = [explore_page.terminal(found, title=name, note=note), f"page    {place}/{PAGE}"]
+    lines = [exploration_text(found, title=name, note=note), f"page    {place}/{PAGE}"]
     where = terminal.where(run.id, run.experiment, cfg.tracking.uri)
     return JobResult(run_id=run.id, text="\n".join([*lines, where]))
 
@@ -106,9 +111,9 @@ def _views(clip: pd.Series, prosody: ProsodyFeatures) -> ClipViews:
 def _log(run: Run, found: Exploration, shown: Sequence[ClipViews], *, top: int) -> None:
     """Send numbers, tables and pictures to the run."""
     run.metrics(found.metrics)
-    for name, table in explore_page.tables(found).items():
+    for name, table in exploration_tables(found).items():
         run.table(table, name)
-    figures = explore_page.figures(found, shown, top=top)
+    figures = exploration_figures(found, shown, top=top)
     for name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
         run.figure(draw(), name)
 

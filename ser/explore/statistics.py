@@ -13,17 +13,9 @@ import pandas as pd
 from sklearn.feature_selection import f_classif, mutual_info_classif
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from ser.features import feature_groups
+
 SCALINGS = {"raw": None, "standard": StandardScaler, "minmax": MinMaxScaler}
-
-
-def groups(names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Columns that belong together: what stands before the first ``_`` of their names.
-
-    >>> groups(["mel_000", "mel_001", "mfcc_00"])
-    {'mel': array([0, 1]), 'mfcc': array([2])}
-    """
-    group = np.array([name.split("_")[0] for name in names])
-    return {one: np.flatnonzero(group == one) for one in dict.fromkeys(group.tolist())}
 
 
 def feature_statistics(X: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
@@ -47,10 +39,10 @@ def feature_statistics(X: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     for scaling, scaler in SCALINGS.items():
         scaled = X.astype(np.float64)
         scaled = scaled if scaler is None else scaler().fit_transform(scaled)
-        for group, columns in groups(names).items():
+        for group, columns in feature_groups(names).items():
             values = scaled[:, columns]
-            found = (values.min(), values.max(), values.mean(), values.std(ddof=1))
-            rows.append((scaling, group, len(columns), *found))
+            moments = (values.min(), values.max(), values.mean(), values.std(ddof=1))
+            rows.append((scaling, group, len(columns), *moments))
     head = ["scaling", "group", "features", "min", "max", "mean", "deviation"]
     return pd.DataFrame(rows, columns=head)
 

@@ -45,6 +45,16 @@ class FeatureSet(Protocol):
         """Vector of one clip."""
 
 
+def feature_groups(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns that belong together: what stands before the first ``_`` of their names.
+
+    >>> feature_groups(["mel_000", "mel_001", "mfcc_00"])
+    {'mel': array([0, 1]), 'mfcc': array([2])}
+    """
+    group = np.array([name.split("_")[0] for name in names])
+    return {name: np.flatnonzero(group == name) for name in dict.fromkeys(group.tolist())}
+
+
 def settings(feature_set: FeatureSet) -> dict[str, object]:
     """Everything that decides a feature set's numbers: its class, version and fields.
 

@@ -79,6 +79,7 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
         If there is none, or it needs code that is not trusted.
     """
     from ser.core.trust import EVERYTHING
+    from ser.evaluation.metrics import higher_is_better
     from ser.tracking.registry import Best, find_model
 
     model = find_model(
@@ -87,6 +88,7 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
         experiment=arguments.experiment,
         best=Best(
             metric=arguments.best_metric,
+            highest=higher_is_better(arguments.best_metric),
             corpus=arguments.best_corpus,
             split=arguments.best_split,
             transductive=arguments.best_transductive,

@@ -63,16 +63,16 @@ def report(
         If there is no such run, its artifacts cannot be read, or the page cannot be written.
     """
     from ser.core import paths
-    from ser.report import html as pages
-    from ser.report import run_page
-    from ser.tracking import queries
+    from ser.report.html import check_free
+    from ser.report.run_page import render_run_page
+    from ser.tracking.queries import find_run
 
-    run = queries.find_run(uri or paths.tracking_uri(), wanted, experiment)
+    run = find_run(uri or paths.tracking_uri(), wanted, experiment)
     out = out or Path(f"{run.name}-{run.id[:8]}.html")
-    pages.check_free(out)
+    check_free(out)
     with TemporaryDirectory() as folder:
         run.download(folder)
-        html = run_page.page(run, Path(folder))
+        html = render_run_page(run, Path(folder))
         logged = Path(folder, PAGE)
         if not logged.exists():
             logged.write_text(html, encoding="utf-8")
@@ -87,6 +87,6 @@ def report(
 
 def attach(run: Run) -> None:
     """Put the page among the artifacts of a run that is about to end."""
-    from ser.report import run_page
+    from ser.report.run_page import render_run_page
 
-    run.text(run_page.page(run.so_far(), run.folder), PAGE)
+    run.text(render_run_page(run.so_far(), run.folder), PAGE)

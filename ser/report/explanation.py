@@ -16,14 +16,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser.data.audio import as_flac, read_audio
+from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.importance import columns_by_name, permutation_importance
-from ser.evaluation.metrics import KNOWN
 from ser.evaluation.parallel import Workers
 from ser.evaluation.protocol import Evaluation, Settings
 from ser.features.prosody import ProsodyFeatures
-from ser.report import figures, sound_figures
-from ser.report import html as pages
 from ser.report.clip_views import views
+from ser.report.html import data_uri, png, render
+from ser.report.sound_figures import mel_spectrograms
+from ser.report.training_figures import feature_importance
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
@@ -83,11 +84,11 @@ def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> Non
             workers=Workers(settings.n_jobs, bar.update),
         )
     run.table(table, "feature_importance")
-    figure = figures.feature_importance(table)
+    figure = feature_importance(table)
     run.figure(figure, "feature_importance")
     rows = np.concatenate([fold.test for fold in split.folds])
     errors = confident_errors(evaluation.part("test"), data.clips["path"].iloc[rows].to_numpy())
-    run.text(_page(run.so_far(), pages.png(figure), table, errors), PAGE)
+    run.text(_render(run.so_far(), png(figure), table, errors), PAGE)
 
 
 def confident_errors(
@@ -111,7 +112,7 @@ def confident_errors(
 
 def _shown(row: pd.Series, proba: pd.Series, path: str) -> ShownError:
     y, sr = read_audio(path)
-    picture = sound_figures.mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
+    picture = mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
     by_size = proba.sort_values(ascending=False)
     return ShownError(
         clip=row["clip"],
@@ -119,12 +120,12 @@ def _shown(row: pd.Series, proba: pd.Series, path: str) -> ShownError:
         true=row["true"],
         predicted=row["predicted"],
         probabilities=tuple((k.removeprefix("p_"), 100 * p) for k, p in by_size.items()),
-        sound=pages.data_uri(as_flac(y, sr), "audio/flac"),
-        picture=pages.png(picture),
+        sound=data_uri(as_flac(y, sr), "audio/flac"),
+        picture=png(picture),
     )
 
 
-def _page(
+def _render(
     run: LoggedRun, importance: str, table: pd.DataFrame, errors: Sequence[ShownError]
 ) -> str:
     groups = table[table["kind"] == "group"]
@@ -135,6 +136,4 @@ def _page(
         )
         for row in groups.rename(columns={"name": "name_"}).itertuples()
     ]
-    return pages.render(
-        "explanation.html", run=run, importance=importance, groups=rows, errors=errors
-    )
+    return render("explanation.html", run=run, importance=importance, groups=rows, errors=errors)

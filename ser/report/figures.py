@@ -1,18 +1,18 @@
-"""Arrays -> matplotlib figures. Nothing is computed that a table does not hold, saved or logged."""
+"""A run's predictions -> matplotlib figures.
+
+Nothing is computed that a table does not hold, saved or logged.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ser.evaluation.curves import Curve
+from ser.report.style import COLOURS, colours, stacked_bars
 
-# Okabe & Ito's palette, told apart with every common colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
 
@@ -75,7 +75,7 @@ def roc_and_precision_recall(
     figure.suptitle(f"One emotion against the rest · macro AUC {macro_auc:.3f} · {n_clips} clips")
     left, right = figure.subplots(1, 2)
     for axes, curves in ((left, roc), (right, precision_recall)):
-        for (emotion, (x, y, area)), colour in zip(curves.items(), _colours(), strict=False):
+        for (emotion, (x, y, area)), colour in zip(curves.items(), colours(), strict=False):
             axes.plot(x, y, color=colour, label=f"{emotion} ({area:.2f})")
     left.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance (0.50)")
     left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
@@ -153,49 +153,6 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
     return figure
 
 
-def permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> Figure:
-    """UARs after the emotions were shuffled, chance, and the UAR with the true ones."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.hist(100 * uars, bins="auto", color=COLOURS[0], label="emotions shuffled")
-    axes.axvline(100 / n_labels, color="grey", linestyle=":", label="chance")
-    axes.axvline(100 * real, color=COLOURS[1], label="true emotions")
-    axes.set(xlabel="test UAR (%)", ylabel="permutations")
-    axes.set_title(f"Permutation check · {len(uars)} permutations · p = {p:.3g}")
-    axes.legend()
-    return figure
-
-
-def feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
-    """UAR lost without each group of features, and without each of the `top` features.
-
-    Parameters
-    ----------
-    table : DataFrame
-        See `importance.permutation_importance`.
-    """
-    groups = table[table["kind"] == "group"]
-    features = table[table["kind"] == "feature"].head(top)
-    height = 1.5 + 0.3 * max(len(features), len(groups))
-    figure = Figure(figsize=(11, height), layout="constrained")
-    figure.suptitle("UAR lost when features are shuffled within each actor's test clips")
-    titles = ("groups of features", f"the {len(features)} features that matter most")
-    for axes, rows, title in zip(figure.subplots(1, 2), (groups, features), titles, strict=True):
-        lost = 100 * rows["uar_lost"]
-        ends = [lost - 100 * rows["low"], 100 * rows["high"] - lost]
-        names = [
-            f"{row.name_} ({row.features})" if row.features > 1 else row.name_
-            for row in rows.rename(columns={"name": "name_"}).itertuples()
-        ]
-        places = -np.arange(len(rows))
-        axes.barh(places, lost, xerr=ends, color=COLOURS[0], ecolor="black", capsize=3)
-        axes.set_yticks(places, names)
-        axes.axvline(0, color="grey", linewidth=0.8)
-        axes.set(xlabel="UAR lost (points), 95 % interval over actors", title=title)
-        axes.grid(axis="x", alpha=0.3)
-    return figure
-
-
 def emotions_over_time(
     seconds: Sequence[float],
     proba: Sequence[np.ndarray],
@@ -215,145 +172,12 @@ def emotions_over_time(
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
-    for emotion, values, colour in zip(emotions, np.array(proba).T, _colours(), strict=False):
+    for emotion, values, colour in zip(emotions, np.array(proba).T, colours(), strict=False):
         axes.plot(seconds, 100 * values, color=colour, marker=".", label=emotion)
     axes.set(xlabel="middle of the window (s)", ylabel="probability (%)", ylim=(0, 100))
     axes.set_title(f"{title} · {len(seconds)} windows")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> Figure:
-    """Loss after each epoch, of training and, where there is one, of validation."""
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    axes = figure.subplots()
-    for (part, loss), colour in zip(losses.items(), COLOURS, strict=False):
-        axes.plot(np.arange(1, len(loss) + 1), loss, color=colour, label=part)
-    axes.set(xlabel="epoch", ylabel="loss (cross-entropy + penalty, nats)", ylim=(0, None))
-    axes.legend(frameon=False)
-    axes.set_title(f"Loss while fitting · {len(loss)} epochs · {n_clips} training clips")
-    axes.grid(alpha=0.3)
-    return figure
-
-
-def accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> Figure:
-    """Accuracy against what varies: mean and one standard deviation over folds.
-
-    Numbers over more than two decades are drawn on a logarithmic axis; what is no number (the sizes
-    of several layers) stands at equal distances.
-    """
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axes = figure.subplots()
-    x = np.arange(len(curve.points))
-    if all(isinstance(value, int | float) for value in curve.points):
-        x = np.array(curve.points, dtype=float)
-        if x.min() > 0 and x.max() / x.min() > 100:
-            axes.set_xscale("log")
-    else:
-        axes.set_xticks(x, [str(value) for value in curve.points], rotation=30, ha="right")
-    parts = (("training clips", curve.train), ("held-out folds", curve.validation))
-    for (name, values), colour in zip(parts, COLOURS, strict=False):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # where nothing could be fitted
-            mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
-        axes.plot(x, 100 * mean, color=colour, marker="o", label=name)
-        low, high = 100 * (mean - deviation), 100 * (mean + deviation)
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.axhline(100 / n_labels, color="grey", linestyle=":", label="chance")
-    kept = "held-out actors" if curve.grouped else "actors known"
-    n_folds = curve.validation.shape[1]
-    axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 102))
-    axes.set_title(f"{title} · {n_folds} folds, {kept} · band: 1 standard deviation")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="best")
-    return figure
-
-
-def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
-    """Test UAR of several runs with its interval, one under the other.
-
-    Parameters
-    ----------
-    table : DataFrame
-        name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
-        transductive ones in another colour, under a line.
-    chance : float
-        In [0, 1].
-    title : str
-    """
-    figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
-    axes = figure.subplots()
-    places = -np.arange(len(table)) - 0.6 * table["transductive"]
-    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        some = table[table["transductive"] == kind]
-        uar = 100 * some["test_uar"]
-        ends = [uar - 100 * some["test_uar_low"], 100 * some["test_uar_high"] - uar]
-        axes.errorbar(uar, places[some.index], xerr=ends, fmt="o", capsize=4, color=colour)
-        for value, place in zip(uar, places[some.index], strict=True):
-            axes.annotate(
-                f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
-            )
-    axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
-    names = [
-        f"{row.name_}{' (transductive)' if row.transductive else ''}"
-        for row in table.rename(columns={"name": "name_"}).itertuples()
-    ]
-    axes.set_yticks(places, names)
-    axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
-    axes.set_ylim(min(places) - 0.8, 0.8)
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right")
-    return figure
-
-
-def sweep(summary: pd.DataFrame, *, title: str) -> Figure:
-    """Test UAR of a sweep's configs, mean and deviation, the best on top.
-
-    Parameters
-    ----------
-    summary : DataFrame
-        See `sweep_report.over_seeds`.
-    title : str
-    """
-    figure = Figure(figsize=(8, 1.4 + 0.35 * len(summary)), layout="constrained")
-    axes = figure.subplots()
-    places = -np.arange(len(summary))
-    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        some = summary[summary["transductive"] == kind]
-        mean, deviation = 100 * some["test_uar_mean"], 100 * some["test_uar_std"].fillna(0)
-        axes.barh(places[some.index], mean, xerr=deviation, color=colour, capsize=3, alpha=0.8)
-        for value, place in zip(mean, places[some.index], strict=True):
-            axes.annotate(f"{value:.1f}", (0.6, place), va="center", color="white", fontsize=9)
-    names = [
-        f"{name}{' (transductive)' if kind else ''}"
-        for name, kind in zip(summary["name"], summary["transductive"], strict=True)
-    ]
-    axes.set_yticks(places, names)
-    axes.set(xlabel="test UAR (%)", xlim=(0, 100), title=title)
-    axes.grid(axis="x", alpha=0.3)
-    return figure
-
-
-def by_actor(accuracy: pd.DataFrame) -> Figure:
-    """Accuracy of each actor's clips in several runs.
-
-    Parameters
-    ----------
-    accuracy : (n_actors, n_runs) DataFrame
-        In [0, 1]; actors in rows, runs in columns.
-    """
-    figure = Figure(figsize=(max(7, 1.6 * accuracy.shape[1] + 3), 6), layout="constrained")
-    axes = figure.subplots()
-    places = np.arange(accuracy.shape[1])
-    for _, row in accuracy.iterrows():
-        axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
-    axes.plot(places, 100 * accuracy.mean(), color=COLOURS[1], marker="D", label="mean over actors")
-    axes.set_xticks(places, accuracy.columns, rotation=15, ha="right")
-    axes.set(ylabel="accuracy on the actor's test clips (%)", ylim=(0, 102))
-    axes.set_title(f"{len(accuracy)} actors, a line for each")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend()
     return figure
 
 
@@ -368,16 +192,8 @@ def class_balance(parts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> 
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    bottom = np.zeros(len(labels), dtype=int)
-    for (name, counts), colour in zip(parts.items(), _colours(), strict=False):
-        axes.bar(labels, counts, bottom=bottom, color=colour, label=f"{name} ({sum(counts)})")
-        bottom += np.asarray(counts)
-    axes.set(xlabel="emotion", ylabel="clips", title=f"Class balance · {bottom.sum()} clips")
-    axes.margins(y=0.15)  # room for the legend above the bars
+    stacked_bars(axes, labels, {f"{name} ({sum(n)})": n for name, n in parts.items()})
+    n_clips = sum(map(sum, parts.values()))
+    axes.set(xlabel="emotion", ylabel="clips", title=f"Class balance · {n_clips} clips")
     axes.legend(loc="upper right", ncols=3)
     return figure
-
-
-def _colours() -> Sequence[str]:
-    # Eight emotions have a colour each; a corpus with more of them uses the colours again.
-    return COLOURS * 8

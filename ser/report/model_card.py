@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ser.evaluation.metrics import breakdown, per_class
+from ser.evaluation.breakdown import breakdown, per_class
+from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
 
 if TYPE_CHECKING:
     from ser.evaluation.protocol import Evaluation
@@ -76,14 +77,18 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
             f"The numbers are of {folds} models, each tested on clips that it never saw; this "
             "model was then fitted on all clips."
         )
-    for name, key in (("UAR", "uar"), ("accuracy", "accuracy")):
-        low, high = (100 * numbers[f"test_{key}_{end}"] for end in ("low", "high"))
+    headlines = [METRICS[name] for name in HEADLINES]
+    for metric in headlines:
         yield (
-            f"- {name} {100 * numbers[f'test_{key}']:.1f} % (95 % interval over "
-            f"{run.tags['interval_over']}: {low:.1f} to {high:.1f})"
+            f"- {metric.label} {metric.text_with_unit(numbers[f'test_{metric.name}'])} "
+            f"(95 % interval over {run.tags['interval_over']}: {metric.text_of_interval(numbers)})"
         )
+    for metric in table_metrics():
+        if metric not in headlines:
+            yield f"- {metric.label} {metric.text_with_unit(numbers[f'test_{metric.name}'])}"
     yield f"- chance {100 / len(evaluation.labels):.1f} % UAR; {len(test)} test clips"
-    yield f"- probabilities are off by {100 * numbers['test_ece']:.1f} points on average\n"
+    error = METRICS["ece"].text_with_unit(numbers["test_ece"])
+    yield f"- probabilities are off by {error} on average\n"
     yield "| emotion | recall % | clips |\n|---|---|---|"
     true, predicted = test["true"].to_numpy(), test["predicted"].to_numpy()
     for row in per_class(true, predicted, evaluation.labels).itertuples():

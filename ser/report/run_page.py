@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ser.report import html as pages
+from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
+from ser.report.captions import FIGURES, TABLES, in_order
+from ser.report.html import data_uri, is_small, render
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
 
-METRICS = {"accuracy": "accuracy %", "uar": "UAR %", "f1_macro": "macro F1 %"}
 PARTS = {
     "train": "clips trained on",
     "cv": "cross-validation",
@@ -29,37 +30,6 @@ PARTS = {
     "test": "test clips",
 }
 MAX_ROWS = 60  # of a table on the page; the file has all
-
-# Pictures in the page's order: what to look for in each. Others follow under their own names.
-CAPTIONS = {
-    "variants": "Test UAR of the variants with their 95 % intervals; the dotted line is chance.",
-    "sweep": "Test UAR of the sweep's configs, mean and standard deviation over seeds.",
-    "breakdown": "Accuracy by everything known of the clips; diamonds are human listeners, where "
-    "the corpus tells how they did.",
-    "feature_importance": "UAR lost when features are shuffled among each actor's test clips, with "
-    "95 % intervals over actors: what the model leans on.",
-    "learning_curve": "What more training data would bring. Where the line of the held-out folds "
-    "is flat, more of the same will not help; the gap above it is what was learned by heart.",
-    "roc_and_precision_recall": "Each emotion against the rest, for every threshold on its "
-    "probability. An area of 0.5 on the left is chance.",
-    "reliability": "Whether the probabilities can be believed: bars on the diagonal are as often "
-    "right as they say.",
-    "loss_curve": "Training loss after each epoch of the final fit.",
-    "permutations": "UAR after the emotions were shuffled among the clips: it must lie at chance, "
-    "or test clips leak into the training.",
-    "class_balance": "Clips of every emotion.",
-    "accuracy_by_actor": "Accuracy of each actor's clips in every run: what the test compares.",
-    "optimization_history": "Score of each trial, and the best so far. No test clip was looked at.",
-    "intermediate_values": "Scores of each trial fold by fold, or epoch by epoch.",
-    "slice": "Score against each parameter, a dot for each trial.",
-    "parallel_coordinate": "Each trial a line through its parameters to its score.",
-    "importance_fanova": "Which parameters move the score, over the whole space (fANOVA).",
-    "importance_ped_anova": "Which parameters decide who is in the best tenth (PED-ANOVA).",
-    "contour": "Score over the two parameters that matter most.",
-}
-# On the page as tables, which a phone and a screen reader can show.
-_AS_TABLES = "confusion_matrix"
-_OWN_SECTION = ("predictions", "confusion_matrix", "per_class", "breakdown", "reliability")
 
 
 @dataclass(frozen=True)
@@ -82,7 +52,7 @@ class Confusion:
     rows: tuple[tuple[str, int, tuple[tuple[int, float], ...]], ...]
 
 
-def page(run: LoggedRun, folder: Path) -> str:
+def render_run_page(run: LoggedRun, folder: Path) -> str:
     """The run's page.
 
     Parameters
@@ -100,18 +70,19 @@ def page(run: LoggedRun, folder: Path) -> str:
     tables = {file.stem: pd.read_csv(file) for file in sorted(folder.glob("tables/*.csv"))}
     config = _text(folder / "config.yaml")
     listeners = ((yaml.safe_load(config) or {}).get("data") or {}).get("listeners") or {}
-    return pages.render(
+    return render(
         "report.html",
         run=run,
         started=f"{run.started:%Y-%m-%d %H:%M} UTC",
         cards=cards(run.metrics, run.tags, listeners),
         chance=_chance(tables),
+        score_headings=["", *(metric.heading for metric in table_metrics())],
         parts=scores_by_part(run.metrics),
         confusions=confusions(tables.get("confusion_matrix")),
         emotions=emotions(tables.get("per_class"), listeners),
         factors=factors(tables.get("breakdown")),
         figures=list(_figures(folder / "figures")),
-        tables=[_shown(name, t) for name, t in tables.items() if not name.startswith(_OWN_SECTION)],
+        tables=list(_tables(tables)),
         config=config,
         environment=_text(folder / "environment.txt"),
     )
@@ -121,35 +92,34 @@ def cards(
     metrics: Mapping[str, float], tags: Mapping[str, str], listeners: Mapping[str, float]
 ) -> list[tuple[str, str, str]]:
     """The scores of the test clips, in short: name, value, and what to know of it."""
-    found = []
-    for name, head in (("uar", "UAR, test clips"), ("accuracy", "Accuracy, test clips")):
-        if f"test_{name}" not in metrics:
+    shown = []
+    for metric in (METRICS[name] for name in HEADLINES):
+        if f"test_{metric.name}" not in metrics:
             continue
         note = ""
-        if f"test_{name}_low" in metrics:
-            low, high = (100 * metrics[f"test_{name}_{end}"] for end in ("low", "high"))
+        if interval := metric.text_of_interval(metrics):
             over = f" over {tags['interval_over']}" if "interval_over" in tags else ""
-            note = f"{low:.1f} to {high:.1f} (95 % interval{over})"
-        found.append((head, f"{100 * metrics[f'test_{name}']:.1f} %", note))
+            note = f"{interval} (95 % interval{over})"
+        head = metric.label[0].upper() + metric.label[1:]
+        value = metric.text_with_unit(metrics[f"test_{metric.name}"])
+        shown.append((f"{head}, test clips", value, note))
     if "cv_accuracy_mean" in metrics:
-        mean, deviation = (100 * metrics[f"cv_accuracy_{m}"] for m in ("mean", "std"))
-        value = f"{mean:.1f} ± {deviation:.1f} %"
-        found.append(("Accuracy, cross-validation", value, "mean ± deviation over folds"))
+        value = f"{METRICS['accuracy'].text_of_part(metrics, 'cv')} %"
+        shown.append(("Accuracy, cross-validation", value, "mean ± deviation over folds"))
     if "test_ece" in metrics:
-        value = f"{100 * metrics['test_ece']:.1f} points"
-        found.append(("Calibration error", value, "accuracy against confidence"))
-    if found and "overall" in listeners:
+        value = METRICS["ece"].text_with_unit(metrics["test_ece"])
+        shown.append(("Calibration error", value, "accuracy against confidence"))
+    if shown and "overall" in listeners:
         value = f"{listeners['overall']:.1f} %"
-        found.append(("Human listeners", value, "accuracy, published for the corpus"))
-    return found
+        shown.append(("Human listeners", value, "accuracy, published for the corpus"))
+    return shown
 
 
 def scores_by_part(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """Accuracy, UAR, macro F1 and log loss of every part that the run has."""
+    """A row for every part that the run has: its name, and a score for each of `table_metrics`."""
     rows = []
     for part, name in PARTS.items():
-        cells = [_score(metrics, f"{part}_{metric}", 100, 1) for metric in METRICS]
-        cells.append(_score(metrics, f"{part}_log_loss", 1, 3))
+        cells = [metric.text_of_part(metrics, part) for metric in table_metrics()]
         if any(cells):
             rows.append((name, *cells))
     return rows
@@ -160,18 +130,18 @@ def confusions(table: pd.DataFrame | None) -> list[Confusion]:
     if table is None:
         return []
     labels = tuple(c.removeprefix("predicted_") for c in table.columns[2:])
-    found = []
+    matrices = []
     for part in sorted(table["part"].unique(), key=list(PARTS).index, reverse=True):
-        some = table[table["part"] == part]
-        counts = some.iloc[:, 2:].to_numpy()
+        matrix = table[table["part"] == part]
+        counts = matrix.iloc[:, 2:].to_numpy()
         support = counts.sum(axis=1)
         percent = 100 * counts / np.maximum(support, 1)[:, None]
         rows = tuple(
             (true, int(n), tuple(zip(row.tolist(), share.tolist(), strict=True)))
-            for true, n, row, share in zip(some["true"], support, counts, percent, strict=True)
+            for true, n, row, share in zip(matrix["true"], support, counts, percent, strict=True)
         )
-        found.append(Confusion(PARTS[part], int(support.sum()), labels, rows))
-    return found
+        matrices.append(Confusion(PARTS[part], int(support.sum()), labels, rows))
+    return matrices
 
 
 def emotions(table: pd.DataFrame | None, listeners: Mapping[str, float]) -> list[dict[str, object]]:
@@ -198,9 +168,9 @@ def factors(table: pd.DataFrame | None) -> dict[str, list[tuple[str, float, floa
     return {
         factor: [
             (str(row.level), 100 * row.accuracy, 100 * row.uar, int(row.clips))
-            for row in some.itertuples()
+            for row in levels.itertuples()
         ]
-        for factor, some in table.groupby("factor", sort=False)
+        for factor, levels in table.groupby("factor", sort=False)
         if factor != "emotion"
     }
 
@@ -212,35 +182,23 @@ def _chance(tables: Mapping[str, pd.DataFrame]) -> float | None:
 
 
 def _figures(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
-    """Title, caption, data URI and whether it is small, of each picture in `CAPTIONS`'s order."""
-    order = list(CAPTIONS)
-    files = sorted(
-        folder.glob("*.png"),
-        key=lambda f: (order.index(f.stem) if f.stem in order else len(order), f.stem),
-    )
-    for file in files:
-        if not file.stem.startswith(_AS_TABLES):
-            title = file.stem.replace("_", " ").replace("curve ", "curve: ").capitalize()
-            title = title.replace("Roc", "ROC")
-            data = file.read_bytes()
-            uri = pages.data_uri(data, "image/png")
-            yield title, CAPTIONS.get(file.stem, ""), uri, pages.is_small(data)
+    """Title, caption, data URI and whether it is small, of each picture."""
+    files = {file.stem: file for file in folder.glob("*.png")}
+    for name, caption in in_order(FIGURES, files).items():
+        if not caption.own_section:
+            data = files[name].read_bytes()
+            yield caption.title, caption.text, data_uri(data, "image/png"), is_small(data)
 
 
-def _shown(name: str, table: pd.DataFrame) -> tuple[str, list[str], list[list[object]], int]:
-    """Name, columns, the first rows, and the number of rows of a table."""
-    rows = table.head(MAX_ROWS).to_numpy(dtype=object).tolist()
-    return name.replace("_", " "), list(map(str, table.columns)), rows, len(table)
-
-
-def _score(metrics: Mapping[str, float], key: str, scale: float, digits: int) -> str:
-    """A score, or its mean and deviation over folds; empty where there is neither."""
-    if key in metrics:
-        return f"{scale * metrics[key]:.{digits}f}"
-    if f"{key}_mean" not in metrics:
-        return ""
-    mean, deviation = scale * metrics[f"{key}_mean"], scale * metrics[f"{key}_std"]
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+def _tables(
+    tables: Mapping[str, pd.DataFrame],
+) -> Iterator[tuple[str, str, list[str], list[list[object]], int]]:
+    """Title, caption, columns, the first rows, and the number of rows of each table."""
+    for name, caption in in_order(TABLES, tables).items():
+        if not caption.own_section:
+            table = tables[name]
+            rows = table.head(MAX_ROWS).to_numpy(dtype=object).tolist()
+            yield caption.title, caption.text, list(map(str, table.columns)), rows, len(table)
 
 
 def _text(file: Path) -> str:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from ser.features.filters import PITCH_CLASSES
 from ser.features.spectrum import DYNAMIC_RANGE, decibels
 from ser.report.clip_views import ClipViews
-from ser.report.figures import COLOURS
+from ser.report.style import COLOURS
 
 matplotlib.use("Agg")
 

@@ -1,4 +1,4 @@
-"""What the terminal shows of runs, nested searches and studies."""
+"""What the terminal shows of runs, nested searches and variants."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ser.core.redact import without_password
+from ser.evaluation.metrics import HEADLINES, METRICS, Metric, table_metrics
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
 
@@ -16,7 +17,6 @@ from ser.models.pipeline import inner_classifier
 def of_run(evaluation: Evaluation, *, title: str) -> str:
     """What the terminal shows of an evaluation: where it stands, and its scores."""
     clips, split = evaluation.data.clips, evaluation.split
-    numbers, n_folds = evaluation.metrics, len(split.folds)
     lines = [
         "",
         f"{title} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
@@ -27,39 +27,42 @@ def of_run(evaluation: Evaluation, *, title: str) -> str:
             "TRANSDUCTIVE: each speaker's test clips, without labels, went into their scaling. "
             "Not to be compared with numbers of inductive runs."
         )
-    lines += ["", f"{'':28}{'accuracy %':>14}{'UAR %':>14}{'macro F1 %':>14}{'log loss':>16}"]
+    lines += ["", *_table_of_scores(evaluation)]
+    if evaluation.warnings:
+        lines += ["", *(f"The fit warned: {message}" for message in evaluation.warnings)]
+    kind = type(inner_classifier(evaluation.pipeline)).__name__
+    lines += ["", f"{kind} fitted in {evaluation.metrics['fit_seconds']:.2f} s"]
+    return "\n".join(lines)
+
+
+def _table_of_scores(evaluation: Evaluation) -> list[str]:
+    """A row for each part, then for what its scores are to be held against."""
+    split, numbers, metrics = evaluation.split, evaluation.metrics, table_metrics()
+    n_folds = len(split.folds)
     n_test = sum(len(fold.test) for fold in split.folds)
     n_train = round(float(np.mean([len(fold.train) for fold in split.folds])))
     about = "" if n_folds == 1 else "about "
     test = f"{n_test} clips" if n_folds == 1 else f"{n_test} clips, {n_folds} folds"
-    for head, row in (
-        (f"train ({about}{n_train} clips)", "train_{}"),
-        (f"cross-validation ({len(evaluation.cv_scores.get('uar', ()))} folds)", "cv_{}"),
-        (f"validation ({len(evaluation.part('validation'))} clips)", "validation_{}"),
-        (f"test ({test})", "test_{}"),
+    lines = [_row("", {metric.name: _heading(metric) for metric in metrics})]
+    for part, head in (
+        ("train", f"train ({about}{n_train} clips)"),
+        ("cv", f"cross-validation ({len(evaluation.cv_scores.get('uar', ()))} folds)"),
+        ("validation", f"validation ({len(evaluation.part('validation'))} clips)"),
+        ("test", f"test ({test})"),
     ):
-        cells = [_cell(numbers, row.format(m), 100) for m in ("accuracy", "uar", "f1_macro")]
-        cells.append(_cell(numbers, row.format("log_loss"), 1))
-        if any(cells):
-            lines.append(f"{head:28}" + "".join(f"{c:>14}" for c in cells[:3]) + f"{cells[3]:>16}")
-    ends = [
-        f"{100 * numbers[f'test_{m}_low']:.1f} to {100 * numbers[f'test_{m}_high']:.1f}"
-        for m in ("accuracy", "uar")
-    ]
-    head = f"  95 % interval over {split.unit}s"
-    lines.append(f"{head:28}" + "".join(f"{end:>14}" for end in ends))
+        cells = {metric.name: metric.text_of_part(numbers, part) for metric in metrics}
+        if any(cells.values()):
+            lines.append(_row(head, cells))
+    intervals = {metric.name: metric.text_of_interval(numbers) for metric in metrics}
+    lines.append(_row(f"  95 % interval over {split.unit}s", intervals))
     if "oob_accuracy" in numbers:
-        lines.append(f"{'out of bag':28}{100 * numbers['oob_accuracy']:>14.1f}")
-    if len(evaluation.permuted):
-        mean, deviation = 100 * numbers["permuted_uar_mean"], 100 * numbers["permuted_uar_std"]
-        head = f"emotions shuffled, {len(evaluation.permuted)} times"
-        lines.append(f"{head:42}{f'{mean:.1f} ± {deviation:.1f}':>14}")
-    lines.append(f"{'chance':42}{100 / len(evaluation.labels):>14.1f}")
-    if evaluation.warnings:
-        lines += ["", *(f"The fit warned: {message}" for message in evaluation.warnings)]
-    kind = type(inner_classifier(evaluation.pipeline)).__name__
-    lines += ["", f"{kind} fitted in {numbers['fit_seconds']:.2f} s"]
-    return "\n".join(lines)
+        accuracy = METRICS["accuracy"].text(numbers["oob_accuracy"])
+        lines.append(_row("out of bag", {"accuracy": accuracy}))
+    uar = METRICS["uar"]
+    if n_permutations := len(evaluation.permuted):
+        shuffled = uar.text(numbers["permuted_uar_mean"], numbers["permuted_uar_std"])
+        lines.append(_row(f"emotions shuffled, {n_permutations} times", {"uar": shuffled}))
+    return [*lines, _row("chance", {"uar": uar.text(1 / len(evaluation.labels))})]
 
 
 def of_nested_search(
@@ -68,18 +71,19 @@ def of_nested_search(
     *,
     title: str,
     unit: str,
-    metric: str,
+    metric: Metric,
     where: str,
 ) -> str:
     """What the terminal shows of a nested search: its number, and what each fold chose."""
     lines = ["", f"{title} · hyperparameters chosen inside each of {len(chosen)} outer folds", ""]
-    for name, head in (("accuracy", "test accuracy %"), ("uar", "test UAR %")):
-        low, high = (100 * metrics[f"test_{name}_{end}"] for end in ("low", "high"))
-        value = 100 * metrics[f"test_{name}"]
-        lines.append(f"{head:28}{value:6.1f}   95 % interval over {unit}s {low:.1f} to {high:.1f}")
-    mean = 100 * metrics["best_cv_mean"]
-    lines.append(f"{f'best trials, CV {metric} %':28}{mean:6.1f}   chosen for it: optimistic")
-    shown = chosen.assign(cv=(100 * chosen["cv"]).round(1))
+    for score in (METRICS[name] for name in reversed(HEADLINES)):
+        interval = f"95 % interval over {unit}s {score.text_of_interval(metrics)}"
+        value = score.text(metrics[f"test_{score.name}"])
+        lines.append(f"{f'test {score.heading}':28}{value:>6}   {interval}")
+    mean = metric.text(metrics["best_cv_mean"])
+    head = f"best trials, CV {metric.name} {metric.unit}".strip()
+    lines.append(f"{head:28}{mean:>6}   chosen for it: optimistic")
+    shown = chosen.assign(cv=(metric.scale * chosen["cv"]).round(metric.digits))
     shown.columns = [column.split(".")[-1] for column in shown]
     return "\n".join([*lines, "", shown.to_string(index=False, na_rep=""), "", where])
 
@@ -95,7 +99,8 @@ def where(run_id: str, experiment: str, uri: str) -> str:
 
 def of_variants(table: pd.DataFrame) -> str:
     """Scores of several runs as text, the transductive ones apart."""
-    columns = ["accuracy %", "UAR %", "95 % interval", "10-fold %"]
+    accuracy, uar = METRICS["accuracy"], METRICS["uar"]
+    columns = [accuracy.heading, uar.heading, "95 % interval", "10-fold %"]
     width = max(20, *(len(name) + 2 for name in table["name"]))
     published = "published" in table
     head = f"{'':{width}}" + "".join(f"{column:>16}" for column in columns)
@@ -104,12 +109,11 @@ def of_variants(table: pd.DataFrame) -> str:
         if kind:
             lines.append("transductive: speakers' test clips went into their scaling")
         for row in rows.to_dict("records"):
-            interval = f"{100 * row['test_uar_low']:.1f} to {100 * row['test_uar_high']:.1f}"
             cells = [
-                f"{100 * row['test_accuracy']:.1f}",
-                f"{100 * row['test_uar']:.1f}",
-                interval,
-                _cell(row, "cv_accuracy", 100) if row.get("cv_accuracy_mean", 0) > 0 else "",
+                accuracy.text_of_part(row, "test"),
+                uar.text_of_part(row, "test"),
+                uar.text_of_interval(row),
+                accuracy.text_of_part(row, "cv") if row.get("cv_accuracy_mean", 0) > 0 else "",
             ]
             if published:
                 cells.append("" if np.isnan(row["published"]) else f"{row['published']:.1f}")
@@ -117,12 +121,15 @@ def of_variants(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _cell(numbers: Mapping[str, float], key: str, scale: float) -> str:
-    """A score, or its mean and deviation over folds; empty where there is neither."""
-    digits = 1 if scale == 100 else 3
-    if key in numbers:
-        return f"{scale * numbers[key]:.{digits}f}"
-    if f"{key}_mean" not in numbers:
-        return ""
-    mean, deviation = numbers[f"{key}_mean"], numbers[f"{key}_std"]
-    return f"{scale * mean:.{digits}f} ± {scale * deviation:.{digits}f}"
+def _row(head: str, cells: Mapping[str, str]) -> str:
+    """A row of the table of scores: cells by metric, each under its heading."""
+    line, end = head, 28
+    for metric in table_metrics():
+        end += 14 if metric.unit == "%" else 16
+        if cell := cells.get(metric.name):
+            line += cell.rjust(end - len(line))
+    return line
+
+
+def _heading(metric: Metric) -> str:
+    return metric.heading if metric.unit == "%" else metric.label

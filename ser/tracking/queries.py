@@ -14,8 +14,6 @@ import pandas as pd
 from ser.core.errors import SerError
 from ser.tracking.client import connect
 
-LOWER_IS_BETTER = ("log_loss", "ece", "seconds")
-
 
 @dataclass(frozen=True)
 class LoggedRun:
@@ -122,7 +120,7 @@ def find_run(
     return read(found[0], places[found[0].info.experiment_id])
 
 
-def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
+def best_run(uri: str, metric: str, tags: Mapping[str, str], *, highest: bool) -> LoggedRun:
     """The finished run with the best value of a metric among those with these tags.
 
     Parameters
@@ -130,9 +128,11 @@ def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
     uri : str
         MLflow's tracking URI.
     metric : str
-        ``test_uar``, ...; of losses and errors (`LOWER_IS_BETTER`) the lowest is the best.
+        ``test_uar``, ...
     tags : mapping of str to str
         What the runs must have in common, so that their numbers can be compared.
+    highest : bool
+        Whether more of the metric is better; of a loss or an error less is.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def best_run(uri: str, metric: str, tags: Mapping[str, str]) -> LoggedRun:
     client = connect(uri)
     places = {e.experiment_id: e.name for e in client.search_experiments()}
     same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-    order = "ASC" if metric.endswith(LOWER_IS_BETTER) else "DESC"
+    order = "DESC" if highest else "ASC"
     found = client.search_runs(
         list(places),
         f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}",

@@ -143,11 +143,14 @@ class Best:
     Attributes
     ----------
     metric : str
+    highest : bool
+        Whether more of it is better: of a loss or an error less is.
     corpus, split : str
     transductive : bool
     """
 
     metric: str = "test_uar"
+    highest: bool = True
     corpus: str = "ravdess"
     split: str = "loso"
     transductive: bool = False
@@ -204,7 +207,7 @@ def _find_run(source: str, uri: str, experiment: str | None, best: Best) -> Logg
     if source == "best":
         tags = {"corpus": best.corpus, "split": best.split}
         tags["transductive"] = str(best.transductive).lower()
-        return queries.best_run(uri, best.metric, tags)
+        return queries.best_run(uri, best.metric, tags, highest=best.highest)
     if source != "latest" and not set(source.lower()) <= set("0123456789abcdef"):
         raise SerError(
             f"{source!r} names no model: give a run's id or its first characters, latest, best, "

@@ -14,13 +14,14 @@ from ser import report
 from ser.core import paths
 from ser.core.redact import without_password
 from ser.data.folds import Split
-from ser.evaluation import metrics as evaluate
+from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.curves import Curve
+from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.evaluation.protocol import Evaluation, Settings
 from ser.features import settings
 from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel
-from ser.report import figures, model_card
+from ser.report import figures, model_card, training_figures
 from ser.report.explanation import log_explanation
 from ser.tracking import provenance, queries
 from ser.tracking.inputs import log_config, log_dataset
@@ -133,12 +134,12 @@ def log_evaluation(
     clips, split = evaluation.data.clips, evaluation.split
     labels, test = evaluation.labels, evaluation.part("test")
     true, predicted, proba = test["true"].to_numpy(), test["predicted"].to_numpy(), _proba(test)
-    curves, macro_auc = evaluate.roc(true, proba, labels)
-    by_emotion = evaluate.per_class(true, predicted, labels)
-    by_factor = evaluate.breakdown(test)
-    bins, error = evaluate.reliability(true, predicted, proba)
+    curves, macro_auc = roc(true, proba, labels)
+    by_emotion = per_class(true, predicted, labels)
+    by_factor = breakdown(test)
+    bins, error = reliability(true, predicted, proba)
 
-    run.metrics(evaluation.metrics | {"test_auc_macro": macro_auc})
+    run.metrics(evaluation.metrics)
     run.metrics({f"test_recall_{row.emotion}": row.recall for row in by_emotion.itertuples()})
     for name, values in evaluation.cv_scores.items():
         run.steps(f"cv_{name}", values)
@@ -162,7 +163,7 @@ def log_evaluation(
         run.figure(figure, f"confusion_matrix_{part}")
     both = figures.roc_and_precision_recall(
         curves,
-        evaluate.precision_recall(true, proba, labels),
+        precision_recall(true, proba, labels),
         macro_auc=macro_auc,
         n_clips=len(test),
     )
@@ -188,22 +189,22 @@ def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> 
 def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
     if evaluation.loss:
         n_clips = int(evaluation.metrics["n_development_clips"])
-        run.figure(figures.loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
+        run.figure(training_figures.loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
     if evaluation.learning is not None:
         curve = evaluation.learning
-        figure = figures.accuracy_curve(
+        figure = training_figures.accuracy_curve(
             curve, title="Learning curve", xlabel=f"{curve.name} trained on", n_labels=n_labels
         )
         run.figure(figure, "learning_curve")
         run.table(_curve_table(curve), "learning_curve")
     for curve in evaluation.validation:
-        figure = figures.accuracy_curve(
+        figure = training_figures.accuracy_curve(
             curve, title="Validation curve", xlabel=curve.name, n_labels=n_labels
         )
         run.figure(figure, f"validation_curve_{curve.name}")
         run.table(_curve_table(curve), f"validation_curve_{curve.name}")
     if len(evaluation.permuted):
-        figure = figures.permutations(
+        figure = training_figures.permutations(
             evaluation.permuted,
             real=evaluation.metrics["test_uar"],
             n_labels=n_labels,

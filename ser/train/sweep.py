@@ -89,12 +89,12 @@ class SweepCallback(Callback):
 
     @staticmethod
     def _report(run: Run, folder: Path, uri: str) -> list[Job]:
-        from ser.train import sweep_report
+        from ser.train.sweep_report import log_sweep
 
         del os.environ[PARENT]
         jobs = outcomes(folder)
         if jobs:
-            print(sweep_report.log(run, jobs, uri=uri))
+            print(log_sweep(run, jobs, uri=uri))
         return jobs
 
     def __getstate__(self) -> dict:

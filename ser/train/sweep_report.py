@@ -8,15 +8,14 @@ import pandas as pd
 
 from ser import report
 from ser.core.jobs import Job, varied
-from ser.report import figures
+from ser.evaluation.metrics import Metric, table_metrics
+from ser.report import comparison_figures
 from ser.report.terminal import where
 from ser.tracking import queries
 from ser.tracking.run import Run
 
-SCORES = ("test_accuracy", "test_uar", "test_f1_macro")
 
-
-def log(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
+def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     """Send a sweep's tables and picture to its run.
 
     Parameters
@@ -43,12 +42,12 @@ def log(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
         run.table(summary, "sweep")
         run.metrics({"best_test_uar": summary["test_uar_mean"].max()})
         title = f"{len(jobs)} jobs, mean and deviation over seeds"
-        run.figure(figures.sweep(summary, title=title), "sweep")
+        run.figure(comparison_figures.sweep(summary, title=title), "sweep")
         lines += ["", _text(summary)]
     report.attach(run)
     for job in failed:
-        said = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
-        lines += ["", f"FAILED  {said}", f"        {job.error}"]
+        overrides = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
+        lines += ["", f"FAILED  {overrides}", f"        {job.error}"]
     return "\n".join([*lines, "", where(run.id, run.experiment, uri)])
 
 
@@ -62,7 +61,7 @@ def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
         if job.run_id:
             row["transductive"] = runs[job.run_id].tags.get("transductive") == "true"
             metrics = runs[job.run_id].metrics  # an exploration has no scores
-            row |= {name: metrics[name] for name in SCORES if name in metrics}
+            row |= {name: metrics[name] for name in _score_names() if name in metrics}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -82,12 +81,13 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
         kind by its UAR, the best first. The deviation of one job is not a number.
     """
     table = table[table["run_id"] != ""]
-    fixed = {"job", "state", "run_id", "transductive", "seed", *SCORES}
+    scores = [name for name in _score_names() if name in table]
+    fixed = {"job", "state", "run_id", "transductive", "seed", *scores}
     keys = [column for column in table if column not in fixed]
-    said = table[keys].apply(lambda column: [_say(column.name, value) for value in column])
-    name = said.agg(" ".join, axis=1) if keys else pd.Series("all", table.index)
+    choices = table[keys].apply(lambda column: [_choice(column.name, value) for value in column])
+    name = choices.agg(" ".join, axis=1) if keys else pd.Series("all", table.index)
     groups = table.assign(name=name).groupby(["name", "transductive"], sort=False)
-    summary = groups[list(SCORES)].agg(["mean", "std"])
+    summary = groups[scores].agg(["mean", "std"])
     summary.columns = ["_".join(column) for column in summary.columns]
     summary.insert(0, "n", groups.size())
     summary = summary.reset_index()
@@ -96,23 +96,28 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _say(key: str, value: str) -> str:
+def _choice(key: str, value: str) -> str:
     """A choice by its name; a value with the last part of its key."""
     return value if "." not in key else f"{key.split('.')[-1]}={value}"
 
 
 def _text(summary: pd.DataFrame) -> str:
     width = max(20, summary["name"].str.len().max() + 2)
-    heads = ("jobs", "accuracy %", "UAR %", "macro F1 %")
-    lines = [f"{'':{width}}{heads[0]:>6}" + "".join(f"{head:>16}" for head in heads[1:])]
+    metrics = [metric for metric in _metrics() if f"test_{metric.name}_mean" in summary]
+    lines = [f"{'':{width}}{'jobs':>6}" + "".join(f"{metric.heading:>16}" for metric in metrics)]
     for transductive, rows in summary.groupby("transductive"):
         if transductive:
             lines.append("transductive: speakers' test clips went into their scaling")
         for row in rows.to_dict("records"):
-            cells = [_spread(row[f"{s}_mean"], row[f"{s}_std"]) for s in SCORES]
+            cells = [metric.text_of_part(row, "test") for metric in metrics]
             lines.append(f"{row['name']:{width}}{row['n']:>6}" + "".join(f"{c:>16}" for c in cells))
     return "\n".join(lines)
 
 
-def _spread(mean: float, deviation: float) -> str:
-    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
+def _metrics() -> list[Metric]:
+    """What a sweep is ranked by, and the like: more of each is better."""
+    return [metric for metric in table_metrics() if metric.higher_is_better]
+
+
+def _score_names() -> list[str]:
+    return [f"test_{metric.name}" for metric in _metrics()]

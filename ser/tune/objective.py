@@ -18,7 +18,7 @@ from ser.core.experiment import Experiment
 from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
 from ser.evaluation.folds import fit_on
-from ser.evaluation.metrics import scores
+from ser.evaluation.metrics import METRICS, Metric
 from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.models.partial_fit import EpochFit, has_epochs, trains_by_epochs
 from ser.models.pipeline import originals, with_copies, without_probabilities
@@ -110,7 +110,7 @@ class Objective:
         at_once = effective_n_jobs(self.experiment.cfg.compute.n_jobs)
         for start in range(0, len(folds), at_once):
             jobs = [
-                (_timed, (_score, pipeline, data, fold, grouped, self._tuner.metric))
+                (_timed, (_score, pipeline, data, fold, grouped, self._metric))
                 for fold in folds[start : start + at_once]
             ]
             for value in self._run(jobs, pipeline, score):
@@ -136,7 +136,7 @@ class Objective:
             jobs = [(_timed, (fit.advance, epochs)) for fit in fits]
             fits = self._run(jobs, pipeline, score)
             score.folds = [
-                _score_of(fit.pipeline, data, fold.test, self._tuner.metric)
+                _score_of(fit.pipeline, data, fold.test, self._metric)
                 for fit, fold in zip(fits, folds, strict=True)
             ]
             score.epochs[epochs] = score.value
@@ -151,6 +151,10 @@ class Objective:
         results, _ = run_fits(jobs, pipeline, workers)
         score.cpu_seconds += sum(seconds for _, seconds in results)
         return [result for result, _ in results]
+
+    @property
+    def _metric(self) -> Metric:
+        return METRICS[self._tuner.metric]
 
     @property
     def _tuner(self) -> DictConfig:
@@ -181,11 +185,11 @@ def _timed(function: Callable[..., Any], *arguments: object) -> tuple[Any, float
     return result, time.thread_time() - start
 
 
-def _score(pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool, metric: str) -> float:
+def _score(pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool, metric: Metric) -> float:
     """Fit on a fold's training clips; the score of its held-out ones."""
     return _score_of(fit_on(pipeline, data, fold.train, grouped), data, fold.test, metric)
 
 
-def _score_of(fitted: Pipeline, data: Dataset, rows: np.ndarray, metric: str) -> float:
+def _score_of(fitted: Pipeline, data: Dataset, rows: np.ndarray, metric: Metric) -> float:
     predicted = fitted.predict(originals(data.features)[rows])
-    return scores(data.labels[rows], predicted, None, ())[metric]
+    return metric(data.labels[rows], predicted)

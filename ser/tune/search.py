@@ -17,6 +17,7 @@ from ser.core.experiment import Experiment, JobResult
 from ser.core.redact import without_password
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
+from ser.evaluation.metrics import METRICS, tunable
 from ser.evaluation.protocol import inner_split, pooled_metrics
 from ser.report import terminal
 from ser.tracking.inputs import log_config
@@ -27,8 +28,6 @@ from ser.train.run import Outcome, load, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
 from ser.tune.space import SearchSpace
 from ser.tune.trials import StudyResult, run_trials, value_of
-
-METRICS = ("uar", "accuracy", "f1_macro")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +137,14 @@ def search(experiment: Experiment) -> SearchResult:
 
 def _text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
     cfg = of_all.cfg
+    metric = METRICS[cfg.tuner.metric]
     the = "Interrupted: the" if result.interrupted else "The"
     lines = [
         "",
         f"{the} best of {len(result.trials)} trials "
         f"({result.n_run} of this command; {result.count('PRUNED')} pruned, "
         f"{result.count('FAIL')} failed), trial {result.best.number}: "
-        f"cross-validated {cfg.tuner.metric} {100 * value_of(result.best):.1f} %",
+        f"cross-validated {metric.name} {metric.text_with_unit(value_of(result.best))}",
         *(f"  {override}" for override in of_all.space.overrides(result.best.params)),
         outcome.text,
         f"study   {of_all.study} in {without_password(cfg.tuner.storage)}; "
@@ -208,7 +208,7 @@ def _log_nested(
         chosen,
         title=f"{name} · {split}{' · TRANSDUCTIVE' if transductive else ''}",
         unit=split.unit,
-        metric=cfg.tuner.metric,
+        metric=METRICS[cfg.tuner.metric],
         where=terminal.where(parent.id, parent.experiment, cfg.tracking.uri),
     )
     params = chosen.drop(columns="cv").set_index("fold").to_dict("index")
@@ -224,8 +224,8 @@ def _log_nested(
 
 def _check(cfg: DictConfig) -> None:
     tuner = cfg.tuner
-    if tuner.metric not in METRICS:
-        raise SerError(f"tuner.metric={tuner.metric} is none of {', '.join(METRICS)}.")
+    if tuner.metric not in tunable():
+        raise SerError(f"tuner.metric={tuner.metric} is none of {', '.join(tunable())}.")
     if tuner.prune_by not in ("folds", "epochs"):
         raise SerError(f"tuner.prune_by={tuner.prune_by} is neither folds nor epochs.")
     if tuner.n_trials is None and tuner.timeout is None and tuner.cpu_seconds is None:

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from ser.core.errors import SerError
+from ser.evaluation.metrics import METRICS
 from ser.tracking.run import Run, start_run
 from ser.tune import figures
 from ser.tune.objective import Objective, Score
@@ -235,7 +236,8 @@ class _Loop:
         self.n_run += 1
         self._bar.update()
         if best := best_trial(study):
-            self._bar.set_postfix_str(f"best {self._cfg.tuner.metric} {100 * value_of(best):.1f} %")
+            metric = METRICS[self._cfg.tuner.metric]
+            self._bar.set_postfix_str(f"best {metric.name} {metric.text_with_unit(value_of(best))}")
         if self._spent():
             study.stop()
         self._drawing_since = time.thread_time()

@@ -1,0 +1,365 @@
+"""What every figure and table is called, and what to look for in it, in the order of the pages.
+
+What a run logs as ``figures/NAME.png`` or ``tables/NAME.csv`` has its entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Words around a figure or a table.
+
+    Attributes
+    ----------
+    title : str
+    text : str
+        What it shows, and what to look for.
+    each : bool
+        Whether a run may have several, ``NAME_WHAT``: one for each part, or each parameter.
+    own_section : bool
+        Whether a run's page shows what is in it elsewhere.
+    """
+
+    title: str
+    text: str = ""
+    each: bool = False
+    own_section: bool = False
+
+
+FIGURES = {
+    "confusion_matrix": Caption(
+        "Confusion matrix",
+        "True emotions in rows, predicted ones in columns.",
+        each=True,
+        own_section=True,
+    ),
+    "variants": Caption(
+        "Variants",
+        "Test UAR of the variants with their 95 % intervals; the dotted line is chance.",
+    ),
+    "sweep": Caption(
+        "Sweep",
+        "Test UAR of the sweep's configs, mean and standard deviation over seeds.",
+    ),
+    "breakdown": Caption(
+        "Breakdown",
+        "Accuracy by everything known of the clips; diamonds are human listeners, where the corpus "
+        "tells how they did.",
+    ),
+    "feature_importance": Caption(
+        "Feature importance",
+        "UAR lost when features are shuffled among each actor's test clips, with 95 % intervals "
+        "over actors: what the model leans on.",
+    ),
+    "learning_curve": Caption(
+        "Learning curve",
+        "What more training data would bring. Where the line of the held-out folds is flat, more "
+        "of the same will not help; the gap above it is what was learned by heart.",
+    ),
+    "validation_curve": Caption(
+        "Validation curve",
+        "Accuracy for each value of one parameter. Where the line of training clips rises and that "
+        "of the held-out folds falls, the model learns by heart.",
+        each=True,
+    ),
+    "roc_and_precision_recall": Caption(
+        "ROC and precision recall",
+        "Each emotion against the rest, for every threshold on its probability. An area of 0.5 on "
+        "the left is chance.",
+    ),
+    "reliability": Caption(
+        "Reliability",
+        "Whether the probabilities can be believed: bars on the diagonal are as often right as "
+        "they say.",
+    ),
+    "loss_curve": Caption(
+        "Loss curve",
+        "Training loss after each epoch of the final fit.",
+    ),
+    "permutations": Caption(
+        "Permutations",
+        "UAR after the emotions were shuffled among the clips: it must lie at chance, or test "
+        "clips leak into the training.",
+    ),
+    "class_balance": Caption(
+        "Class balance",
+        "Clips of every emotion. Where the bars differ, accuracy flatters a model that prefers the "
+        "common emotions; UAR does not.",
+    ),
+    "accuracy_by_actor": Caption(
+        "Accuracy by actor",
+        "Accuracy of each actor's clips in every run: what the test compares.",
+    ),
+    "optimization_history": Caption(
+        "Optimization history",
+        "Score of each trial, and the best so far. No test clip was looked at.",
+    ),
+    "intermediate_values": Caption(
+        "Intermediate values",
+        "Scores of each trial fold by fold, or epoch by epoch.",
+    ),
+    "slice": Caption(
+        "Slice",
+        "Score against each parameter, a dot for each trial.",
+    ),
+    "parallel_coordinate": Caption(
+        "Parallel coordinate",
+        "Each trial a line through its parameters to its score.",
+    ),
+    "importance_fanova": Caption(
+        "Importance (fANOVA)",
+        "Which parameters move the score, over the whole space (fANOVA).",
+    ),
+    "importance_ped_anova": Caption(
+        "Importance (PED-ANOVA)",
+        "Which parameters decide who is in the best tenth (PED-ANOVA).",
+    ),
+    "contour": Caption(
+        "Contour",
+        "Score over the two parameters that matter most.",
+    ),
+    "waveforms": Caption(
+        "Waveform",
+        "Air pressure over time: how loud each moment is. Look at how high the peaks are, how long "
+        "the speech takes, and how much silence surrounds it.",
+    ),
+    "spectrograms": Caption(
+        "STFT power spectrogram",
+        "How much power there is at each frequency and moment. Horizontal stripes are the "
+        "harmonics of a voiced sound: the further apart, the higher the voice. Hisses such as /s/ "
+        "are clouds above 4000 Hz. An aroused voice has more power up there.",
+    ),
+    "mel_spectrograms": Caption(
+        "Mel spectrogram",
+        "The same on the ear's scale, which takes high frequencies together: 128 mel bands. Their "
+        "means over time are the tutorial's mel features.",
+    ),
+    "mfccs": Caption(
+        "MFCCs",
+        "The shape of each moment's mel spectrum in a few numbers: low coefficients for its broad "
+        "shape, high ones for detail. The first (loudness) is left out, as it is many times "
+        "larger. Steady columns are vowels, changes are consonants.",
+    ),
+    "chromagrams": Caption(
+        "Chromagram",
+        "Power gathered into the twelve pitch classes of music, whatever the octave. In speech it "
+        "follows the melody roughly; where it is silent, it shows noise scaled up.",
+    ),
+    "contours": Caption(
+        "F0 and energy contours",
+        "Above, the pitch of the voiced moments (YIN): the melody of the sentence. Below, the "
+        "level of every moment. Look at the height, the range and the movement of both: a voice "
+        "that is aroused is higher and louder.",
+    ),
+    "spoken": Caption(
+        "Pitch, energy and duration by emotion",
+        "Boxes hold half of the clips, whiskers nine tenths, the line is the median. Emotions "
+        "whose boxes do not overlap can mostly be told apart by this number alone. Where gender is "
+        "known each has boxes of its own, as voices differ in F0 before they feel anything.",
+    ),
+    "correlation": Caption(
+        "Correlation of the features",
+        "Red squares are features that say the same (neighbouring mel bands), blue ones rise where "
+        "the other falls. Many features that say the same weigh much in a distance.",
+    ),
+    "ranking": Caption(
+        "What a feature tells by itself",
+        "Left, how much one feature alone tells of the emotion; neighbours in the list often say "
+        "the same. Right, every feature: how much of its variance lies between emotions, and how "
+        "much between actors. What is above the dotted line tells who speaks rather than how.",
+    ),
+    "map_t-sne": Caption(
+        "Map of the clips: t-SNE",
+        "Each dot is a clip; clips that sound alike to the features are near. Where the islands on "
+        "the right are of one actor, and the same islands on the left are of all emotions, the "
+        "features know the speaker better than the emotion. A model tested on actors that it has "
+        "heard profits from that. Distances between islands mean little.",
+    ),
+    "map_umap": Caption(
+        "Map of the clips: UMAP",
+        "As t-SNE, by another method that keeps more of the distances between islands.",
+    ),
+    "map_pca": Caption(
+        "Map of the clips: PCA",
+        "The two directions in which the clips differ most, and nothing bent. Clips that lie far "
+        "out are drawn at the edge.",
+    ),
+    "neighbours": Caption(
+        "Whose clips are near",
+        "The leak as a number: how often a clip's nearest clips have the same actor, or the same "
+        "emotion. The last bars leave out the clip's own actor, as a test on unheard actors does: "
+        "what remains above chance is what the features know of emotion in a new voice.",
+    ),
+    "loudness": Caption(
+        "Level of each actor's speech",
+        "Median and quartiles of the clips' level. Where actors differ as much as emotions do, "
+        "loudness tells who was recorded how, and misleads a model on a new voice.",
+    ),
+}
+
+TABLES = {
+    "predictions": Caption(
+        "Predictions",
+        "Every prediction on a held-out clip, with the probability of each emotion.",
+        own_section=True,
+    ),
+    "per_class": Caption(
+        "Per class",
+        "Precision, recall, F1 and clips of every emotion, over the test clips.",
+        own_section=True,
+    ),
+    "breakdown": Caption(
+        "Breakdown",
+        "Accuracy and UAR of every level of what is known of the test clips.",
+        own_section=True,
+    ),
+    "confusion_matrix": Caption(
+        "Confusion matrix",
+        "Clips of each true emotion by what was predicted, for every part.",
+        own_section=True,
+    ),
+    "reliability": Caption(
+        "Reliability",
+        "Test clips, mean confidence and accuracy in every bin of confidence.",
+        own_section=True,
+    ),
+    "variants": Caption(
+        "Variants",
+        "Every variant's scores, the transductive ones last.",
+    ),
+    "sweep": Caption(
+        "Sweep",
+        "Mean and standard deviation of the scores over seeds, the best config first.",
+    ),
+    "jobs": Caption(
+        "Jobs",
+        "What each job of the sweep varied, its state, and the scores of its run.",
+    ),
+    "comparison": Caption(
+        "Comparison",
+        "Every pair of runs: the difference of their accuracies (the second minus the first), and "
+        "paired Wilcoxon tests over actors, the p-values corrected after Holm.",
+    ),
+    "accuracy_by_actor": Caption(
+        "Accuracy by actor",
+        "Accuracy of each actor's clips in every run.",
+    ),
+    "chosen": Caption(
+        "Chosen",
+        "What the search inside each outer fold chose, and its cross-validated score.",
+    ),
+    "trials": Caption(
+        "Trials",
+        "State, score, cost and parameters of every trial of the study.",
+    ),
+    "feature_importance": Caption(
+        "Feature importance",
+        "UAR lost without each group of features, and without each feature, with 95 % intervals "
+        "over actors.",
+    ),
+    "learning_curve": Caption(
+        "Learning curve",
+        "Accuracy on training clips and on the held-out fold, for every size and fold.",
+    ),
+    "validation_curve": Caption(
+        "Validation curve",
+        "Accuracy on training clips and on the held-out fold, for every value and fold.",
+        each=True,
+    ),
+    "permutations": Caption(
+        "Permutations",
+        "Test UAR after each shuffling of the emotions.",
+    ),
+    "skipped_clips": Caption(
+        "Skipped clips",
+        "Clips that could not be used, and why.",
+    ),
+    "left_out_clips": Caption(
+        "Left out clips",
+        "Emotions that only one of the two corpora has.",
+    ),
+    "class_balance": Caption(
+        "Class balance",
+        "Clips of every emotion, by gender where it is known.",
+    ),
+    "feature_statistics": Caption(
+        "Feature statistics",
+        "Least, largest, mean and deviation of each group of features, raw and scaled.",
+    ),
+    "feature_ranking": Caption(
+        "Feature ranking",
+        "What each feature by itself tells of the emotion, and of the actor.",
+    ),
+    "feature_correlation": Caption(
+        "Feature correlation",
+        "Pearson's correlation of every pair of features.",
+    ),
+    "map": Caption(
+        "Map",
+        "Where each clip lies on the maps.",
+    ),
+    "neighbours": Caption(
+        "Neighbours",
+        "How often a clip's nearest clips have the same actor or emotion, against chance.",
+    ),
+    "spoken": Caption(
+        "Spoken",
+        "Quantiles of pitch, energy and duration by emotion, and by gender where it is known.",
+    ),
+    "clip_quality": Caption(
+        "Clip quality",
+        "Channels, sampling rate, level, silence and voice of every clip's recording.",
+    ),
+    "findings": Caption(
+        "Findings",
+        "What to know of the recordings: each issue, and how many clips have it.",
+    ),
+    "loudness": Caption(
+        "Loudness",
+        "Quartiles of the level of each actor's speech (dBFS), the quietest first.",
+    ),
+}
+
+
+def caption_of(captions: Mapping[str, Caption], name: str) -> Caption:
+    """The entry of a figure or a table.
+
+    >>> caption_of(FIGURES, "validation_curve_classifier.C").title
+    'Validation curve: classifier.C'
+
+    Raises
+    ------
+    KeyError
+        If it has none.
+    """
+    if name in captions:
+        return captions[name]
+    stem = _stem(captions, name)
+    caption = captions[stem]
+    return replace(caption, title=f"{caption.title}: {name.removeprefix(stem)[1:]}")
+
+
+def in_order(captions: Mapping[str, Caption], names: Iterable[str]) -> dict[str, Caption]:
+    """Captions of what a run has, in the registry's order.
+
+    What an older or a newer ser logged and is not known here comes last, under its own name.
+    """
+    order = list(captions)
+    names = set(names)
+    known = {name for name in names if _stem(captions, name) in captions}
+    ordered = {
+        name: caption_of(captions, name)
+        for name in sorted(known, key=lambda name: (order.index(_stem(captions, name)), name))
+    }
+    others = sorted(names - known)
+    return ordered | {name: Caption(name.replace("_", " ").capitalize()) for name in others}
+
+
+def _stem(captions: Mapping[str, Caption], name: str) -> str:
+    """The entry's name: without what a figure of several is of."""
+    several = (stem for stem, caption in captions.items() if caption.each)
+    return next((stem for stem in several if name.startswith(f"{stem}_")), name)

@@ -1,0 +1,96 @@
+"""Several runs side by side -> matplotlib figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ser.report.style import COLOURS
+
+
+def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
+    """Test UAR of several runs with its interval, one under the other.
+
+    Parameters
+    ----------
+    table : DataFrame
+        name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
+        transductive ones in another colour, under a line.
+    chance : float
+        In [0, 1].
+    title : str
+    """
+    figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    places = -np.arange(len(table)) - 0.6 * table["transductive"]
+    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
+        some = table[table["transductive"] == kind]
+        uar = 100 * some["test_uar"]
+        ends = [uar - 100 * some["test_uar_low"], 100 * some["test_uar_high"] - uar]
+        axes.errorbar(uar, places[some.index], xerr=ends, fmt="o", capsize=4, color=colour)
+        for value, place in zip(uar, places[some.index], strict=True):
+            axes.annotate(
+                f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
+            )
+    axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+    names = [
+        f"{row.name_}{' (transductive)' if row.transductive else ''}"
+        for row in table.rename(columns={"name": "name_"}).itertuples()
+    ]
+    axes.set_yticks(places, names)
+    axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
+    axes.set_ylim(min(places) - 0.8, 0.8)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower right")
+    return figure
+
+
+def sweep(summary: pd.DataFrame, *, title: str) -> Figure:
+    """Test UAR of a sweep's configs, mean and deviation, the best on top.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        See `sweep_report.over_seeds`.
+    title : str
+    """
+    figure = Figure(figsize=(8, 1.4 + 0.35 * len(summary)), layout="constrained")
+    axes = figure.subplots()
+    places = -np.arange(len(summary))
+    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
+        some = summary[summary["transductive"] == kind]
+        mean, deviation = 100 * some["test_uar_mean"], 100 * some["test_uar_std"].fillna(0)
+        axes.barh(places[some.index], mean, xerr=deviation, color=colour, capsize=3, alpha=0.8)
+        for value, place in zip(mean, places[some.index], strict=True):
+            axes.annotate(f"{value:.1f}", (0.6, place), va="center", color="white", fontsize=9)
+    names = [
+        f"{name}{' (transductive)' if kind else ''}"
+        for name, kind in zip(summary["name"], summary["transductive"], strict=True)
+    ]
+    axes.set_yticks(places, names)
+    axes.set(xlabel="test UAR (%)", xlim=(0, 100), title=title)
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def by_actor(accuracy: pd.DataFrame) -> Figure:
+    """Accuracy of each actor's clips in several runs.
+
+    Parameters
+    ----------
+    accuracy : (n_actors, n_runs) DataFrame
+        In [0, 1]; actors in rows, runs in columns.
+    """
+    figure = Figure(figsize=(max(7, 1.6 * accuracy.shape[1] + 3), 6), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(accuracy.shape[1])
+    for _, row in accuracy.iterrows():
+        axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
+    axes.plot(places, 100 * accuracy.mean(), color=COLOURS[1], marker="D", label="mean over actors")
+    axes.set_xticks(places, accuracy.columns, rotation=15, ha="right")
+    axes.set(ylabel="accuracy on the actor's test clips (%)", ylim=(0, 102))
+    axes.set_title(f"{len(accuracy)} actors, a line for each")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    return figure
