@@ -16,7 +16,7 @@ from ser.explore import map_figures, pictures
 from ser.explore.clip_page import render_clip_page, write_clip_page
 from ser.explore.run import PAGE
 from ser.features.prosody import ProsodyFeatures
-from ser.report import sound_figures
+from ser.report import captions, sound_figures
 from ser.report.clip_views import views
 
 PAIR_FIGURES = ("waveforms", "spectrograms", "mel_spectrograms", "mfccs", "chromagrams", "contours")
@@ -76,6 +76,9 @@ def test_explore_demo_is_all_there(run_cli, demo_root, client, tmp_path):
     logged = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path / "logged")))
     files = {str(file.relative_to(logged)) for file in logged.rglob("*.*")}
     assert {f"figures/{name}.png" for name in FIGURES} <= files
+    for known, folder in ((captions.FIGURES, "figures"), (captions.TABLES, "tables")):
+        for file in (logged / folder).iterdir():
+            assert captions.caption_of(known, file.stem).text
     looked_at = {str(file.relative_to(out)) for file in out.rglob("*.*")}
     assert files - looked_at == {"manifest.json"}  # which is for the log
     assert looked_at <= files

@@ -1,0 +1,153 @@
+"""The registry of metrics: an entry is seen everywhere, and a score is written one way."""
+
+import re
+from math import nan
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from sklearn import metrics
+
+from ser.core import command, paths
+from ser.core.errors import SerError
+from ser.evaluation.metrics import METRICS, Metric, higher_is_better, scores, tunable
+from ser.report.run_page import cards, scores_by_part
+from ser.tracking.queries import best_run
+from ser.train.sweep_report import over_seeds
+from ser.tune.search import search
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+SMALL = ("data=demo", "data.root={root}", "data.speakers=4", "cv.n_splits=2")
+
+
+@pytest.fixture
+def kappa(monkeypatch):
+    """Cohen's kappa, by the entry in docs/extending.md."""
+    section = PAGE.read_text(encoding="utf-8").split("## A metric\n")[1]
+    (entry,) = re.findall(r"^```python\n(.*?)^```", section, re.S | re.M)
+    metric = eval(entry, {"Metric": Metric, "metrics": metrics})
+    monkeypatch.setitem(METRICS, metric.name, metric)
+    return metric
+
+
+@pytest.fixture
+def small(demo_root):
+    return [part.format(root=demo_root) for part in SMALL]
+
+
+def artifact(client, run_id, name, folder):
+    return Path(client.download_artifacts(run_id, name, str(folder))).read_text(encoding="utf-8")
+
+
+def test_one_entry_is_seen_everywhere(kappa, run_here, small, client, tmp_path):
+    outcome = run_here(*small, "model=svm", "split=random", "curves=none")
+    run_here(*small, "model=dummy", "split=random", "curves=none")
+    logged = client.get_run(outcome.run_id).data.metrics
+    table = pd.read_csv(client.download_artifacts(outcome.run_id, "tables/predictions.csv"))
+    test = table[table["part"] == "test"]
+    expected = metrics.cohen_kappa_score(test["true"], test["predicted"])
+    assert logged["test_kappa"] == pytest.approx(expected)
+    assert {"train_kappa", "cv_kappa_mean", "cv_kappa_std"} <= set(logged)
+    score = f"{expected:.3f}"
+    mean = f"{logged['cv_kappa_mean']:.3f} ± {logged['cv_kappa_std']:.3f}"
+
+    terminal = outcome.text
+    assert re.search(r"accuracy %.*log loss +kappa$", terminal, re.M)
+    assert re.search(rf"^test .* {score}$", terminal, re.M)
+    assert re.search(rf"^cross-validation .* {mean}$", terminal, re.M)
+    page = artifact(client, outcome.run_id, "report.html", tmp_path)
+    assert '<th scope="col">kappa</th>' in page
+    assert f"<td>{score}</td>" in page and f"<td>{mean}</td>" in page
+    card = artifact(client, outcome.run_id, "model_card.md", tmp_path)
+    assert f"- kappa {score}\n" in card
+
+    same = {"corpus": "demo", "split": "random", "transductive": "false"}
+    best = best_run(client.tracking_uri, "test_kappa", same, highest=higher_is_better("test_kappa"))
+    assert best.id == outcome.run_id
+
+
+def test_one_entry_is_searched_for(kappa, small, client, tmp_path, demo_store):
+    paths.register_resolvers()
+    overrides = [
+        *(*small, "model=naive_bayes", "split=random", "tuner.metric=kappa", "tuner.n_trials=2"),
+        *("curves=none", f"tracking.uri={client.tracking_uri}", f"store={demo_store}"),
+        f"tuner.storage={tmp_path}/studies.journal",
+    ]
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
+        cfg = compose("tune", overrides=overrides, return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg.copy())
+        _, text = search(*command.without_hydra(cfg))
+    (value,) = re.findall(r"cross-validated kappa (-?0\.\d{3})\n", text)
+    (study,) = (r for r in client.search_runs(["1"]) if "best_cv_kappa" in r.data.metrics)
+    assert f"{study.data.metrics['best_cv_kappa']:.3f}" == value
+
+
+def test_a_search_refuses_what_it_cannot_maximise(kappa):
+    assert set(tunable()) >= {"uar", "accuracy", "f1_macro", "kappa"}
+    paths.register_resolvers()
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
+        overrides = ["model=svm", "data=demo", "tuner.metric=log_loss"]
+        cfg = compose("tune", overrides=overrides, return_hydra_config=True)
+    with pytest.raises(SerError, match=r"tuner\.metric=log_loss is none of .*f1_macro, kappa"):
+        search(*command.without_hydra(cfg))
+
+
+def test_scores_of_a_fold_leave_out_what_needs_more_clips(kappa):
+    y, proba = ["a", "b", "b"], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
+    y, predicted, proba = pd.array(y).to_numpy(), pd.array(["a", "b", "a"]).to_numpy(), proba
+    every = scores(y, predicted, pd.DataFrame(proba).to_numpy(), ["a", "b"], per_fold=False)
+    of_fold = scores(y, predicted, pd.DataFrame(proba).to_numpy(), ["a", "b"])
+    assert set(every) == set(METRICS)
+    assert set(every) - set(of_fold) == {"ece", "auc_macro"}
+    assert set(of_fold) - set(scores(y, predicted, None, ["a", "b"])) == {"log_loss"}
+
+
+@pytest.mark.parametrize(
+    ("key", "higher"),
+    [
+        ("test_uar", True),
+        ("test_uar_low", True),
+        ("test_log_loss", False),
+        ("cv_log_loss_mean", False),
+        ("test_ece", False),
+        ("fit_seconds", False),
+        ("test_recall_happy", True),
+    ],
+)
+def test_the_best_run_has_most_or_least_of_a_metric(key, higher):
+    assert higher_is_better(key) == higher
+
+
+def test_scores_are_written_one_way():
+    uar, loss = METRICS["uar"], METRICS["log_loss"]
+    assert uar.text(0.6613) == "66.1"
+    assert uar.text(0.635, 0.0241) == "63.5 ± 2.4"
+    assert uar.text(0.635, nan) == "63.5"  # the deviation of one
+    assert loss.text(1.2304, 0.049) == "1.230 ± 0.049"
+    assert uar.text_with_unit(0.6613) == "66.1 %"
+    numbers = {"test_uar": 0.66, "test_uar_low": 0.608, "test_uar_high": 0.713}
+    assert uar.text_of_interval(numbers) == "60.8 to 71.3"
+    assert uar.text_of_interval({"test_uar": 0.66}) == ""
+    assert uar.text_of_part(numbers, "cv") == ""
+    # Of a cross-validation the log has the folds' series, too: its last value is no score.
+    folds = {"cv_uar": 0.9, "cv_uar_mean": 0.635, "cv_uar_std": 0.024}
+    assert uar.text_of_part(folds, "cv") == "63.5 ± 2.4"
+    # A split of several folds has a score over all their clips, and one of each.
+    pooled = {"test_uar": 0.66, "test_uar_mean": 0.64, "test_uar_std": 0.02}
+    assert uar.text_of_part(pooled, "test") == "66.0"
+
+
+def test_page_of_a_run_shows_the_mean_over_folds_and_not_the_last_fold():
+    numbers = {"cv_accuracy": 0.9, "cv_accuracy_mean": 0.6, "cv_accuracy_std": 0.01}
+    ((name, accuracy, *others),) = scores_by_part(numbers)
+    assert (name, accuracy, set(others)) == ("cross-validation", "60.0 ± 1.0", {""})
+    assert cards(numbers, {}, {})[0][1] == "60.0 ± 1.0 %"
+
+
+def test_sweep_compares_what_its_runs_have():
+    rows = {"run_id": ["a", "b"], "transductive": False, "model": "svm", "seed": [1, 2]}
+    table = over_seeds(pd.DataFrame({**rows, "test_uar": [0.5, 0.6], "test_accuracy": [0.6, 0.6]}))
+    assert table["test_uar_mean"].tolist() == [0.55]
+    assert "test_f1_macro_mean" not in table
