@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from sklearn import metrics
 
-from ser.core import command, paths
 from ser.core.errors import SerError
+from ser.core.experiment import compose
 from ser.evaluation.metrics import METRICS, Metric, higher_is_better, scores, tunable
 from ser.report.run_page import cards, scores_by_part
 from ser.tracking.queries import best_run
 from ser.train.sweep_report import over_seeds
-from ser.tune.search import search
+from ser.tune import tune
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 SMALL = ("data=demo", "data.root={root}", "data.speakers=4", "cv.n_splits=2")
@@ -72,29 +70,23 @@ def test_one_entry_is_seen_everywhere(kappa, run_here, small, client, tmp_path):
 
 
 def test_one_entry_is_searched_for(kappa, small, client, tmp_path, demo_store):
-    paths.register_resolvers()
     overrides = [
         *(*small, "model=naive_bayes", "split=random", "tuner.metric=kappa", "tuner.n_trials=2"),
         *("curves=none", f"tracking.uri={client.tracking_uri}", f"store={demo_store}"),
         f"tuner.storage={tmp_path}/studies.journal",
     ]
-    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-        cfg = compose("tune", overrides=overrides, return_hydra_config=True)
-        HydraConfig.instance().set_config(cfg.copy())
-        _, text = search(*command.without_hydra(cfg))
-    (value,) = re.findall(r"cross-validated kappa (-?0\.\d{3})\n", text)
-    (study,) = (r for r in client.search_runs(["1"]) if "best_cv_kappa" in r.data.metrics)
-    assert f"{study.data.metrics['best_cv_kappa']:.3f}" == value
+    result = compose(overrides, config="tune", body=tune).run()
+    values = client.search_runs(["1"], "metrics.best_cv_kappa > -1")
+    (best,) = (run.data.metrics["best_cv_kappa"] for run in values)
+    assert f"cross-validated kappa {best:.3f}\n" in result.text
+    assert best == pytest.approx(result.trials["value"].max())
 
 
 def test_a_search_refuses_what_it_cannot_maximise(kappa):
     assert set(tunable()) >= {"uar", "accuracy", "f1_macro", "kappa"}
-    paths.register_resolvers()
-    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-        overrides = ["model=svm", "data=demo", "tuner.metric=log_loss"]
-        cfg = compose("tune", overrides=overrides, return_hydra_config=True)
+    refused = compose(["model=svm", "tuner.metric=log_loss"], config="tune", body=tune)
     with pytest.raises(SerError, match=r"tuner\.metric=log_loss is none of .*f1_macro, kappa"):
-        search(*command.without_hydra(cfg))
+        refused.run()
 
 
 def test_scores_of_a_fold_leave_out_what_needs_more_clips(kappa):
