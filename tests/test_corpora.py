@@ -471,7 +471,7 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert len(parts["test"]) == 48 and len(parts["cv"]) == 176
     assert set(predictions["true"]) == {*EMOTIONS} - {"calm", "surprised"}
     page = Path(client.download_artifacts(run.info.run_id, "report.html")).read_text()
-    assert "Sampling rates" in page and "left out clips" in page and "Synthetic voices" in page
+    assert "Sampling rates" in page and "Left out clips" in page and "Synthetic voices" in page
 
     caplog.clear()
     with caplog.at_level(logging.WARNING):
