@@ -32,7 +32,8 @@ def explored(tmp_path, demo_store):
     def run(*overrides):
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
         overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
-        return compose(overrides, config="explore").run()
+        result = compose(overrides, config="explore").run()
+        return result.run_id, result.text
 
     return run
 

@@ -15,7 +15,6 @@ from ser.evaluation.metrics import METRICS, Metric, higher_is_better, scores, tu
 from ser.report.run_page import cards, scores_by_part
 from ser.tracking.queries import best_run
 from ser.train.sweep_report import over_seeds
-from ser.tune import tune
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 SMALL = ("data=demo", "data.root={root}", "data.speakers=4", "cv.n_splits=2")
@@ -75,7 +74,7 @@ def test_one_entry_is_searched_for(kappa, small, client, tmp_path, demo_store):
         *("curves=none", f"tracking.uri={client.tracking_uri}", f"store={demo_store}"),
         f"tuner.storage={tmp_path}/studies.journal",
     ]
-    result = compose(overrides, config="tune", body=tune).run()
+    result = compose(overrides, config="tune").run()
     values = client.search_runs(["1"], "metrics.best_cv_kappa > -1")
     (best,) = (run.data.metrics["best_cv_kappa"] for run in values)
     assert f"cross-validated kappa {best:.3f}\n" in result.text
@@ -84,7 +83,7 @@ def test_one_entry_is_searched_for(kappa, small, client, tmp_path, demo_store):
 
 def test_a_search_refuses_what_it_cannot_maximise(kappa):
     assert set(tunable()) >= {"uar", "accuracy", "f1_macro", "kappa"}
-    refused = compose(["model=svm", "tuner.metric=log_loss"], config="tune", body=tune)
+    refused = compose(["model=svm", "tuner.metric=log_loss"], config="tune")
     with pytest.raises(SerError, match=r"tuner\.metric=log_loss is none of .*f1_macro, kappa"):
         refused.run()
 
