@@ -43,16 +43,17 @@ def main() -> None:
         "--experiment", default="ravdess", help="MLflow experiment (default: %(default)s)"
     )
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
+    from ser.core import paths
+
+    uri = given.uri or paths.tracking_uri()
     try:
-        print(compare(arguments.runs, arguments.filter, arguments.experiment, arguments.uri))
+        print(compare(given.runs, given.filter, experiment=given.experiment, uri=uri))
     except SerError as error:
         sys.exit(str(error))
 
 
-def compare(
-    run_ids: Sequence[str], query: str | None, experiment: str, uri: str | None = None
-) -> str:
+def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: str) -> str:
     """Compare runs with each other, and track the comparison as a run.
 
     Parameters
@@ -63,7 +64,7 @@ def compare(
         MLflow search string; all finished runs that it finds.
     experiment : str
         Where the runs are, and where the comparison goes.
-    uri : str or None
+    uri : str
         MLflow's tracking URI.
 
     Returns
@@ -78,15 +79,13 @@ def compare(
         transductive and inductive ones together.
     """
     from ser import report
-    from ser.core import paths
     from ser.evaluation.significance import paired_tests, scores_by_actor
     from ser.report import terminal
     from ser.report.comparison_figures import by_actor
-    from ser.tracking import queries
-    from ser.tracking import run as tracking
+    from ser.tracking.queries import finished_runs
+    from ser.tracking.run import start_run
 
-    uri = uri or paths.tracking_uri()
-    runs = queries.finished_runs(uri, experiment, run_ids, query)
+    runs = finished_runs(uri, experiment, run_ids, query)
     if len(runs) < 2:
         raise SerError(
             f"{len(runs)} runs found in {experiment!r}: a comparison needs at least two."
@@ -95,7 +94,7 @@ def compare(
     names = _distinct({run.id: run.name for run in runs})
     accuracy = scores_by_actor({names[run.id]: run.test_predictions() for run in runs})
     table = paired_tests(accuracy)
-    with tracking.start_run(
+    with start_run(
         uri=uri,
         experiment=experiment,
         name=f"compare-{len(runs)}-runs",
@@ -126,8 +125,8 @@ def _command(runs: Sequence[LoggedRun], experiment: str) -> str:
 
 def _distinct(names: Mapping[str, str]) -> dict[str, str]:
     """Run id -> name, with the id's start where a name is not the only one."""
-    given = list(names.values())
-    return {i: n if given.count(n) == 1 else f"{n} {i[:6]}" for i, n in names.items()}
+    every = list(names.values())
+    return {i: n if every.count(n) == 1 else f"{n} {i[:6]}" for i, n in names.items()}
 
 
 def _text(accuracy: pd.DataFrame, table: pd.DataFrame) -> str:

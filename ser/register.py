@@ -21,11 +21,12 @@ def main() -> None:
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
     given = parser.parse_args()
+    from ser.core import paths
     from ser.tracking.registry import register
 
+    uri = given.uri or paths.tracking_uri()
     try:
-        where = {"experiment": given.experiment, "uri": given.uri}
-        print(register(given.run, given.name, given.alias, **where))
+        print(register(given.run, given.name, given.alias, uri=uri, experiment=given.experiment))
     except SerError as error:
         sys.exit(str(error))
 

@@ -39,8 +39,9 @@ def app() -> Any:
     A table of a hundred runs is ten thousand objects, and Python's collector would go through all
     that MLflow has imported a dozen times while they are made: three quarters of the answer's time.
     """
-    from mlflow.server.fastapi_app import app as served
+    from ser.tracking.mlflow_compat import server_app
 
+    served = server_app()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

@@ -108,10 +108,7 @@ def client(tmp_path, empty_database):
 
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(before)
+    return mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
 
 
 @pytest.fixture

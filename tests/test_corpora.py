@@ -27,6 +27,7 @@ from ser.data.cross_corpus import Part
 from ser.evaluation.breakdown import breakdown
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
+from ser.tracking.models import download_model
 
 CORPORA = ("emodb", "tess", "crema_d", "savee", "emovo", "ravdess_song")
 # Any well-named file of each, and the same with an emotion code that does not exist.
@@ -482,17 +483,15 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert other.tags["data_fingerprint"] == tags["data_fingerprint"]
 
 
-def test_cross_corpus_model_predicts_paths_of_any_rate(
-    run_here, small_emodb, demo_root, client, tmp_path
-):
+def test_cross_corpus_model_predicts_paths_of_any_rate(run_here, small_emodb, demo_root, client):
     outcome = run_here(
         *("data=demo", f"data.root={demo_root}", "data.speakers=4", "data.test=emodb"),
         *small("features.sr=16000"),
     )
-    folder = client.download_artifacts(outcome.run_id, "model", str(tmp_path))
+    folder = download_model(client.tracking_uri, f"runs:/{outcome.run_id}/model")
     test = outcome.predictions.head(5)
     paths = [str(small_emodb / clip) for clip in test["clip"]]
-    answer = mlflow.pyfunc.load_model(folder).predict(pd.DataFrame({"path": paths}))
+    answer = mlflow.pyfunc.load_model(str(folder)).predict(pd.DataFrame({"path": paths}))
     assert answer["emotion"].tolist() == test["predicted"].tolist()
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from ser import doctor
 from ser.core.errors import SerError
-from ser.doctor import log as log_checkup
 from ser.doctor import prune, system
+from ser.doctor.log import close_run, examine_log
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
 from ser.tracking import process
@@ -74,41 +74,41 @@ def test_doctor_closes_the_run_of_a_dead_process_and_no_other(uri, client, empty
     running(client, far, "another-host/boot/1/1")
     client.delete_tag(old, PROCESS)
     client.update_run(old, status="RUNNING")
-    looked = said(log_checkup.examine(uri, close=False))
+    looked = said(examine_log(uri, close=False))
     assert "its process ended without a word" in looked
     assert client.get_run(dead).info.status == "RUNNING"
-    found = said(log_checkup.examine(uri))
+    found = said(examine_log(uri))
     assert f"closed run {dead[:8]} (dead)" in found
     assert "on host another-host" in found and f"--close {far}" in found
     assert "by an older ser" in found
     status = {i: client.get_run(i).info.status for i in (dead, alive, far, old)}
     assert status == {dead: "FAILED", alive: "RUNNING", far: "RUNNING", old: "RUNNING"}
-    assert log_checkup.close_run(uri, far).text.endswith("it is marked FAILED")
+    assert close_run(uri, far).text.endswith("it is marked FAILED")
     with pytest.raises(SerError, match="is not RUNNING, but FAILED"):
-        log_checkup.close_run(uri, far)
+        close_run(uri, far)
     with pytest.raises(SerError, match="There is no run nope"):
-        log_checkup.close_run(uri, "nope")
+        close_run(uri, "nope")
 
 
 def test_doctor_finds_what_a_finished_run_lacks(uri, client, empty_run):
     whole, cut, gone, bare = (empty_run(name) for name in ("whole", "cut", "gone", "bare"))
-    assert not [f for f in log_checkup.examine(uri) if f.advice]
+    assert not [f for f in examine_log(uri) if f.advice]
     (folder_of(client, cut) / "page.txt").write_text("a pa")
     (folder_of(client, gone) / "page.txt").unlink()
     (folder_of(client, bare) / MANIFEST).write_text("{")
     with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection, connection:
         connection.execute("DELETE FROM latest_metrics WHERE run_uuid = ?", (gone,))
-    advice = {f.text: f.advice for f in log_checkup.examine(uri) if f.advice}
+    advice = {f.text: f.advice for f in examine_log(uri) if f.advice}
     assert f"run {cut[:8]} (cut) is FINISHED but lacks page.txt" in advice
     assert f"run {gone[:8]} (gone) is FINISHED but lacks page.txt, metric test_uar" in advice
     assert f"run {bare[:8]} (bare) is FINISHED but lacks {MANIFEST}" in advice
-    assert whole[:8] not in said(f for f in log_checkup.examine(uri) if f.advice)
+    assert whole[:8] not in said(f for f in examine_log(uri) if f.advice)
 
 
 def test_doctor_finds_artifacts_that_are_gone(uri, client, empty_run):
     empty_run()
     shutil.rmtree(folder_of(client, empty_run()).parents[1])
-    found = said(log_checkup.examine(uri))
+    found = said(examine_log(uri))
     assert "the files of experiment 'x' are not at" in found
 
 
@@ -124,18 +124,18 @@ def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
     removed = folder_of(client, deleted)
     store = tmp_path / "store.sqlite"
     with pytest.raises(SerError, match="Nothing was removed: say --yes"):
-        doctor.prune(uri, store)
+        doctor.prune_log(uri, store)
     listed = capsys.readouterr().out
     assert str(removed.parent) in listed and str(stray.parent) in listed
     assert "1 deleted runs" in listed
     assert removed.is_dir() and stray.is_dir()
-    doctor.prune(uri, store, ask=False)
+    doctor.prune_log(uri, store, ask=False)
     assert not removed.parent.exists() and not stray.parent.exists()
     assert folder_of(client, kept).is_dir()
     with pytest.raises(mlflow.MlflowException):
         client.get_run(deleted)
     capsys.readouterr()
-    doctor.prune(uri, store)
+    doctor.prune_log(uri, store)
     assert "There is nothing to remove." in capsys.readouterr().out
 
 
@@ -143,7 +143,7 @@ def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
 def test_prune_keeps_a_registered_model_of_a_deleted_run(
     uri, client, run_here, demo_root, tmp_path
 ):
-    from ser.register import register
+    from ser.tracking.registry import register
 
     runs = [
         run_here(
@@ -156,11 +156,11 @@ def test_prune_keeps_a_registered_model_of_a_deleted_run(
         client.delete_run(run.run_id)
     found = prune.prunable(uri)
     assert (len(found.runs), len(found.models)) == (2, 1)
-    prune.prune(uri, found)
+    prune.remove(uri, found)
     version = client.get_model_version_by_alias("voices", "champion")
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert (Path(model.artifact_location.removeprefix("file://")) / "MLmodel").is_file()
-    assert not [f for f in log_checkup.examine(uri) if f.advice]
+    assert not [f for f in examine_log(uri) if f.advice]
 
 
 def test_doctor_looks_into_the_store(tmp_path, write_tone):

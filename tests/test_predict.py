@@ -74,11 +74,13 @@ def model(trained):
 
 
 @pytest.mark.slow
-def test_predict_says_of_clips_what_the_loaded_model_says(ser_predict, trained, demo_root, model):
+def test_predict_says_of_clips_what_the_loaded_model_says(
+    ser_predict, trained, demo_root, model, monkeypatch
+):
     import mlflow
 
     environment, runs = trained
-    mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", environment["MLFLOW_TRACKING_URI"])
     paths = sorted(map(str, (demo_root / "Actor_02").glob("*.wav")))
     served = mlflow.pyfunc.load_model(f"runs:/{runs['standard']}/model")
     expected = served.predict(pd.DataFrame({"path": paths}))

@@ -63,7 +63,7 @@ def test_report_command_makes_the_same_numbers(run_here, run_cli, small, client)
 
 
 def test_report_of_a_run_without_files_and_with_markup_in_its_names(tmp_path):
-    run = LoggedRun("0" * 32, "<b>bold</b>", "x", datetime.now(UTC), {"command": "a & b"}, {})
+    run = LoggedRun("0" * 32, "<b>bold</b>", "x", datetime.now(UTC), {"command": "a & b"}, {}, "")
     html = render_run_page(run, tmp_path)
     assert "<h1>&lt;b&gt;bold&lt;/b&gt;</h1>" in html
     assert "a &amp; b" in html

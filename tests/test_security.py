@@ -238,12 +238,12 @@ def test_no_secret_reaches_the_log(run_here, demo_root, client, tmp_path):
 
 
 def test_error_with_a_secret_is_logged_without_it(client):
-    from ser.tracking import run as tracking
+    from ser.tracking.run import start_run
 
     with (
         pytest.raises(ValueError),
-        tracking.start_run(
-            uri=mlflow.get_tracking_uri(), experiment="x", name="x", tags={}, description=""
+        start_run(
+            uri=client.tracking_uri, experiment="x", name="x", tags={}, description=""
         ) as run,
     ):
         raise ValueError("no answer from postgresql://ann:s3cret@host/db")

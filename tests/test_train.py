@@ -12,6 +12,7 @@ import pytest
 
 from ser.compare import compare
 from ser.core.errors import SerError
+from ser.tracking.models import download_model
 
 
 def runs(client):
@@ -112,10 +113,10 @@ def test_train_loaded_models_predict_what_the_fitted_ones_did(
     for model in ("svm", "random_forest", "mlp_default"):
         fast = ["model.classifier.n_estimators=20"] if model == "random_forest" else []
         outcome = run_here(*demo(demo_root), f"model={model}", "curves=none", *fast)
-        (tmp_path / model).mkdir()
-        folder = client.download_artifacts(outcome.run_id, "model", str(tmp_path / model))
+        source = download_model(client.tracking_uri, f"runs:/{outcome.run_id}/model")
+        folder = shutil.copytree(source, tmp_path / model)
         predictions = table(client, client.get_run(outcome.run_id), "predictions")
-        fitted[folder] = predictions[predictions["part"] == "test"].head(5)
+        fitted[str(folder)] = predictions[predictions["part"] == "test"].head(5)
         assert not list((tmp_path / model).rglob("*.pkl"))
     clips = next(iter(fitted.values()))["clip"]
     paths = [f"{demo_root}/Actor_{clip[-6:-4]}/{clip}" for clip in clips]
@@ -206,16 +207,14 @@ def test_train_every_curve_that_the_model_names(run_here, demo_root, client):
     assert (one_neighbour["train_accuracy"] == 1).all()
 
 
-def test_train_transductive_says_so_and_its_model_asks_for_speakers(
-    run_here, demo_root, client, tmp_path
-):
+def test_train_transductive_says_so_and_its_model_asks_for_speakers(run_here, demo_root, client):
     outcome = run_here(*demo(demo_root), "model=svm", "split=loso", "scaler=speaker", "curves=none")
     assert "TRANSDUCTIVE" in outcome.text
     (run,) = runs(client)
     assert run.data.tags["transductive"] == "true"
     assert run.info.run_name.endswith("transductive")
-    folder = client.download_artifacts(run.info.run_id, "model", str(tmp_path))
-    model = mlflow.pyfunc.load_model(folder)
+    folder = download_model(client.tracking_uri, f"runs:/{run.info.run_id}/model")
+    model = mlflow.pyfunc.load_model(str(folder))
     paths = sorted(map(str, (demo_root / "Actor_01").glob("*.wav")))[:20]
     with pytest.raises(mlflow.MlflowException, match="speaker"):
         model.predict(pd.DataFrame({"path": paths}))
@@ -259,7 +258,12 @@ def test_train_variants_and_compare(run_cli, demo_root, client):
         ("naive_bayes-loso-demo-notebook-transductive", "is transductive"),
     ):
         with pytest.raises(SerError, match=message):
-            compare([loso, everything[others].info.run_id], None, "demo", client.tracking_uri)
+            compare(
+                [loso, everything[others].info.run_id],
+                None,
+                experiment="demo",
+                uri=client.tracking_uri,
+            )
     refused = run_cli("ser.compare", "zz", "--experiment=demo", check=False)
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
     assert "'zz' is no run id" in refused.stderr

@@ -47,7 +47,7 @@ def main() -> None:
 
             print(close_run(uri, given.close).text)
         elif given.prune:
-            prune(uri, store, ask=not given.yes)
+            prune_log(uri, store, ask=not given.yes)
         else:
             sys.exit(1 if examine(uri, store, close=not given.look) else 0)
     except SerError as error:
@@ -71,15 +71,15 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
     int
         Findings that need the user.
     """
-    from ser.doctor import log as log_checkup
     from ser.doctor import system
+    from ser.doctor.log import examine_log
 
     parts = (
         system.versions(),
         system.disks(_places(uri, store)),
         system.feature_store(store),
-        log_checkup.examine(uri, close=close),
-        _leftovers(system.leftovers(_places(uri, store))),
+        examine_log(uri, close=close),
+        _leftover_finding(system.leftovers(_places(uri, store))),
     )
     n_open = 0
     for part in parts:
@@ -92,7 +92,7 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
     return n_open
 
 
-def prune(uri: str, store: Path, *, ask: bool = True) -> None:
+def prune_log(uri: str, store: Path, *, ask: bool = True) -> None:
     """List what can be removed for good, and remove it once the user agrees.
 
     Raises
@@ -100,18 +100,20 @@ def prune(uri: str, store: Path, *, ask: bool = True) -> None:
     SerError
         If the log cannot be used, or nobody is there to be asked.
     """
-    from ser.doctor import prune, system
+    from ser.doctor.prune import prunable, remove
+    from ser.doctor.system import leftovers
 
-    found = prune.prunable(uri)
-    rests = list(system.leftovers(_places(uri, store)))
-    for folder in (*found.folders, *rests):
-        print(folder)
-    if not (found.runs or found.folders or rests):
+    unused = prunable(uri)
+    leftover = list(leftovers(_places(uri, store)))
+    for path in (*unused.folders, *leftover):
+        print(path)
+    if not (unused.runs or unused.folders or leftover):
         print("There is nothing to remove.")
         return
     print(
-        f"{len(found.runs)} deleted runs and {len(found.models)} of their models, "
-        f"{len(found.folders)} folders ({found.n_bytes / 1e6:.1f} MB) and {len(rests)} leftovers "
+        f"{len(unused.runs)} deleted runs and {len(unused.models)} of their models, "
+        f"{len(unused.folders)} folders ({unused.n_bytes / 1e6:.1f} MB) and {len(leftover)} "
+        "leftovers "
         "would be removed for good."
     )
     if ask:
@@ -120,12 +122,12 @@ def prune(uri: str, store: Path, *, ask: bool = True) -> None:
         if input("Remove them? [y/N] ").strip().lower() != "y":
             print("Nothing was removed.")
             return
-    prune.prune(uri, found)
-    for rest in rests:
-        if rest.is_dir():
-            shutil.rmtree(rest, ignore_errors=True)
+    remove(uri, unused)
+    for path in leftover:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            rest.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     print("Removed.")
 
 
@@ -138,9 +140,9 @@ def _places(uri: str, store: Path) -> Sequence[Path]:
     return [*log, store.absolute().parent, paths.PROJECT / "data", paths.PROJECT / "mlruns"]
 
 
-def _leftovers(rests: Iterable[Path]) -> list[Finding]:
+def _leftover_finding(leftovers: Iterable[Path]) -> list[Finding]:
     from ser.doctor.system import Finding
 
-    n = len(list(rests))
+    n = len(list(leftovers))
     advice = "ser.doctor --prune lists them, and removes them if you agree"
     return [Finding("leftovers", f"{n} files and folders of killed processes", advice)] if n else []

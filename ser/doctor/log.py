@@ -19,17 +19,18 @@ from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
 from ser.core.redact import without_password
+from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
 from ser.tracking.client import LOG_ERRORS, connect
 from ser.tracking.database import sqlite_file
-from ser.tracking.listing import all_runs, all_versions, local_folder, model_id_of
+from ser.tracking.models import model_id_of
 from ser.tracking.process import host_of, is_alive
 from ser.tracking.run import MANIFEST, PROCESS
 
 GONE = "its process ended without a word"
 
 
-def examine(uri: str, *, close: bool = True) -> Iterator[Finding]:
+def examine_log(uri: str, *, close: bool = True) -> Iterator[Finding]:
     """Look at a log's database, runs, models and files.
 
     Parameters
@@ -60,7 +61,7 @@ def examine(uri: str, *, close: bool = True) -> Iterator[Finding]:
             if manifest and (missing := _missing(client, run, manifest)):
                 yield Finding(
                     "runs",
-                    f"{_named(run)} is FINISHED but lacks {missing}",
+                    f"{_title(run)} is FINISHED but lacks {missing}",
                     f"{run.data.tags.get('command', 'its command')} makes it again",
                 )
     older = f", {n_unlisted} without a local manifest" if n_unlisted else ""
@@ -82,7 +83,7 @@ def close_run(uri: str, run_id: str) -> Finding:
     except mlflow.MlflowException as error:
         raise SerError(f"There is no run {run_id} in {without_password(uri)}.") from error
     if run.info.status != "RUNNING":
-        raise SerError(f"{_named(run)} is not RUNNING, but {run.info.status}.")
+        raise SerError(f"{_title(run)} is not RUNNING, but {run.info.status}.")
     return _close(client, run, "closed by hand")
 
 
@@ -92,13 +93,13 @@ def _database(uri: str) -> Iterator[Finding]:
         yield Finding("log", f"{without_password(uri)} answers")
         return
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
-        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     backups = sorted(file.parent.glob(f"{file.name}.*.backup"))
-    if said == "ok":
+    if answer == "ok":
         yield Finding("log", f"{file} is whole, {file.stat().st_size / 1e6:.0f} MB")
     else:
         advice = f"restore {', '.join(map(str, backups)) or 'a backup of yours'}"
-        yield Finding("log", f"{file} is damaged: {said}", advice)
+        yield Finding("log", f"{file} is damaged: {answer}", advice)
 
 
 def _places(experiments: Sequence[Experiment], client: mlflow.MlflowClient) -> Iterator[Finding]:
@@ -121,18 +122,18 @@ def _running(client: mlflow.MlflowClient, run: MlflowRun, *, close: bool) -> Ite
     since = f"RUNNING since {started:%Y-%m-%d %H:%M} UTC"
     alive = is_alive(process) if process else None
     if alive:
-        yield Finding("runs", f"{_named(run)} is under way, {since}")
+        yield Finding("runs", f"{_title(run)} is under way, {since}")
     elif alive is None:
         where = f"on host {host_of(process)}" if process else "by an older ser"
         yield Finding(
             "runs",
-            f"{_named(run)}: {since} {where}, so whether it lives cannot be told here",
+            f"{_title(run)}: {since} {where}, so whether it lives cannot be told here",
             f"run ser.doctor there, or: python -m ser.doctor --close {run.info.run_id}",
         )
     elif close:
         yield _close(client, run, GONE)
     else:
-        yield Finding("runs", f"{_named(run)}: {since}, {GONE}", "ser.doctor closes it")
+        yield Finding("runs", f"{_title(run)}: {since}, {GONE}", "ser.doctor closes it")
 
 
 def _close(client: mlflow.MlflowClient, run: MlflowRun, why: str) -> Finding:
@@ -142,7 +143,7 @@ def _close(client: mlflow.MlflowClient, run: MlflowRun, why: str) -> Finding:
         if model.status == LoggedModelStatus.PENDING:
             client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
     client.set_terminated(run.info.run_id, "FAILED")
-    return Finding("runs", f"closed {_named(run)}: {why}; it is marked FAILED")
+    return Finding("runs", f"closed {_title(run)}: {why}; it is marked FAILED")
 
 
 def _manifest(run: MlflowRun) -> dict | None:
@@ -184,16 +185,16 @@ def _has_files(client: mlflow.MlflowClient, model_id: str) -> bool:
 
 def _registry(client: mlflow.MlflowClient) -> Iterator[Finding]:
     versions = list(all_versions(client))
-    for one in versions:
-        if (model_id := model_id_of(one)) and not _has_files(client, model_id):
+    for version in versions:
+        if (model_id := model_id_of(version)) and not _has_files(client, model_id):
             yield Finding(
                 "registry",
-                f"models:/{one.name}/{one.version} has no files",
-                f"register a run again (python -m ser.register RUN {one.name}), and delete it",
+                f"models:/{version.name}/{version.version} has no files",
+                f"register a run again (python -m ser.register RUN {version.name}), and delete it",
             )
     if versions:
         yield Finding("registry", f"{len(versions)} versions looked at")
 
 
-def _named(run: MlflowRun) -> str:
+def _title(run: MlflowRun) -> str:
     return f"run {run.info.run_id[:8]} ({run.info.run_name})"

@@ -13,9 +13,10 @@ from mlflow.entities import ViewType
 
 from ser.core.errors import SerError
 from ser.core.redact import without_password
+from ser.doctor.listing import all_models, all_runs, all_versions, local_folder
 from ser.tracking.client import connect
 from ser.tracking.database import ARTIFACTS, sqlite_file
-from ser.tracking.listing import all_models, all_runs, all_versions, local_folder, model_id_of
+from ser.tracking.models import model_id_of
 
 _RUN_FOLDER = re.compile("[0-9a-f]{32}")
 
@@ -72,12 +73,14 @@ def prunable(uri: str) -> Prunable:
     return Prunable(
         runs=tuple(sorted(ids)),
         models=tuple(model.model_id for model in models),
-        folders=tuple(_whole(one) for one in folders if one is not None and one.is_dir()),
+        folders=tuple(
+            _whole(folder) for folder in folders if folder is not None and folder.is_dir()
+        ),
     )
 
 
-def prune(uri: str, found: Prunable) -> None:
-    """Remove for good what `prunable` found, by MLflow's own ``gc``; then the folders left.
+def remove(uri: str, unused: Prunable) -> None:
+    """Remove for good what `prunable` lists, by MLflow's own ``gc``; then the folders left.
 
     Raises
     ------
@@ -85,21 +88,21 @@ def prune(uri: str, found: Prunable) -> None:
         If MLflow does not remove it.
     """
     client = connect(uri)
-    for model in found.models:
+    for model in unused.models:
         client.delete_logged_model(model)
     wanted = []
-    if found.runs:
-        wanted += ["--run-ids", ",".join(found.runs)]
-    if found.models:
-        wanted += ["--logged-model-ids", ",".join(found.models)]
+    if unused.runs:
+        wanted += ["--run-ids", ",".join(unused.runs)]
+    if unused.models:
+        wanted += ["--logged-model-ids", ",".join(unused.models)]
     if wanted:
         command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri]
         command += ["--tracking-uri", uri, *wanted]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            last = without_password(done.stderr.strip().rpartition("\n")[2])
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            last = without_password(result.stderr.strip().rpartition("\n")[2])
             raise SerError(f"MLflow could not remove what was deleted: {last}")
-    for folder in found.folders:
+    for folder in unused.folders:
         shutil.rmtree(folder, ignore_errors=True)
 
 

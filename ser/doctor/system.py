@@ -64,8 +64,8 @@ def versions() -> Iterator[Finding]:
             wrong.append(f"{requirement} is needed, and {here} is installed")
     known = ", ".join(f"{name} {version(name)}" for name in SHOWN if not _is_missing(name))
     yield Finding("versions", f"Python {platform.python_version()}, ser {version('ser')}, {known}")
-    for one in wrong:
-        yield Finding("versions", one, "pip install -e . brings what is needed")
+    for fault in wrong:
+        yield Finding("versions", fault, "pip install -e . brings what is needed")
 
 
 def disks(places: Iterable[Path]) -> Iterator[Finding]:
@@ -78,14 +78,16 @@ def disks(places: Iterable[Path]) -> Iterator[Finding]:
     """
     seen: dict[int, Path] = {}
     for place in places:
-        there = _nearest(place)
-        if not os.access(there, os.W_OK):
-            yield Finding("disk", f"{there} cannot be written", "mend its permissions, or mount it")
-        seen.setdefault(there.stat().st_dev, there)
-    for there in seen.values():
-        free = shutil.disk_usage(there).free
+        folder = _nearest(place)
+        if not os.access(folder, os.W_OK):
+            yield Finding(
+                "disk", f"{folder} cannot be written", "mend its permissions, or mount it"
+            )
+        seen.setdefault(folder.stat().st_dev, folder)
+    for folder in seen.values():
+        free = shutil.disk_usage(folder).free
         advice = "free some: ser.doctor --prune lists what can go" if free < LEAST_FREE else ""
-        yield Finding("disk", f"{free / 1e9:.1f} GB free at {there}", advice)
+        yield Finding("disk", f"{free / 1e9:.1f} GB free at {folder}", advice)
 
 
 def feature_store(store: Path) -> Iterator[Finding]:
@@ -109,9 +111,9 @@ def feature_store(store: Path) -> Iterator[Finding]:
                 age = "an older ser's, and is made anew when used" if older else "a newer ser's"
                 yield Finding("store", f"{store} is {age}", advice)
                 return
-            said = store_db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if said != "ok":
-                yield Finding("store", f"{store} is damaged: {said}", remove)
+            answer = store_db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if answer != "ok":
+                yield Finding("store", f"{store} is damaged: {answer}", remove)
                 return
             sets = store_db.execute("SELECT id, settings FROM extractors").fetchall()
             n_vectors = 0

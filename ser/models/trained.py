@@ -27,6 +27,7 @@ from ser.models.scaling import MIN_CLIPS, SpeakerScaler
 
 PIPELINE_FILE = "pipeline.skops"
 FEATURES_FILE = "features.json"
+CARD = "model_card.md"  # beside them in a log
 
 # What zipfile, json and skops raise on a file that is cut, damaged or something else.
 _UNREADABLE = (

@@ -1,27 +1,16 @@
-"""A client of a log, and what MLflow is not to do by itself."""
+"""A client of a log. Nothing of the process is set: several logs can be open at once."""
 
 from __future__ import annotations
 
-import atexit
-import logging
 import re
 import sqlite3
 
 import mlflow
-from mlflow.tracking import fluent
 from sqlalchemy.exc import SQLAlchemyError
 
 from ser.core.errors import SerError
 from ser.core.redact import without_password
 from ser.tracking.database import prepare, sqlite_file
-
-logging.getLogger("alembic").setLevel(logging.ERROR)  # of its migrations
-# It logs a traceback of what it then raises.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-# When a process exits, MLflow marks whatever run is still open as FINISHED. What is open then is
-# not finished: it could not even be marked as failed.
-atexit.unregister(fluent._safe_end_run)
 
 LOG_ERRORS = (OSError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
 # As in "(sqlite3.OperationalError) database or disk is full".
@@ -29,7 +18,7 @@ _DRIVER = re.compile(r"\((?:sqlite3|psycopg|psycopg2)\.[\w.]+\) (.+)")
 
 
 def connect(uri: str) -> mlflow.MlflowClient:
-    """Client of a log, which is MLflow's for this process from now on.
+    """Client of a log and of its registry.
 
     Parameters
     ----------
@@ -46,8 +35,7 @@ def connect(uri: str) -> mlflow.MlflowClient:
     try:
         if file is not None:
             prepare(file)
-        mlflow.set_tracking_uri(uri)
-        return mlflow.MlflowClient()
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     except LOG_ERRORS as error:
         raise unusable(uri, error) from error
 
@@ -63,8 +51,8 @@ def unusable(uri: str, error: Exception) -> SerError:
 
 def _reason(error: Exception) -> str:
     """The driver's own words, without the statement and its parameters that come along."""
-    if found := _DRIVER.search(str(error)):
-        return found[1]
+    if match := _DRIVER.search(str(error)):
+        return match[1]
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error).strip().partition("\n")[0].rstrip(".")

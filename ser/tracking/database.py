@@ -8,17 +8,19 @@ moved one gets its paths mended, and an older one is migrated as a copy, with a 
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+import mlflow
+
 from ser.core.errors import SerError
+from ser.core.locks import locked
+from ser.tracking import mlflow_compat
 
 ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
-LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
+BUSY_TIMEOUT = 60.0  # seconds that SQLite waits while another process writes
 # Where MLflow writes down absolute paths: table, column.
 _PATHS = (
     ("experiments", "artifact_location"),
@@ -57,7 +59,7 @@ def prepare(file: Path) -> None:
     """
     if file.exists() and not _is_old(file) and not _moved(file):
         return  # as nearly always: nothing is locked or written
-    with locked(file.with_suffix(".lock")):
+    with writing_alone(file):
         if not file.exists():
             _make(file)
         if _is_old(file):
@@ -66,42 +68,33 @@ def prepare(file: Path) -> None:
             _mend(file, old, artifact_location(file, name))
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes; the system releases it if this one dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def writing_alone(file: Path) -> AbstractContextManager[None]:
+    """Hold the log's lock, which is among its artifacts: its folder may be the working folder."""
+    return locked(file.parent / ARTIFACTS / f"{file.name}.lock", f"the log {file}")
 
 
 def _make(file: Path) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
     with _part(file, "new") as part:
         # With MLflow's default experiment, which processes would else race to make.
-        store = SqlAlchemyStore(f"sqlite:///{part}", (file.parent / ARTIFACTS).as_uri())
-        store.engine.dispose()
+        mlflow_compat.make_database(part, (file.parent / ARTIFACTS).as_uri())
         part.replace(file)
 
 
 def _migrate(file: Path) -> None:
     """Migrate a copy, and put it in the file's place; what was there stays as a backup."""
-    from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine
+    from mlflow.db import upgrade
 
     backup = file.with_name(f"{file.name}.{_revision(file)}.backup")
     with _part(file, "backup") as copy, _part(file, "new") as part:
         for target in (copy, part):
             with (
-                closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT)) as old,
+                closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT)) as old,
                 closing(sqlite3.connect(target)) as new,
             ):
                 old.execute("PRAGMA journal_mode = DELETE")  # no log of its own left behind
                 old.backup(new)
         copy.replace(backup)
-        engine = create_sqlalchemy_engine(f"sqlite:///{part}")
-        _upgrade_db(engine)
-        engine.dispose()
+        upgrade.main([f"sqlite:///{part}"], standalone_mode=False)  # mlflow db upgrade
         part.replace(file)
 
 
@@ -109,14 +102,14 @@ def _migrate(file: Path) -> None:
 def _part(file: Path, what: str) -> Iterator[Path]:
     """A name beside the file for what is not whole yet; gone at the end if it is there still."""
     part = file.with_name(f".{file.name}.{what}.part")
-    rests = (part, part.with_name(f"{part.name}-journal"))
-    for rest in rests:  # of a process that was killed: the lock is ours
-        rest.unlink(missing_ok=True)
+    leftovers = (part, part.with_name(f"{part.name}-journal"))
+    for leftover in leftovers:  # of a process that was killed: the lock is ours
+        leftover.unlink(missing_ok=True)
     try:
         yield part
     finally:
-        for rest in rests:
-            rest.unlink(missing_ok=True)
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
 
 
 def _is_old(file: Path) -> bool:
@@ -127,44 +120,26 @@ def _is_old(file: Path) -> bool:
     SerError
         If a newer one has, or none.
     """
-    from mlflow.store.db.utils import _get_alembic_config
-
     revision = _revision(file)
-    if revision == _newest_revision():
+    if revision == mlflow_compat.newest_revision():
         return False
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    try:
-        if revision is not None:
-            ScriptDirectory.from_config(_get_alembic_config("")).get_revision(revision)
-            return True
-    except CommandError:
-        pass
-    from mlflow.version import VERSION
-
+    if revision is not None and mlflow_compat.knows_revision(revision):
+        return True
     raise SerError(
         f"The log {file} is "
         + ("no log of MLflow's" if revision is None else f"a newer MLflow's (schema {revision})")
-        + f"; this is MLflow {VERSION}. Install that MLflow, or name another log by tracking.uri "
-        "or MLFLOW_TRACKING_URI."
+        + f"; this is MLflow {mlflow.__version__}. Install that MLflow, or name another log by "
+        "tracking.uri or MLFLOW_TRACKING_URI."
     )
-
-
-@cache
-def _newest_revision() -> str:
-    from mlflow.store.db.utils import _get_latest_schema_revision
-
-    return _get_latest_schema_revision()  # reads all migrations: longer than all else here
 
 
 def _revision(file: Path) -> str | None:
     with _reading(file) as connection:
         try:
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.OperationalError:  # no such table
             return None
-    return found[0] if found else None
+    return row[0] if row else None
 
 
 def _moved(file: Path) -> dict[str, str]:
@@ -187,7 +162,7 @@ def _moved(file: Path) -> dict[str, str]:
 
 
 def _mend(file: Path, old: str, new: str) -> None:
-    with closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT)) as connection, connection:
+    with closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT)) as connection, connection:
         for table, column in _PATHS:
             connection.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
@@ -201,5 +176,5 @@ def _reading(file: Path) -> Iterator[sqlite3.Connection]:
     # rw, and never made anew: what a killed process has half written is rolled back by the next
     # that opens the file, which must then be able to write. On a read-only disk rw is read-only.
     uri = f"{file.as_uri()}?mode=rw"
-    with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT)) as connection:
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as connection:
         yield connection

@@ -17,20 +17,18 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.core.errors import SerError
 from ser.data.recordings import Recording
 from ser.features.extraction import extract_recording
 from ser.models.trained import load_model, recorded_plugins
+from ser.tracking.mlflow_compat import SERVING_VARIABLES
 
 ROOT = "SER_SERVE_ROOT"  # environment variable: folder whose files a request may name
 COLUMNS = ("audio_b64", "path", "speaker")
 MAX_BYTES = 20 * 2**20  # of a recording in a request
 MAX_SAMPLES = 2**25  # of a recording, over all channels: 11 minutes at 48 kHz
-# Set by MLflow's server, whichever way it is started.
-_SERVED = ("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "__pyfunc_model_path__")
 
 
 class EmotionModel(PythonModel):
@@ -75,7 +73,7 @@ class EmotionModel(PythonModel):
             ]
             proba = self.model.probabilities(np.stack(vectors), table.get("speaker"))
         except SerError as error:
-            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
+            raise MlflowException.invalid_parameter_value(str(error)) from error
         emotions = np.array(self.model.emotions, dtype=object)
         answers = pd.DataFrame({"emotion": emotions[proba.argmax(axis=1)]})
         for column, emotion in enumerate(emotions):
@@ -127,7 +125,7 @@ def _decoded(text: object, name: str) -> bytes:
 
 def _allowed(path: object) -> Path:
     """The path, if it is one that a request may name."""
-    if not any(name in os.environ for name in _SERVED):
+    if not any(name in os.environ for name in SERVING_VARIABLES):
         return Path(str(path))  # in a notebook or a script nobody else asks
     root = os.environ.get(ROOT)
     if root is None:

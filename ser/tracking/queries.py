@@ -1,15 +1,19 @@
-"""Runs that the log holds: found by id, by score or by query, and their files read."""
+"""Runs that the log holds: found by id, by score or by query, and their files read.
+
+Every function says which log it means; none depends on the process's own.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
 from ser.tracking.client import connect
@@ -29,6 +33,8 @@ class LoggedRun:
     tags : mapping of str to str
     metrics : mapping of str to float
         Of a series, the last value.
+    uri : str
+        MLflow's tracking URI of the log that holds it.
     """
 
     id: str
@@ -37,6 +43,7 @@ class LoggedRun:
     started: datetime
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
+    uri: str = field(repr=False)  # it may have a password
 
     def test_predictions(self) -> pd.DataFrame:
         """Test rows of its predictions table.
@@ -48,9 +55,7 @@ class LoggedRun:
         """
         with tempfile.TemporaryDirectory() as folder:
             try:
-                file = mlflow.artifacts.download_artifacts(
-                    run_id=self.id, artifact_path="tables/predictions.csv", dst_path=folder
-                )
+                file = self._client.download_artifacts(self.id, "tables/predictions.csv", folder)
             except (OSError, mlflow.MlflowException) as error:
                 raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
             table = pd.read_csv(file)
@@ -65,7 +70,7 @@ class LoggedRun:
             If they are not where the log says.
         """
         try:
-            mlflow.artifacts.download_artifacts(run_id=self.id, dst_path=str(folder))
+            self._client.download_artifacts(self.id, "", str(folder))
         except (OSError, mlflow.MlflowException) as error:
             raise SerError(
                 f"The artifacts of run {self.id} ({self.name}) cannot be read: {error}"
@@ -73,7 +78,24 @@ class LoggedRun:
 
     def add(self, file: str | Path) -> None:
         """Put one more file among its artifacts."""
-        mlflow.MlflowClient().log_artifact(self.id, str(file))
+        self._client.log_artifact(self.id, str(file))
+
+    @property
+    def _client(self) -> mlflow.MlflowClient:
+        return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+
+def logged_run(run: MlflowRun, *, experiment: str, uri: str) -> LoggedRun:
+    """MLflow's run, without what is not looked at here."""
+    return LoggedRun(
+        id=run.info.run_id,
+        name=run.info.run_name,
+        experiment=experiment,
+        started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        tags=run.data.tags,
+        metrics=run.data.metrics,
+        uri=uri,
+    )
 
 
 def find_run(
@@ -98,26 +120,25 @@ def find_run(
         If there is no such run, or several.
     """
     client = connect(uri)
-    everywhere = client.search_experiments()
-    places = {e.experiment_id: e.name for e in everywhere if experiment in (None, e.name)}
-    if not places:
+    names = _experiment_names(client, experiment)
+    if not names:
         raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
     where = f"experiment {experiment!r}" if experiment else uri
     query = "attributes.status = 'FINISHED'"
     query += " and metrics.n_development_clips > 0" if with_model else ""
     if wanted != "latest":
         query += f" and attributes.run_id LIKE '{_id_start(wanted)}%'"
-    found = client.search_runs(
-        list(places), query, max_results=2, order_by=["attributes.start_time DESC"]
+    runs = client.search_runs(
+        list(names), query, max_results=2, order_by=["attributes.start_time DESC"]
     )
-    if not found and wanted == "latest":
+    if not runs and wanted == "latest":
         raise SerError(f"There is no finished run in {where}: python -m ser.train makes one.")
-    if wanted != "latest" and len(found) != 1:
+    if wanted != "latest" and len(runs) != 1:
         raise SerError(
-            f"{len(found) or 'No'} finished runs in {where} have an id that starts with "
+            f"{len(runs) or 'No'} finished runs in {where} have an id that starts with "
             f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
         )
-    return read(found[0], places[found[0].info.experiment_id])
+    return logged_run(runs[0], experiment=names[runs[0].info.experiment_id], uri=uri)
 
 
 def best_run(uri: str, metric: str, tags: Mapping[str, str], *, highest: bool) -> LoggedRun:
@@ -140,50 +161,22 @@ def best_run(uri: str, metric: str, tags: Mapping[str, str], *, highest: bool) -
         If no run fits.
     """
     client = connect(uri)
-    places = {e.experiment_id: e.name for e in client.search_experiments()}
+    names = _experiment_names(client)
     same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
     order = "DESC" if highest else "ASC"
-    found = client.search_runs(
-        list(places),
+    runs = client.search_runs(
+        list(names),
         f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}",
         max_results=1,
         order_by=[f"metrics.{metric} {order}"],
     )
-    if not found:
+    if not runs:
         raise SerError(
             f"No finished run in {uri} has {metric} and "
             f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
             "among others with --best-corpus, --best-split, --best-transductive."
         )
-    return read(found[0], places[found[0].info.experiment_id])
-
-
-def download_model(uri: str, model_uri: str) -> Path:
-    """A folder with what MLflow holds of a model: ``runs:/ID/model`` or ``models:/NAME@ALIAS``.
-
-    Raises
-    ------
-    SerError
-        If it cannot be had.
-    """
-    connect(uri)
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
-    except (OSError, mlflow.MlflowException) as error:
-        raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
-
-
-def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
-    """The run that made a model, if the log still has it."""
-    import yaml
-
-    client = connect(uri)
-    run_id = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")).get("run_id")
-    try:
-        run = client.get_run(run_id)
-        return read(run, client.get_experiment(run.info.experiment_id).name)
-    except mlflow.MlflowException:
-        return None
+    return logged_run(runs[0], experiment=names[runs[0].info.experiment_id], uri=uri)
 
 
 def finished_runs(
@@ -210,7 +203,7 @@ def finished_runs(
     known = client.get_experiment_by_name(experiment)
     if known is None:
         raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
-    found = [find_run(uri, wanted, experiment) for wanted in run_ids]
+    runs = [find_run(uri, wanted, experiment) for wanted in run_ids]
     if query:
         try:
             matches = client.search_runs(
@@ -221,8 +214,8 @@ def finished_runs(
             )
         except mlflow.MlflowException as error:
             raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
-        found += [read(run, experiment) for run in matches]
-    return found
+        runs += [logged_run(run, experiment=experiment, uri=uri) for run in matches]
+    return runs
 
 
 def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
@@ -230,7 +223,10 @@ def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
     client = connect(uri)
     runs = [client.get_run(run_id) for run_id in run_ids]
     names = {i: client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
-    return {run.info.run_id: read(run, names[run.info.experiment_id]) for run in runs}
+    return {
+        run.info.run_id: logged_run(run, experiment=names[run.info.experiment_id], uri=uri)
+        for run in runs
+    }
 
 
 def finished_before(uri: str, experiment: str, key: str) -> LoggedRun | None:
@@ -241,19 +237,30 @@ def finished_before(uri: str, experiment: str, key: str) -> LoggedRun | None:
         return None
     query = f"attributes.status = 'FINISHED' and tags.resume_key = '{key}'"
     runs = client.search_runs([known.experiment_id], query, max_results=1)
-    return read(runs[0], experiment) if runs else None
+    return logged_run(runs[0], experiment=experiment, uri=uri) if runs else None
+
+
+def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
+    """The run that made a model, if the log still has it."""
+    import yaml
+
+    client = connect(uri)
+    run_id = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")).get("run_id")
+    try:
+        run = client.get_run(run_id)
+        name = client.get_experiment(run.info.experiment_id).name
+    except mlflow.MlflowException:
+        return None
+    return logged_run(run, experiment=name, uri=uri)
+
+
+def _experiment_names(client: mlflow.MlflowClient, experiment: str | None = None) -> dict[str, str]:
+    """Name of each active experiment by id, or of that one alone."""
+    known = client.search_experiments()
+    return {e.experiment_id: e.name for e in known if experiment in (None, e.name)}
 
 
 def _id_start(wanted: str) -> str:
     if set(wanted.lower()) <= set("0123456789abcdef"):
         return wanted.lower()
     raise SerError(f"{wanted!r} is no run id: give its hexadecimal digits, or 'latest'.")
-
-
-def read(run: mlflow.entities.Run, experiment: str) -> LoggedRun:
-    """MLflow's run, without what is not looked at here."""
-    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
-    data = run.data
-    return LoggedRun(
-        run.info.run_id, run.info.run_name, experiment, started, data.tags, data.metrics
-    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,13 +17,16 @@ from ser.core import paths
 from ser.core.errors import SerError
 from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models.predictions import Layout
-from ser.models.trained import FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
+from ser.models.trained import CARD, FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
     from ser.tracking.queries import LoggedRun
 
-CARD = "model_card.md"
 ALIAS = "champion"
+VERSIONS = "mlflow.modelVersions"  # tag of a logged model: the UI links its versions by it
 REQUIREMENTS = "requirements.txt"  # written by MLflow beside the model
 MATTERS = ("scikit-learn", "numpy", "scipy", "torch", "opensmile")  # to a prediction
 
@@ -189,15 +191,17 @@ def find_model(
     if source not in ("latest", "best") and Path(source).is_dir():
         name, folder = source, Path(source)
     else:
-        from ser.tracking import queries  # a second of imports that a folder does not need
+        # A second of imports that a folder does not need.
+        from ser.tracking.models import download_model
+        from ser.tracking.queries import run_of_model
 
         uri = uri or paths.tracking_uri()
         if source.startswith(("models:/", "runs:/")):
-            name, folder = source, queries.download_model(uri, source)
-            run = queries.run_of_model(folder, uri)
+            name, folder = source, download_model(uri, source)
+            run = run_of_model(folder, uri)
         else:
             run = _find_run(source, uri, experiment, best)
-            name, folder = run.name, queries.download_model(uri, f"runs:/{run.id}/model")
+            name, folder = run.name, download_model(uri, f"runs:/{run.id}/model")
     return Model(load_model(_files(folder), trust=trust), folder, name, run)
 
 
@@ -232,12 +236,7 @@ def _files(folder: Path) -> Path:
 
 
 def register(
-    wanted: str,
-    name: str,
-    alias: str = ALIAS,
-    *,
-    experiment: str | None = None,
-    uri: str | None = None,
+    wanted: str, name: str, alias: str = ALIAS, *, uri: str, experiment: str | None = None
 ) -> str:
     """Put a finished run's model in MLflow's registry, under an alias.
 
@@ -247,10 +246,10 @@ def register(
         Run id, its first characters, or ``latest``.
     name, alias : str
         ``models:/NAME@ALIAS`` is the model from then on.
+    uri : str
+        MLflow's tracking URI.
     experiment : str or None
         MLflow experiment to look in; all unless given.
-    uri : str or None
-        MLflow's tracking URI.
 
     Returns
     -------
@@ -264,11 +263,30 @@ def register(
     """
     import mlflow
 
-    from ser.tracking import queries
     from ser.tracking.client import connect
+    from ser.tracking.models import model_of_run
+    from ser.tracking.queries import find_run
 
-    uri = uri or paths.tracking_uri()
-    run = queries.find_run(uri, wanted, experiment, with_model=True)
+    run = find_run(uri, wanted, experiment, with_model=True)
+    card = _card_of(run)
+    client = connect(uri)
+    try:
+        model = model_of_run(client, run.id)
+        if model is None:
+            raise SerError(f"Run {run.id} ({run.name}) has no model. Train it again.")
+        number = _create_version(client, name, model)
+        client.update_model_version(name, number, description=card)
+        before = client.get_registered_model(name).aliases.get(alias)
+        client.set_registered_model_alias(name, alias, number)  # last: it is whole by now
+    except (OSError, mlflow.MlflowException) as error:
+        raise SerError(f"Run {run.id} cannot be registered as {name}@{alias}: {error}") from error
+    return f"models:/{name}@{alias} is version {number}" + (
+        f", and was version {before}" if before else ""
+    )
+
+
+def _card_of(run: LoggedRun) -> str:
+    """Model card of a run, in Markdown."""
     with TemporaryDirectory() as folder:
         run.download(folder)
         card = Path(folder, CARD)
@@ -277,16 +295,28 @@ def register(
                 f"Run {run.id} ({run.name}) has no model card: it was made by an older ser, or "
                 "evaluates no model. Train it again."
             )
-        text = card.read_text(encoding="utf-8")
-    client = connect(uri)
+        return card.read_text(encoding="utf-8")
+
+
+def _create_version(client: MlflowClient, name: str, model: LoggedModel) -> str:
+    """Make a registered model's next version of a logged model, and say so in the latter's tags."""
+    import mlflow
+
+    from ser.tracking.mlflow_compat import registering
+
     try:
-        with redirect_stderr(io.StringIO()):  # MLflow says there what is said below
-            number = mlflow.register_model(f"runs:/{run.id}/model", name).version
-        client.update_model_version(name, number, description=text)
-        before = client.get_registered_model(name).aliases.get(alias)
-        client.set_registered_model_alias(name, alias, number)  # last: it is whole by now
-    except (OSError, mlflow.MlflowException) as error:
-        raise SerError(f"Run {run.id} cannot be registered as {name}@{alias}: {error}") from error
-    return f"models:/{name}@{alias} is version {number}" + (
-        f", and was version {before}" if before else ""
-    )
+        client.create_registered_model(name)
+    except mlflow.MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    with registering(client.tracking_uri):
+        version = client.create_model_version(
+            name,
+            f"models:/{model.model_id}",
+            run_id=model.source_run_id,
+            model_id=model.model_id,
+        )
+    versions = json.loads(model.tags.get(VERSIONS, "[]"))
+    versions.append({"name": name, "version": version.version})
+    client.set_logged_model_tags(model.model_id, {VERSIONS: json.dumps(versions)})
+    return version.version

@@ -2,59 +2,43 @@
 
 Everything a run has to say is collected and sent in few calls, as MLflow spends its time per call.
 A run is FINISHED only by `Run.finish`, which comes last; an exception on the way marks it FAILED.
+Nothing goes through MLflow's fluent functions, which mean one log and one run for the process, and
+reopen the run that the environment names.
 """
 
 from __future__ import annotations
 
 import errno
+import getpass
 import json
 import os
+import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractContextManager,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import TypeGuard
-from unittest import mock
+from typing import TYPE_CHECKING, TypeGuard
 
 import mlflow
 import pandas as pd
-from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema, TensorSpec
-from mlflow.utils import requirements_utils
 
-from ser.core import paths
+from ser.core import jobs
 from ser.core.errors import SerError
 from ser.core.redact import without_password
-from ser.models.trained import TrainedModel, save_model
+from ser.models.trained import TrainedModel
 from ser.tracking.client import LOG_ERRORS, connect, unusable
-from ser.tracking.database import artifact_location, locked, sqlite_file
+from ser.tracking.database import artifact_location, sqlite_file, writing_alone
+from ser.tracking.models import log_model
 from ser.tracking.process import identity
-from ser.tracking.queries import LoggedRun, read
-from ser.tracking.registry import CARD
+from ser.tracking.queries import LoggedRun, logged_run
 
-# What a loaded model needs; ser itself travels inside the model.
-MODEL_PACKAGES = (
-    "mlflow",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "skops",
-    "soundfile",
-    "threadpoolctl",
-)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
 PROCESS = "process"  # tag: whose run it is (ser.tracking.process)
@@ -65,16 +49,10 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 class Run:
     """A run under way. Numbers and tags wait here until `finish`; files are written at once."""
 
-    def __init__(
-        self,
-        client: mlflow.MlflowClient,
-        active: mlflow.entities.Run,
-        experiment: str,
-        tags: Mapping[str, str],
-    ) -> None:
-        self.id = active.info.run_id
-        self.experiment = experiment
-        self._logged = replace(read(active, experiment), tags=tags)
+    def __init__(self, client: mlflow.MlflowClient, logged: LoggedRun) -> None:
+        self.id = logged.id
+        self.experiment = logged.experiment
+        self._logged = logged
         self._client = client
         self._metrics: list[Metric] = []
         self._tags: list[RunTag] = []
@@ -139,30 +117,7 @@ class Run:
 
     def model(self, model: TrainedModel, card: str) -> None:
         """Log the whole way from audio (and a speaker) to probabilities, with its model card."""
-        # MLflow checks the requirements below, which are what is installed, against a map of every
-        # module of every package: half a second.
-        no_map: AbstractContextManager[object] = mock.patch.object(
-            requirements_utils, "_MODULES_TO_PACKAGES", {}
-        )
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), no_map:
-            warnings.simplefilter("ignore")  # an input example would be a recording of somebody
-            pipeline_file, features_file = save_model(model, Path(folder))
-            card_file = Path(folder, CARD)
-            card_file.write_text(card, encoding="utf-8")
-            package = paths.PACKAGE
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(package / "tracking" / "pyfunc.py"),
-                artifacts={
-                    "pipeline": str(pipeline_file),
-                    "features": str(features_file),
-                    "card": str(card_file),
-                },
-                code_paths=[str(package)],
-                signature=_signature(model),
-                pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
-            )
-            self._model_id = logged.model_id
+        self._model_id = log_model(self._client, self.id, model, card)
 
     @property
     def folder(self) -> Path:
@@ -186,7 +141,7 @@ class Run:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
         self.text(self._manifest(), MANIFEST)
         self._send()
-        mlflow.end_run("FINISHED")
+        self._client.set_terminated(self.id, "FINISHED")
 
     def fail(self, error: BaseException) -> None:
         """Send what there is, and mark the run FAILED (KILLED where the user stopped it)."""
@@ -197,7 +152,7 @@ class Run:
                 self.text("".join(traceback.format_exception(error)), "error.txt")
             self._send()
         finally:
-            mlflow.end_run(status)
+            self._client.set_terminated(self.id, status)
 
     def _manifest(self) -> str:
         """What the run must have to be whole: files with their sizes, metrics, the model."""
@@ -232,6 +187,36 @@ def start_run(
 ) -> Iterator[Run]:
     """Start a run; the block's end finishes it, an exception in the block marks it FAILED.
 
+    See `create_run` for the parameters.
+
+    Raises
+    ------
+    SerError
+        If the log cannot be made or reached, or not all of the run could be written to it.
+    """
+    run = create_run(
+        uri=uri,
+        experiment=experiment,
+        name=name,
+        tags=tags,
+        description=description,
+        parent=parent,
+    )
+    with finishing(run):
+        yield run
+
+
+def create_run(
+    *,
+    uri: str,
+    experiment: str,
+    name: str,
+    tags: Mapping[str, object],
+    description: str,
+    parent: Run | None = None,
+) -> Run:
+    """Start a run, which stays RUNNING until its `finish` or `fail`.
+
     Parameters
     ----------
     uri : str
@@ -242,40 +227,62 @@ def start_run(
     description : str
         Markdown, shown on top of the run's page.
     parent : Run, optional
-        The UI folds this run under it; without one, the sweep that this process is part of.
+        The UI folds this run under it; without one, under the sweep that this process is part of.
 
     Raises
     ------
     SerError
-        If the store cannot be made or reached.
+        If the log cannot be made or reached.
     """
     client = connect(uri)
-    # A job's first run belongs to the sweep's.
-    parent_id = parent.id if parent else os.environ.get("SER_PARENT_RUN")
-    said = {**tags, PROCESS: identity(), "mlflow.note.content": description}
-    all_tags = {key: without_password(str(value)) for key, value in said.items()}
+    parent_id = parent.id if parent else jobs.sweep_run_id()
+    values = {
+        **_origin(),
+        **tags,
+        PROCESS: identity(),
+        "mlflow.note.content": description,
+        **({"mlflow.parentRunId": parent_id} if parent_id else {}),
+    }
+    texts = {key: without_password(str(value)) for key, value in values.items()}
     try:
-        active = mlflow.start_run(
-            experiment_id=_experiment(client, uri, experiment),
-            run_name=name,
-            tags=all_tags,
-            parent_run_id=parent_id,
-            nested=parent_id is not None,
-        )
+        created = client.create_run(_experiment(client, uri, experiment), run_name=name, tags=texts)
     except LOG_ERRORS as error:
         raise unusable(uri, error) from error
-    run = Run(client, active, experiment, all_tags)
+    logged = logged_run(created, experiment=experiment, uri=uri)
+    return Run(client, replace(logged, tags=texts))
+
+
+@contextmanager
+def finishing(run: Run) -> Iterator[None]:
+    """Finish a run at the block's end; an exception in the block marks it FAILED.
+
+    Raises
+    ------
+    SerError
+        If not all of the run could be written to the log.
+    """
     try:
-        yield run
+        yield
         run.finish()
     except BaseException as error:
         with suppress(Exception):  # a log that is gone must not hide why the run failed
             run.fail(error)
         if _is_of_the_log(error):
+            logged = run.so_far()
             raise SerError(
-                f"Run {run.id} ({name}) is not whole, nor marked FINISHED. {unusable(uri, error)}"
+                f"Run {run.id} ({logged.name}) is not whole, nor marked FINISHED. "
+                f"{unusable(logged.uri, error)}"
             ) from error
         raise
+
+
+def _origin() -> dict[str, str]:
+    """Who started the run, and by what: MLflow's own tags, which the runs table shows."""
+    try:
+        user = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container's user has no name
+        user = "unknown"
+    return {"mlflow.user": user, "mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL"}
 
 
 def _is_of_the_log(error: BaseException) -> TypeGuard[Exception]:
@@ -290,7 +297,7 @@ def _experiment(client: mlflow.MlflowClient, uri: str, name: str) -> str:
     known = client.get_experiment_by_name(name)
     if known is not None and known.lifecycle_stage == "active":
         return known.experiment_id
-    with locked(file.with_suffix(".lock")) if file else nullcontext():
+    with writing_alone(file) if file else nullcontext():
         known = client.get_experiment_by_name(name)
         if known is not None:
             if known.lifecycle_stage == "deleted":
@@ -306,10 +313,3 @@ def _experiment(client: mlflow.MlflowClient, uri: str, name: str) -> str:
             if known is None:
                 raise
             return known.experiment_id
-
-
-def _signature(model: TrainedModel) -> ModelSignature:
-    """What the model answers; without inputs, as MLflow would drop a field it does not know."""
-    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "emotion")]
-    outputs += [ColSpec("double", f"p_{emotion}") for emotion in model.emotions]
-    return ModelSignature(outputs=Schema(outputs))

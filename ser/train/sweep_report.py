@@ -11,7 +11,7 @@ from ser.core.jobs import Job, varied
 from ser.evaluation.metrics import Metric, table_metrics
 from ser.report import comparison_figures
 from ser.report.terminal import where
-from ser.tracking import queries
+from ser.tracking.queries import runs_by_id
 from ser.tracking.run import Run
 
 
@@ -53,7 +53,7 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
 
 def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
     """One row for every job: what it varied, its state, and the scores of its run."""
-    runs = queries.runs_by_id(uri, [job.run_id for job in jobs if job.run_id])
+    runs = runs_by_id(uri, [job.run_id for job in jobs if job.run_id])
     rows = []
     for job, values in zip(jobs, varied(jobs).values(), strict=True):
         state = "failed" if job.error else "skipped" if job.skipped else "finished"

@@ -7,15 +7,15 @@ import mlflow
 
 def change_within_the_run(seconds):
     """Let `time.time` jump by `seconds` as soon as a run has started."""
-    real, real_ns, start = time.time, time.time_ns, mlflow.start_run
+    real, real_ns, create = time.time, time.time_ns, mlflow.MlflowClient.create_run
     jump = 0.0
 
-    def start_and_jump(*args, **kwargs):
+    def create_and_jump(*args, **kwargs):
         nonlocal jump
-        run = start(*args, **kwargs)
+        run = create(*args, **kwargs)
         jump = seconds
         return run
 
-    mlflow.start_run = start_and_jump
+    mlflow.MlflowClient.create_run = create_and_jump
     time.time = lambda: real() + jump
     time.time_ns = lambda: real_ns() + int(jump * 1e9)

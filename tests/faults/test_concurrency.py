@@ -15,7 +15,7 @@ import optuna
 import pytest
 from faults import log
 
-from ser.doctor.log import examine
+from ser.doctor.log import examine_log
 from ser.tune.storage import WORKER
 
 PROCESSES = 8
@@ -56,7 +56,7 @@ def test_eight_processes_on_one_sqlite_lose_and_mix_nothing(train_many, tmp_path
     folders = {run.info.artifact_uri for run in finished["FINISHED"]}
     models = {run.outputs.model_outputs[0].model_id for run in finished["FINISHED"]}
     assert len(folders) == len(models) == RUNS
-    assert not [finding for finding in examine(uri) if finding.advice]
+    assert not [finding for finding in examine_log(uri) if finding.advice]
 
 
 @contextmanager
@@ -111,19 +111,17 @@ def test_server_on_postgresql_killed_and_restarted(postgresql, train_many, tmp_p
     try:
         codes = train_many(uri, n_runs, lambda seed: seed == n_runs // 2 and outage.start())
         outage.join()
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient()
+        client = mlflow.MlflowClient(uri)
         by_status = Counter()
         for run in log.runs(uri):
             by_status[run.info.status] += 1
             if run.info.status == "FINISHED":
                 check_on_server(client, run)
-        list(examine(uri))  # closes what an outage left RUNNING
+        list(examine_log(uri))  # closes what an outage left RUNNING
         after = Counter(run.info.status for run in log.runs(uri))
     finally:
-        mlflow.set_tracking_uri(None)
-        for one in servers:
-            one.__exit__(None, None, None)
+        for running in servers:
+            running.__exit__(None, None, None)
     succeeded = [code for code, _ in codes].count(0)
     print(f"{n_runs} runs: {succeeded} completed; {dict(by_status)}, then {dict(after)}")
     assert by_status["FINISHED"] == succeeded  # exit code and log agree
@@ -171,7 +169,7 @@ def test_four_workers_on_a_study_in_postgresql_one_killed(
     (finished,) = {len(log.check(env["MLFLOW_TRACKING_URI"])["FINISHED"])}
     # A run for each trial, one for each best and one for each search that ended.
     assert finished >= len(done) + 2 * 3
-    list(examine(env["MLFLOW_TRACKING_URI"]))
+    list(examine_log(env["MLFLOW_TRACKING_URI"]))
     assert "RUNNING" not in log.check(env["MLFLOW_TRACKING_URI"])
 
 

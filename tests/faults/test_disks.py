@@ -23,7 +23,7 @@ from mlflow.store.tracking.dbmodels.initial_models import Base
 from ser.core.errors import SerError
 from ser.data.audio import AudioError
 from ser.data.corpora import demo
-from ser.doctor.log import examine
+from ser.doctor.log import examine_log
 from ser.features import store as stores
 from ser.features import store_file
 from ser.features.notebook import NotebookFeatures
@@ -78,7 +78,7 @@ def test_full_disk_of_the_log(mount, train, size):
     again("size=64m")
     code, said = train(disk)
     assert code == 0, said
-    list(examine(uri))  # closes what could not be marked on the full disk
+    list(examine_log(uri))  # closes what could not be marked on the full disk
     assert set(log.check(uri)) <= {"FINISHED", "FAILED"}
     assert len(log.check(uri)["FINISHED"]) == 1
 
@@ -276,7 +276,7 @@ def test_another_opensmile_is_another_set():
 
 
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
-def test_moved_log_still_has_its_files(train, launcher, tmp_path, how):
+def test_moved_log_still_has_its_files(train, launcher, tmp_path, how, monkeypatch):
     old, new = tmp_path / "a place", tmp_path / "another place"
     assert train(old)[0] == 0
     env = {"MLFLOW_TRACKING_URI": f"sqlite:///{old}/mlflow.db"}
@@ -288,6 +288,7 @@ def test_moved_log_still_has_its_files(train, launcher, tmp_path, how):
     (run,) = log.check(env["MLFLOW_TRACKING_URI"])["FINISHED"]
     assert str(new) in str(log.folder(run.info.artifact_uri))
     (version,) = client.search_model_versions()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", env["MLFLOW_TRACKING_URI"])
     model = mlflow.pyfunc.load_model(f"models:/voices/{version.version}")
     clip = next(tmp_path.parent.glob("demo*/Actor_01/*.wav"), None)
     if clip is not None:
@@ -297,7 +298,7 @@ def test_moved_log_still_has_its_files(train, launcher, tmp_path, how):
         assert train(new)[0] == 0
         assert len(log.check(env["MLFLOW_TRACKING_URI"])["FINISHED"]) == 2
         assert sum(1 for file in old.rglob("*") if file.is_file()) == n_files
-    assert not [f for f in examine(env["MLFLOW_TRACKING_URI"]) if f.advice]
+    assert not [f for f in examine_log(env["MLFLOW_TRACKING_URI"]) if f.advice]
 
 
 def older_log(file, steps):
@@ -389,5 +390,5 @@ def test_log_with_half_a_transaction_is_rolled_back(train, tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, file])
     assert file.with_name("mlflow.db-journal").stat().st_size > 0
-    assert not [finding for finding in examine(f"sqlite:///{file}") if finding.advice]
+    assert not [finding for finding in examine_log(f"sqlite:///{file}") if finding.advice]
     assert sqlite_dump(file) == before

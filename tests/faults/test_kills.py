@@ -13,7 +13,7 @@ import pytest
 from faults import log
 
 from ser.data.corpora import demo
-from ser.doctor.log import examine
+from ser.doctor.log import examine_log
 from ser.features.functionals import FunctionalFeatures
 from ser.features.store import extract
 from ser.models.trained import load_model
@@ -191,7 +191,7 @@ def demo_with(model, tmp_path, kind="run"):
 def check_closed(uri):
     """The doctor closes what was killed; nothing is RUNNING or PENDING after it."""
     killed = log.check(uri).get("RUNNING", [])
-    closed = [finding.text for finding in examine(uri) if finding.text.startswith("closed")]
+    closed = [finding.text for finding in examine_log(uri) if finding.text.startswith("closed")]
     assert len(closed) == len(killed)
     left = log.check(uri)
     assert "RUNNING" not in left
@@ -201,4 +201,4 @@ def check_closed(uri):
     client = mlflow.MlflowClient(uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     assert "PENDING" not in [model.status for model in client.search_logged_models(ids)]
-    assert not [finding for finding in examine(uri) if finding.advice]
+    assert not [finding for finding in examine_log(uri) if finding.advice]

@@ -50,11 +50,6 @@ def all_versions(client: mlflow.MlflowClient) -> Iterator[ModelVersion]:
             return
 
 
-def model_id_of(version: ModelVersion) -> str | None:
-    """Of the logged model that a version is of: ``models:/ID`` is its source."""
-    return version.model_id or (version.source or "").partition("models:/")[2] or None
-
-
 def local_folder(uri: str) -> Path | None:
     """Folder of a URI on this machine; None for another."""
     parts = urlsplit(uri)

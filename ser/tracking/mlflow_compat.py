@@ -1,0 +1,102 @@
+"""What MLflow does not promise to keep: its private names, and those of its server, stand here.
+
+Everything else in `ser` keeps to MLflow's documented functions. Each function here says why there
+is no other way; the versions of MLflow between which they are tested are in ``pyproject.toml``, and
+``.ci/mlflow-bounds`` tests the oldest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from unittest import mock
+
+import mlflow
+
+# Variables that MLflow's scoring server sets, whichever way it is started: nothing public tells a
+# model whether it is being served.
+SERVING_VARIABLES = ("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "__pyfunc_model_path__")
+
+# Every migration is logged, and errors of the database are, with a traceback, before being raised.
+logging.getLogger("alembic").setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+_patching = Lock()
+
+
+def make_database(file: Path, artifacts: str) -> None:
+    """Make a log's tables, with MLflow's default experiment.
+
+    A client would make them too, but with the default experiment's files in the working folder.
+
+    Parameters
+    ----------
+    file : Path
+        SQLite file that is not there yet.
+    artifacts : str
+        URI of the folder of artifacts.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore(f"sqlite:///{file}", artifacts)
+    store.engine.dispose()
+
+
+@cache
+def newest_revision() -> str:
+    """Revision of the schema that this MLflow writes. Nothing public says it."""
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return _get_latest_schema_revision()  # reads all migrations: longer than all else at a start
+
+
+def knows_revision(revision: str) -> bool:
+    """Whether this MLflow has a schema's revision among its migrations. Nothing public says it."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db.utils import _get_alembic_config
+
+    migrations = ScriptDirectory.from_config(_get_alembic_config(""))
+    try:
+        return migrations.get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+@contextmanager
+def unchecked_requirements() -> Iterator[None]:
+    """Let a model be saved without a look at each package's modules, which takes half a second.
+
+    MLflow checks requirements that are what is installed against a map of every module of every
+    package; no argument turns that off.
+    """
+    from mlflow.utils import requirements_utils
+
+    with _patching, mock.patch.object(requirements_utils, "_MODULES_TO_PACKAGES", {}):
+        yield
+
+
+@contextmanager
+def registering(uri: str) -> Iterator[None]:
+    """Let a model of this log be registered, whatever log is MLflow's default.
+
+    MLflow's registry in a database looks a version's model up in the default log (a TODO there
+    says so). Its other way to name a model, by the place of its files, loses the link to it.
+    """
+    from mlflow.store.model_registry import sqlalchemy_store
+
+    client = partial(mlflow.MlflowClient, tracking_uri=uri, registry_uri=uri)
+    with _patching, mock.patch.object(sqlalchemy_store, "MlflowClient", client):
+        yield
+
+
+def server_app() -> Any:
+    """The web application that MLflow's server serves: a plugin for it has nothing else to give."""
+    from mlflow.server.fastapi_app import app
+
+    return app

@@ -1,0 +1,172 @@
+"""Models in the log: how one is written, and where its files are by whatever name."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+
+from ser.core import paths
+from ser.core.errors import SerError
+from ser.models.trained import CARD, TrainedModel, save_model
+from ser.tracking.client import connect
+from ser.tracking.mlflow_compat import unchecked_requirements
+
+MODEL = "model"  # name under which a run logs its model
+# What a loaded model needs; ser itself travels inside the model.
+MODEL_PACKAGES = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "skops",
+    "soundfile",
+    "threadpoolctl",
+)
+
+
+def log_model(client: mlflow.MlflowClient, run_id: str, model: TrainedModel, card: str) -> str:
+    """Log a model, from audio (and a speaker) to probabilities, as a run's.
+
+    MLflow's ``log_model`` does the same, but in the log that is the process's own.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        Of the run's log.
+    run_id : str
+    model : TrainedModel
+    card : str
+        Its model card, in Markdown.
+
+    Returns
+    -------
+    str
+        Id of the logged model, which is READY.
+    """
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id, name=MODEL, source_run_id=run_id, params=run.data.params
+    )
+    try:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        description = Model(
+            artifact_path=logged.artifact_location,
+            run_id=run_id,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = _save(model, card, description, Path(folder))
+            client.log_model_artifacts(logged.model_id, str(path))
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    except BaseException:
+        with suppress(Exception):  # the reason is what is raised
+            client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
+        raise
+    return logged.model_id
+
+
+def download_model(uri: str, model_uri: str) -> Path:
+    """A folder with what MLflow holds of a model.
+
+    Parameters
+    ----------
+    uri : str
+        MLflow's tracking URI.
+    model_uri : str
+        ``runs:/RUN_ID/model``, ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``models:/ID``.
+
+    Returns
+    -------
+    Path
+        Of a log on this machine, its own folder: not to be written.
+
+    Raises
+    ------
+    SerError
+        If it cannot be had.
+    """
+    client = connect(uri)
+    try:
+        location = _model_location(client, model_uri)
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, tracking_uri=uri))
+    except (OSError, mlflow.MlflowException) as error:
+        raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
+
+
+def model_of_run(client: mlflow.MlflowClient, run_id: str) -> LoggedModel | None:
+    """The model that a run logged last; None if it logged none, as the runs of MLflow 2."""
+    experiments = [client.get_run(run_id).info.experiment_id]
+    query = f"source_run_id = '{run_id}' and name = '{MODEL}'"
+    newest = [{"field_name": "creation_timestamp", "ascending": False}]
+    models = client.search_logged_models(experiments, query, max_results=1, order_by=newest)
+    return models[0] if models else None
+
+
+def model_id_of(version: ModelVersion) -> str | None:
+    """Of the logged model that a version is of: ``models:/ID`` is its source."""
+    return version.model_id or (version.source or "").partition("models:/")[2] or None
+
+
+def _model_location(client: mlflow.MlflowClient, model_uri: str) -> str:
+    """URI of a model's files. MLflow's own resolves ``models:/`` in the process's log alone."""
+    scheme, _, name = model_uri.partition(":/")
+    if scheme == "runs":
+        run_id, _, path = name.partition("/")
+        if path == MODEL and (model := model_of_run(client, run_id)):
+            return model.artifact_location
+        return f"{client.get_run(run_id).info.artifact_uri}/{path}"
+    if "@" in name:
+        version = client.get_model_version_by_alias(*name.rsplit("@", 1))
+    elif "/" in name:
+        registered, number = name.rsplit("/", 1)
+        version = client.get_model_version(registered, number)
+    else:
+        return client.get_logged_model(name).artifact_location
+    if model_id := model_id_of(version):
+        return client.get_logged_model(model_id).artifact_location
+    return client.get_model_version_download_uri(version.name, version.version)
+
+
+def _save(model: TrainedModel, card: str, description: Model, folder: Path) -> Path:
+    """Write a model as MLflow keeps it into a folder; return where in it."""
+    path, package = folder / "mlflow", paths.PACKAGE
+    pipeline_file, features_file = save_model(model, folder)
+    card_file = folder / CARD
+    card_file.write_text(card, encoding="utf-8")
+    with warnings.catch_warnings(), unchecked_requirements():
+        warnings.simplefilter("ignore")  # an input example would be a recording of somebody
+        mlflow.pyfunc.save_model(
+            path,
+            mlflow_model=description,
+            python_model=str(package / "tracking" / "pyfunc.py"),
+            artifacts={
+                "pipeline": str(pipeline_file),
+                "features": str(features_file),
+                "card": str(card_file),
+            },
+            code_paths=[str(package)],
+            signature=_signature(model),
+            pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
+        )
+    for cache in list(path.rglob("__pycache__")):  # of the code that MLflow has run to check it
+        shutil.rmtree(cache, ignore_errors=True)
+    return path
+
+
+def _signature(model: TrainedModel) -> ModelSignature:
+    """What the model answers; without inputs, as MLflow would drop a field it does not know."""
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "emotion")]
+    outputs += [ColSpec("double", f"p_{emotion}") for emotion in model.emotions]
+    return ModelSignature(outputs=Schema(outputs))
