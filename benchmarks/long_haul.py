@@ -55,7 +55,7 @@ class Template:
         self.logged = queries.find_run(uri, "latest")
         self.model = registry.find_model(self.logged.id, uri=uri).trained
         self.metrics = self.logged.metrics
-        client = queries.mlflow.MlflowClient()
+        client = queries.mlflow.MlflowClient(uri)
         self.params = client.get_run(self.logged.id).data.params
         history = {key: client.get_metric_history(self.logged.id, key) for key in self.metrics}
         self.series = {

@@ -63,16 +63,17 @@ def tell_phases():
             at_job = phase(f"import {module}", at_job)
         import_module("mlflow.store.tracking.sqlalchemy_store")
         mlflow_calls["its engine"] = time.perf_counter() - at_job
+        from ser.tracking import models
         from ser.tracking import run as tracking
         from ser.train import run as runs
 
         clock(runs, "load", phases, "clip table, features, split")
         clock(runs, "evaluate", phases, "fits and scores")
         clock(tracking.Run, "figure", phases, "drawing")
-        clock(tracking, "save_model", phases, "writing the model")
-        clock(tracking, "_open", mlflow_calls)
-        for name in ("start_run", "end_run"):
-            clock(tracking.mlflow, name, mlflow_calls)
+        clock(models, "save_model", phases, "writing the model")
+        clock(tracking, "connect", mlflow_calls)
+        for name in ("create_run", "set_terminated"):
+            clock(tracking.mlflow.MlflowClient, name, mlflow_calls)
         for name in ("params", "dataset", "model", "_send"):
             clock(tracking.Run, name, mlflow_calls)
         return runs.run_experiment(experiment)
