@@ -165,5 +165,5 @@ def test_registered_model_carries_its_card(served):
     assert f"over actors: {low:.1f} to {high:.1f}" in text
     assert "voices synthesised by ser" in text
     assert "| female |" in text
-    version = mlflow.MlflowClient(found.run.uri).get_model_version_by_alias("ser", "champion")
+    version = mlflow.MlflowClient(model.run.uri).get_model_version_by_alias("ser", "champion")
     assert version.description == text
