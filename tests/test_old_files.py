@@ -41,12 +41,8 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
     """URI of the log, which lies elsewhere than where it was written."""
-    import mlflow
-
-    before = mlflow.get_tracking_uri()
     folder = unpacked("mlruns", tmp_path_factory.mktemp("moved"))
-    yield f"sqlite:///{folder}/mlflow.db"
-    mlflow.set_tracking_uri(before)
+    return f"sqlite:///{folder}/mlflow.db"
 
 
 def probabilities(table, emotions):
@@ -134,7 +130,7 @@ def test_old_study_opens_and_goes_on(tmp_path):
 
 
 def test_old_log_opens_where_it_was_moved_to(log, tmp_path):
-    from ser.doctor.log import examine
+    from ser.doctor.log import examine_log
     from ser.tracking.queries import find_run
     from ser.tracking.registry import find_model
 
@@ -165,7 +161,7 @@ def test_old_log_opens_where_it_was_moved_to(log, tmp_path):
             rtol=0,
             atol=TOLERANCE,
         )
-    assert [finding.text for finding in examine(log) if finding.advice] == []
+    assert [finding.text for finding in examine_log(log) if finding.advice] == []
 
 
 SERVED = """
