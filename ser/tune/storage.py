@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +23,11 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from ser.core.errors import SerError
+from ser.core.locks import locked, try_locked
 from ser.core.redact import without_password
 
 HEARTBEAT = 30
+START = "start"  # lock of whoever looks for dead workers
 WORKER = "worker"  # user attribute of a trial: whose it is
 
 
@@ -83,29 +84,26 @@ def open_study(
         return
     journal = Path(storage)
     workers = journal.with_suffix(".workers")
-    try:
-        workers.mkdir(parents=True, exist_ok=True)
-        with (workers / "start").open("w") as start:
-            fcntl.flock(start, fcntl.LOCK_EX)  # one worker at a time looks for dead ones
-            alive = _living(workers)
-            if not alive:
-                _trim(journal)
-            own = (workers / uuid.uuid4().hex).open("w")
-            fcntl.flock(own, fcntl.LOCK_EX)
-            study = _create(JournalStorage(JournalFileBackend(str(journal))), name, storage)
-            _retry_trials_of_the_dead(study, alive)
-            worker = _sign_in(study, Path(own.name).name)
-    except OSError as error:
-        raise SerError(
-            f"The study's journal {journal} cannot be used: {error.strerror}. Give another place "
-            "with tuner.storage=FILE, or the URL of a database."
-        ) from error
-    try:
+    own = workers / uuid.uuid4().hex
+    with ExitStack() as held:
+        try:
+            workers.mkdir(parents=True, exist_ok=True)
+            # One worker at a time looks for dead ones.
+            with locked(workers / START, f"the study's journal {journal}"):
+                alive = _living(workers)
+                if not alive:
+                    _trim(journal)
+                held.callback(own.unlink, missing_ok=True)
+                held.enter_context(try_locked(own))
+                study = _create(JournalStorage(JournalFileBackend(str(journal))), name, storage)
+                _retry_trials_of_the_dead(study, alive)
+                worker = _sign_in(study, own.name)
+        except OSError as error:
+            raise SerError(
+                f"The study's journal {journal} cannot be used: {error.strerror}. Give another "
+                "place with tuner.storage=FILE, or the URL of a database."
+            ) from error
         yield study, worker
-    finally:
-        own.close()
-        with suppress(OSError):
-            Path(own.name).unlink()
 
 
 def _sign_in(study: Study, worker: str) -> Worker:
@@ -154,15 +152,13 @@ def _living(workers: Path) -> set[str]:
     """Workers whose lock is held; the files of the others are removed."""
     alive = set()
     for file in workers.iterdir():
-        if file.name == "start":
+        if file.name == START or file.name.startswith("."):
             continue
-        with file.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with try_locked(file) as is_free:
+            if not is_free:
                 alive.add(file.name)
-            else:
-                file.unlink()
+                continue
+        file.unlink(missing_ok=True)
     return alive
 
 
