@@ -16,6 +16,7 @@ from ser.explore.statistics import correlation_table
 from ser.features import feature_groups
 from ser.report.clip_views import LONGEST, ClipViews
 from ser.report.html import render
+from ser.tracking.queries import LoggedRun
 
 SHOWN_RANKS = 10  # features of the ranking that the page has as text
 
@@ -81,20 +82,20 @@ def exploration_figures(
 
 
 def render_exploration_page(
+    run: LoggedRun,
     exploration: Exploration,
     shown: Sequence[ClipViews],
     rows: pd.DataFrame,
     *,
     folder: Path,
-    title: str,
-    corpus: str,
     note: str,
-    command: str,
 ) -> str:
     """The page of an exploration.
 
     Parameters
     ----------
+    run : LoggedRun
+        Its name, corpus and command.
     exploration : Exploration
     shown : sequence of ClipViews
         The clips side by side.
@@ -102,20 +103,18 @@ def render_exploration_page(
         Their rows of the clip table.
     folder : Path
         With the pictures.
-    title, corpus : str
     note : str
         What is to be said of the choice of clips; may be empty.
-    command : str
-        That makes the page again.
 
     Returns
     -------
     str
         HTML.
     """
+    corpus = run.tags["corpus"]
     return render(
         "explore.html",
-        title=title,
+        title=run.name,
         corpus=corpus,
         size=size(exploration),
         exploration=exploration,
@@ -133,7 +132,7 @@ def render_exploration_page(
         neighbours=exploration.neighbours.to_dict("records"),
         statistics=exploration.statistics.to_dict("records"),
         note=note,
-        command=command,
+        command=run.tags["command"],
     )
 
 

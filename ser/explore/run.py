@@ -52,38 +52,34 @@ def run_exploration(experiment: Experiment) -> JobResult:
     out = None if cfg.explore.out is None else Path(cfg.explore.out)
     if out is not None:
         make_folder(out, PAGE)
-    command = choices.command("ser.explore")
     name = f"explore-{choices['data']}-{choices['features']}"
     with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=name,
         tags=run_tags(choices, cfg.data.name, module="ser.explore", kind="explore"),
-        description=f"`{command}`",
+        description=f"`{choices.command('ser.explore')}`",
     ) as run:
         log_config(run, build.plain(cfg))
         data, _ = load_data(experiment, run, context="explore")
-        clips = data.clips
-        rows, note = measure.pair(clips, cfg.explore.emotions, cfg.explore.actor)
+        rows, note = measure.pair(data.clips, cfg.explore.emotions, cfg.explore.actor)
         prosody = instantiate(cfg.prosody)
-        found = _explored(cfg, data, prosody)
-        shown = [_views(clips.loc[row], prosody) for row in rows]
-        _log(run, found, shown, top=cfg.explore.top)
+        exploration = _explored(cfg, data, prosody)
+        shown = [_views(data.clips.loc[row], prosody) for row in rows]
+        _log(run, exploration, shown, top=cfg.explore.top)
         html = render_exploration_page(
-            found,
+            run.so_far(),
+            exploration,
             shown,
-            clips.loc[rows],
+            data.clips.loc[rows],
             folder=run.folder / "figures",
-            title=name,
-            corpus=cfg.data.name,
             note=note,
-            command=command,
         )
         run.text(html, PAGE)
         if out is not None:
             _copy(run.folder, out)
         place = run.artifacts if out is None else str(out)
-    lines = [exploration_text(found, title=name, note=note), f"page    {place}/{PAGE}"]
+    lines = [exploration_text(exploration, title=name, note=note), f"page    {place}/{PAGE}"]
     where = terminal.where(run.id, run.experiment, cfg.tracking.uri)
     return JobResult(run_id=run.id, text="\n".join([*lines, where]))
 
@@ -108,12 +104,12 @@ def _views(clip: pd.Series, prosody: ProsodyFeatures) -> ClipViews:
     return views(y, sr, f"{clip['emotion']}, actor {clip['actor']}", prosody=prosody)
 
 
-def _log(run: Run, found: Exploration, shown: Sequence[ClipViews], *, top: int) -> None:
+def _log(run: Run, exploration: Exploration, shown: Sequence[ClipViews], *, top: int) -> None:
     """Send numbers, tables and pictures to the run."""
-    run.metrics(found.metrics)
-    for name, table in exploration_tables(found).items():
+    run.metrics(exploration.metrics)
+    for name, table in exploration_tables(exploration).items():
         run.table(table, name)
-    figures = exploration_figures(found, shown, top=top)
+    figures = exploration_figures(exploration, shown, top=top)
     for name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
         run.figure(draw(), name)
 
