@@ -20,6 +20,6 @@ def experiment(*overrides, config="train"):
         state.hydra = before
 
 
-def compose(*overrides, config="train"):
+def composed(*overrides, config="train"):
     """The config of a command line."""
     return experiment(*overrides, config=config).cfg

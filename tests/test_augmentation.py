@@ -165,7 +165,7 @@ def test_train_with_augmentation_logs_it(run_here, demo_root, client):
     run_here(*options, "cv.n_splits=2", "model=knn", "augmentation=gain")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.data.params["augmentation.copies"] == "2"
-    assert run.data.metrics["test_uar"] > 0.5
+    assert run.data.metrics["test_uar"] > 0.4
 
 
 def test_clip_that_fails_is_left_out_of_every_copy(write_tone, tmp_path):

@@ -4,12 +4,13 @@ import importlib.util
 
 import numpy as np
 import pytest
-from composing import compose
+from composing import composed
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ser.core import paths
 from ser.core.errors import SerError
+from ser.core.experiment import compose
 from ser.models.pipeline import fit
 from ser.train.build import model_pipeline
 from ser.train.variants import overrides_by_name
@@ -30,10 +31,10 @@ NETWORKS = ("cnn", "lstm", "crnn")
 )
 def test_config_composes(group, choice):
     of_tune = ("search_space", "sampler", "pruner", "tuner")
-    cfg = compose(f"{group}={choice}", config="tune" if group in of_tune else "train")
+    cfg = composed(f"{group}={choice}", config="tune" if group in of_tune else "train")
     if group == "experiment":
         # A recipe has variants, is a search, or changes what one run is.
-        plain = compose(config="train")
+        plain = composed(config="train")
         assert (
             cfg.get("variants") or cfg.get("tuner") or cfg.model != plain.model or cfg.permutations
         )
@@ -44,7 +45,7 @@ def test_config_composes(group, choice):
         )
         of_variants = list(overrides_by_name(varied).values()) if varied else []
         for overrides in of_variants[:: 1 + len(of_variants) // 20]:
-            compose(*(varied.get("common") or ()), *overrides)
+            composed(*(varied.get("common") or ()), *overrides)
     elif group in ("sampler", "pruner"):
         assert cfg.tuner[group]["_target_"].startswith(f"optuna.{group}s.")
     else:
@@ -61,7 +62,7 @@ def test_config_composes(group, choice):
 def test_model_fits_and_gives_probabilities(model):
     if model in NETWORKS:
         pytest.importorskip("skorch", reason="needs ser[deep]")
-    cfg = compose(f"model={model}", *FAST.get(model, ()))
+    cfg = composed(f"model={model}", *FAST.get(model, ()))
     rng = np.random.default_rng(0)
     y = np.repeat(["angry", "calm", "sad"], 40)
     n_columns = len(instantiate(cfg.features).names) if model in OWN_FEATURES else 12
@@ -111,13 +112,13 @@ def test_store_and_log_lie_in_the_project_unless_the_environment_says_otherwise(
 
 @pytest.mark.parametrize("scaler", CHOICES["scaler"])
 def test_scaler_instantiates(scaler):
-    step = instantiate(compose(f"scaler={scaler}").scaler)
+    step = instantiate(composed(f"scaler={scaler}").scaler)
     assert (step is None) == (scaler == "none")
 
 
 def test_seed_reaches_the_split_and_every_random_model():
     for model in CHOICES["model"]:
-        cfg = compose(f"model={model}", "seed=7")
+        cfg = composed(f"model={model}", "seed=7")
         assert cfg.split.seed == 7
         classifier = instantiate(cfg.model)["classifier"]
         assert classifier.get_params().get("random_state", 7) in (7, None if model == "svm" else 7)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from composing import compose
+from composing import composed
 from hydra.utils import instantiate
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
@@ -112,7 +112,7 @@ def test_unknown_calibration_is_refused():
 
 @pytest.mark.parametrize("selection", ["mutual_information", "model"])
 def test_selection_keeps_the_columns_that_tell_and_is_saved(selection, tmp_path):
-    cfg = compose(f"selection={selection}", "model=naive_bayes")
+    cfg = composed(f"selection={selection}", "model=naive_bayes")
     key = "k" if selection == "mutual_information" else "max_features"
     cfg.selection[key] = 2
     rng = np.random.default_rng(0)
@@ -129,7 +129,7 @@ def test_selection_keeps_the_columns_that_tell_and_is_saved(selection, tmp_path)
 @pytest.mark.parametrize("model", ["kernel_ridge", "ensemble", "stacking", "kernel_ridge_by_set"])
 def test_saved_model_is_the_fitted_one(model, tmp_path):
     sets = [f"features@features.sets.{name}=prosody" for name in ("functionals", "compare")]
-    cfg = compose(f"model={model}", *(sets if model.endswith("set") else ()))
+    cfg = composed(f"model={model}", *(sets if model.endswith("set") else ()))
     rng = np.random.default_rng(0)
     y = np.repeat(["angry", "calm"], 30)
     X = rng.normal(size=(60, 22)) + (y == "calm")[:, None]

@@ -28,13 +28,14 @@ BROKEN = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
 
 @pytest.fixture
 def explored(tmp_path, demo_store, monkeypatch):
-    """One exploration in this process; with `draw`, its pictures are not empty."""
+    """Run id and text of one exploration in this process; with `draw`, it has real pictures."""
 
     def run(*overrides, draw=False):
         if not draw:
             draw_nothing(monkeypatch)
         log = f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db"
-        return experiment(*overrides, log, f"store={demo_store}", config="explore").run()
+        result = experiment(*overrides, log, f"store={demo_store}", config="explore").run()
+        return result.run_id, result.text
 
     return run
 

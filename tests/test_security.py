@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skops.io
 import yaml
-from composing import compose
+from composing import composed
 from omegaconf import OmegaConf
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -257,7 +257,7 @@ def test_resume_does_not_hang_on_a_secret():
     from ser.train.build import plain
 
     first, second, third = (
-        resume_key(plain(compose(f"+hub.token={token}", f"seed={seed}")), "d")
+        resume_key(plain(composed(f"+hub.token={token}", f"seed={seed}")), "d")
         for token, seed in (("a", 1), ("b", 1), ("a", 2))
     )
     assert first == second != third

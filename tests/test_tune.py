@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from composing import compose
+from composing import composed
 from hydra.utils import instantiate
 from optuna.trial import TrialState
 from sklearn.base import clone
@@ -33,10 +33,10 @@ def test_every_draw_of_a_space_is_a_model(name):
     model = name.removesuffix("_grid").removesuffix("_features")
     overrides = [f"model={model}", f"search_space={name}"]
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    space = instantiate(compose(*overrides, config="tune").search_space, _convert_="all")
+    space = instantiate(composed(*overrides, config="tune").search_space, _convert_="all")
     for _ in range(3):
         values = space.draw(study.ask())
-        cfg = compose(*overrides, *space.overrides(values), config="tune")
+        cfg = composed(*overrides, *space.overrides(values), config="tune")
         classifier = model_pipeline(cfg)[0][-1]
         classifier = getattr(classifier, "estimator", classifier)
         if hasattr(classifier, "_parameter_constraints"):  # ser's own check when they fit

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from composing import compose
+from composing import composed
 from hydra.utils import instantiate
 from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES
 from test_tune import study_of, tune_demo
@@ -52,7 +52,7 @@ def table():
 def test_model_has_the_same_probabilities_by_any_workers_and_threads(model, table):
     if model in NETWORKS:
         pytest.importorskip("skorch", reason="needs ser[deep]")
-    cfg = compose(f"model={model}", *SMALL.get(model, ()))
+    cfg = composed(f"model={model}", *SMALL.get(model, ()))
     n_columns = len(instantiate(cfg.features).names) if model in OWN_FEATURES else 180
     rng = np.random.default_rng(0)
     X = rng.normal(size=(108, n_columns)) + 0.2 * pd.factorize(table["emotion"])[0][:, None]
@@ -106,7 +106,7 @@ def test_vector_is_the_same_by_any_way_to_it(name, demo_root, tmp_path):
     import ser.app
     from ser.tracking.pyfunc import EmotionModel
 
-    feature_set = instantiate(compose(f"features={name}").features)
+    feature_set = instantiate(composed(f"features={name}").features)
     paths = [str(path) for path in sorted(demo_root.rglob("*.wav"))[:34]]  # three batches
     stored = {}
     for n_jobs in (1, 2):
