@@ -24,7 +24,7 @@ IMPORTED = {
 }
 
 WITHOUT = """
-import contextlib, doctest, importlib, importlib.util, io, pkgutil, runpy, sys
+import contextlib, importlib, importlib.util, io, pkgutil, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
@@ -37,13 +37,9 @@ find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name in MISSING else find_spec(name, *more)
 
 import ser
-failed = 0
 for module in pkgutil.walk_packages(ser.__path__, "ser."):
     if not module.name.endswith("__main__"):
-        imported = importlib.import_module(module.name)
-        for test in doctest.DocTestFinder(exclude_empty=True).find(imported):
-            failed += doctest.DocTestRunner(verbose=False).run(test).failed
-assert not failed
+        importlib.import_module(module.name)
 for name in sys.argv[2:]:
     sys.argv = [name, "--help"]
     printed = io.StringIO()
@@ -54,7 +50,7 @@ for name in sys.argv[2:]:
 """
 
 
-def test_every_module_doctest_and_help_works_without_the_extras():
+def test_every_module_and_help_works_without_the_extras():
     missing = " ".join(IMPORTED.values())
     # MLflow's own command, which ser-ui starts in its place, tells what it takes.
     commands = sorted(COMMANDS - {"ser.ui"})
