@@ -50,7 +50,8 @@ def _nothing_is_left_in_the_checkout():
     """No test, and nothing that a test runs, writes beside the code or into the working folder."""
 
     def present():
-        files = {file for place in (CHECKOUT, Path.cwd()) for file in place.iterdir()}
+        places = {CHECKOUT, CHECKOUT / "data", CHECKOUT / "mlruns", Path.cwd()}
+        files = {file for place in places if place.is_dir() for file in place.iterdir()}
         return {file for file in files if not file.name.endswith("cache")}
 
     before = present()

@@ -16,7 +16,7 @@ from ser.report.explanation import confident_errors
 def explained(run_here, demo_root, client, tmp_path):
     """Predictions table, importance table and the page of a run."""
     overrides = ["data=demo", f"data.root={demo_root}", "data.speakers=4", "cv.n_splits=2"]
-    outcome = run_here(*overrides, "model=naive_bayes", "split=loso", "explain=true", draw=True)
+    outcome = run_here(*overrides, "model=naive_bayes", "split=loso", "explain=true")
     names = ("tables/predictions.csv", "tables/feature_importance.csv", "explanation.html")
     files = [client.download_artifacts(outcome.run_id, name, str(tmp_path)) for name in names]
     return pd.read_csv(files[0]), pd.read_csv(files[1]), Path(files[2])

@@ -195,13 +195,13 @@ from test_nets import SMALL, patterns
 from ser.models.networks import training
 from ser.models.networks.classifier import NetClassifier
 
-class Killed(training.Course):
+class Killed(training.TrainingCallback):
     def on_epoch_begin(self, net, **more):
         super().on_epoch_begin(net, **more)
         if len(self.losses) == 20:
             os.kill(os.getpid(), signal.SIGKILL)
 
-training.Course = Killed
+training.TrainingCallback = Killed
 X, y, actors = patterns()
 settings = {{**SMALL, "epochs": 60, "patience": 0, "mixup": 0.2, "checkpoints": {folder!r}}}
 NetClassifier(**settings).fit(X, y, groups=actors)
@@ -269,7 +269,7 @@ def test_missing_gpu_is_said():
         NetClassifier(**{**SMALL, "device": "cuda"}).fit(X, y)
 
 
-def test_train_logs_both_losses_of_every_epoch(run_here, demo_root, client):
+def test_train_logs_both_losses_of_every_epoch(run_here, demo_root, client, tmp_path):
     run_here(
         "data=demo",
         f"data.root={demo_root}",
@@ -278,6 +278,7 @@ def test_train_logs_both_losses_of_every_epoch(run_here, demo_root, client):
         "cv.n_splits=2",
         "curves=none",
         "model.classifier.epochs=2",
+        f"model.classifier.checkpoints={tmp_path}/checkpoints",
         "model.classifier.network.width=4",
     )
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
