@@ -7,13 +7,13 @@ help:  ## this list
 install:  ## ser and what its checks need, into the active environment
 	pip install -e '.[dev]'
 
-lint:  ## style, spelling, types
-	ruff check . && ruff format --check . && codespell && mypy ser
+lint:  ## style, spelling, types, layers
+	ruff check . && ruff format --check . && codespell && mypy ser && lint-imports --no-logo
 
 format:  ## rewrite the code in the project's style
 	ruff check --fix . && ruff format .
 
-test:  ## the default tests: offline, no corpus, three minutes
+test:  ## the default tests: offline, no corpus, two minutes
 	pytest
 
 slow:  ## studies, sweeps, clusters, the docs' commands, pages in a browser
@@ -25,7 +25,7 @@ faults:  ## kills, full disks, bad audio, servers that go away
 ravdess:  ## the tests on real audio (SER_RAVDESS_ROOT)
 	pytest -m ravdess
 
-ci:  ## all of it, in a fresh environment
+ci:  ## all of it, README's commands first, in fresh environments
 	bash .ci/run
 
 ui:  ## browse the runs

@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -12,19 +11,60 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from composing import experiment
+from faults.launcher import Launcher
+from filelock import FileLock
+from undrawn import draw_nothing
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 collect_ignore = ["v0.1.0"]  # what made the files there imports the ser of then
 
 
+# One process for each worker of pytest: numbers are the same, and joblib's own workers would take
+# seconds of imports each. The tests of what happens between processes ask for them.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
+# It would keep what it found out beside the code.
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{tempfile.gettempdir()}/ser-hypothesis"
+
+
 @pytest.fixture(scope="session")
-def demo_root(tmp_path_factory):
+def once(tmp_path_factory):
+    """Folder of the whole session: ``once(name, make)`` has one worker call ``make(folder)``."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name, make):
+        place, done = shared / f"once-{name}", shared / f"once-{name}.done"
+        with FileLock(shared / f"once-{name}.lock"):
+            if not done.exists():
+                place.mkdir()
+                make(place)
+                done.touch()
+        return place
+
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_in_the_checkout():
+    """No test, and nothing that a test runs, writes beside the code or into the working folder."""
+
+    def present():
+        places = {CHECKOUT, CHECKOUT / "data", CHECKOUT / "mlruns", Path.cwd()}
+        files = {file for place in places if place.is_dir() for file in place.iterdir()}
+        return {file for file in files if not file.name.endswith("cache")}
+
+    before = present()
+    yield
+    assert present() <= before
+
+
+@pytest.fixture(scope="session")
+def demo_root(once):
     """Folder with the demo corpus's first four speakers (240 clips)."""
     from ser.data.corpora import demo
 
-    root = tmp_path_factory.mktemp("demo")
-    demo.load(root, speakers=4)
-    return root
+    return once("demo", lambda folder: demo.load(folder, speakers=4))
 
 
 @pytest.fixture(scope="session")
@@ -69,16 +109,17 @@ def write_tone(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def demo_store(tmp_path_factory, demo_root):
+def demo_store(once, demo_root):
     """Feature store that has the demo clips' features already."""
     from ser.data.corpora import demo
     from ser.features.notebook import NotebookFeatures
     from ser.features.store import extract
 
-    store = tmp_path_factory.mktemp("store") / "features.sqlite"
-    paths = demo.load(demo_root, speakers=4)["path"].tolist()
-    extract(paths, NotebookFeatures(), store=store, progress=False)
-    return store
+    def make(folder):
+        paths = demo.load(demo_root, speakers=4)["path"].tolist()
+        extract(paths, NotebookFeatures(), store=folder / "features.sqlite", progress=False)
+
+    return once("store", make) / "features.sqlite"
 
 
 @pytest.fixture
@@ -92,13 +133,14 @@ def ser_environment(tmp_path, demo_store):
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
+def empty_database(once):
     """MLflow store without a run; making one takes seconds."""
     import mlflow
 
-    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
+    def make(folder):
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return once("mlflow", make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -112,32 +154,37 @@ def client(tmp_path, empty_database):
 
 
 @pytest.fixture
-def run_here(tmp_path, demo_store):
-    """One tracked run of ``ser.train`` in this process, without the seconds of its imports."""
-    from ser.core.experiment import compose
+def run_here(tmp_path, demo_store, monkeypatch):
+    """One tracked run of ``ser.train`` in this process; with `draw`, its pictures are not empty."""
 
-    def run(*overrides):
-        uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
-        return compose(overrides, config="train").run()
+    def run(*overrides, draw=False):
+        if not draw:
+            draw_nothing(monkeypatch)
+        log = f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db"
+        return experiment(*overrides, log, f"store={demo_store}").run()
 
     return run
 
 
-@pytest.fixture
-def run_cli(tmp_path, ser_environment):
-    """Run ``python -m ser.MODULE ARGUMENTS`` as a user does."""
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory):
+    """Starts commands of ser without the seconds of their imports."""
+    launcher = Launcher(tmp_path_factory.mktemp("jobs"), CHECKOUT)
+    yield launcher
+    launcher.close()
 
-    def run(module, *arguments, check=True):
+
+@pytest.fixture
+def run_cli(tmp_path, launcher, ser_environment):
+    """Run ``python -m ser.MODULE ARGUMENTS`` in a process of its own, as a user does."""
+
+    def run(module, *arguments, check=True, draw=False):
         if module in ("ser.train", "ser.tune", "ser.explore"):
             place = "hydra.sweep.dir" if "-m" in arguments else "hydra.run.dir"
             arguments = (*arguments, f"{place}={tmp_path}/hydra")
-        result = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            capture_output=True,
-            text=True,
-            env=ser_environment,
-            cwd=CHECKOUT,
+        job = launcher.start(module, *arguments, env=ser_environment, draw=draw)
+        result = subprocess.CompletedProcess(
+            [module, *arguments], job.wait(), job.out.read_text(), job.err.read_text()
         )
         if check:
             assert result.returncode == 0, result.stderr

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from undrawn import draw_nothing
 
 import ser
 from ser import api
@@ -29,6 +30,7 @@ print(json.dumps(numbers))
 @pytest.fixture
 def here(monkeypatch, tmp_path, demo_root, demo_store):
     """The environment of somebody whose data, store and log are in their places."""
+    draw_nothing(monkeypatch)
     monkeypatch.setenv("SER_DEMO_ROOT", str(demo_root))
     monkeypatch.setenv("SER_STORE", str(demo_store))
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"

@@ -161,11 +161,11 @@ def test_augmentation_refuses(wrong):
 
 
 def test_train_with_augmentation_logs_it(run_here, demo_root, client):
-    options = ("data=demo", f"data.root={demo_root}", "curves=none", "cv.n_splits=2")
-    run_here(*options, "model=knn", "augmentation=gain")
+    options = ("data=demo", f"data.root={demo_root}", "data.speakers=4", "curves=none")
+    run_here(*options, "cv.n_splits=2", "model=knn", "augmentation=gain")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.data.params["augmentation.copies"] == "2"
-    assert run.data.metrics["test_uar"] > 0.5
+    assert run.data.metrics["test_uar"] > 0.4
 
 
 def test_clip_that_fails_is_left_out_of_every_copy(write_tone, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from composing import composed
 from hydra.utils import instantiate
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
@@ -10,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from test_configs import composed
 
 from ser.core.errors import SerError
 from ser.data.folds import cross_validation_folds

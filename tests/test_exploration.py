@@ -132,6 +132,7 @@ def test_maps_keep_groups_apart():
         assert (distance.argmin(axis=1) // 30 == np.arange(90) // 30).mean() > 0.95
 
 
+@pytest.mark.extra
 def test_maps_have_umap_where_it_is_installed():
     pytest.importorskip("umap")
     X = np.random.default_rng(0).normal(size=(40, 5))

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from composing import experiment
+from undrawn import draw_nothing
 
 from ser.core.errors import SerError
-from ser.core.experiment import compose
 from ser.data.audio import AudioError
 from ser.explore import map_figures, pictures
 from ser.explore.clip_page import render_clip_page, write_clip_page
@@ -26,13 +27,14 @@ BROKEN = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
 
 
 @pytest.fixture
-def explored(tmp_path, demo_store):
-    """One exploration in this process, without the seconds of its imports."""
+def explored(tmp_path, demo_store, monkeypatch):
+    """Run id and text of one exploration in this process; with `draw`, it has real pictures."""
 
-    def run(*overrides):
-        uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        overrides = [*overrides, f"tracking.uri={uri}", f"store={demo_store}"]
-        result = compose(overrides, config="explore").run()
+    def run(*overrides, draw=False):
+        if not draw:
+            draw_nothing(monkeypatch)
+        log = f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db"
+        result = experiment(*overrides, log, f"store={demo_store}", config="explore").run()
         return result.run_id, result.text
 
     return run
@@ -65,7 +67,7 @@ def sound(frequency, *, seconds=0.8, sr=16_000, amplitude=0.5):
 def test_explore_demo_is_all_there(run_cli, demo_root, client, tmp_path):
     out = tmp_path / "looked" / "at"
     demo = ["data=demo", f"data.root={demo_root}", "data.speakers=4"]
-    printed = run_cli("ser.explore", *demo, f"explore.out={out}").stdout
+    printed = run_cli("ser.explore", *demo, f"explore.out={out}", draw=True).stdout
     (experiment,) = (e for e in client.search_experiments() if e.name == "demo")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
@@ -172,14 +174,16 @@ def test_clip_page_says_what_it_measured(tmp_path, write_tone):
         assert words in html, words
 
 
-def test_clip_page_of_noise_has_no_voice(tmp_path):
+def test_clip_page_of_noise_has_no_voice(tmp_path, monkeypatch):
+    draw_nothing(monkeypatch)
     noise = np.random.default_rng(0).normal(0, 0.1, 4000)
     soundfile.write(tmp_path / "noise.wav", noise, 8000)
     html = render_clip_page(str(tmp_path / "noise.wav"), prosody=ProsodyFeatures())
     assert "no voice found" in html
 
 
-def test_clip_page_takes_the_place_of_its_like_only(tmp_path, write_tone):
+def test_clip_page_takes_the_place_of_its_like_only(tmp_path, write_tone, monkeypatch):
+    draw_nothing(monkeypatch)
     clip, place = write_tone(), tmp_path / "page.html"
     for _ in range(2):
         write_clip_page(clip, out=str(place), prosody=ProsodyFeatures())
@@ -265,7 +269,9 @@ def test_explore_page_fits_the_screen_and_asks_nobody(
     explored, demo_root, client, tmp_path, open_page, width
 ):
     out = tmp_path / "out"
-    explored("data=demo", f"data.root={demo_root}", "data.speakers=4", f"explore.out={out}")
+    explored(
+        "data=demo", f"data.root={demo_root}", "data.speakers=4", f"explore.out={out}", draw=True
+    )
     page = open_page(out / PAGE, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(BROKEN) == 0
@@ -294,7 +300,9 @@ def test_explore_ravdess_finds_its_leak_and_its_odd_clips(
     explored, ravdess_root, tmp_path, client, demo_store
 ):
     out = tmp_path / "out"
-    run_id, _ = explored(f"data.root={ravdess_root}", "data.download=false", f"explore.out={out}")
+    run_id, _ = explored(
+        f"data.root={ravdess_root}", "data.download=false", f"explore.out={out}", draw=True
+    )
     metrics = client.get_run(run_id).data.metrics
     assert (metrics["n_clips"], metrics["n_not_mono"], metrics["n_duplicates"]) == (1440, 5, 1)
     assert metrics["same_actor_1_nearest"] > 0.8 > 0.05 > metrics["same_actor_chance"]

@@ -358,11 +358,10 @@ def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
 
 def test_latest_run_with_a_model_passes_over_what_has_none(client):
     experiment = client.create_experiment("x")
-    for name, metric in (("trained", "n_development_clips"), ("explored", "n_clips")):
-        run = client.create_run(experiment, run_name=name)
+    for start, name, metric in ((1, "trained", "n_development_clips"), (2, "explored", "n_clips")):
+        run = client.create_run(experiment, start_time=start, run_name=name)
         client.log_metric(run.info.run_id, metric, 100)
         client.set_terminated(run.info.run_id, "FINISHED")
-        time.sleep(0.01)
     uri = client.tracking_uri
     assert find_run(uri, "latest").name == "explored"
     assert find_run(uri, "latest", with_model=True).name == "trained"

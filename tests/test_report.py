@@ -83,7 +83,7 @@ def test_report_of_no_run_says_what_to_do(client, wanted, message):
 def test_report_fits_the_screen_and_asks_nobody(
     run_here, small, client, tmp_path, open_page, width
 ):
-    run_here(*small, "model=naive_bayes")
+    run_here(*small, "model=naive_bayes", draw=True)
     out = tmp_path / "run.html"
     report("latest", out=out, uri=client.tracking_uri)
     page = open_page(out, width=width)

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +102,8 @@ print(extract(sys.argv[2:], NotebookFeatures(), store=sys.argv[1], n_jobs=1).n_e
 """
 
 
-def start_worker(store, paths):
-    command = [sys.executable, "-c", WORKER, str(store), *paths]
+def start_worker(store, paths, code=WORKER):
+    command = [sys.executable, "-c", code, str(store), *paths]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -116,17 +115,30 @@ def stored_vectors(store):
         return 0
 
 
+KILLED = """
+import os, signal
+from ser.features.notebook import NotebookFeatures
+
+class Killed(NotebookFeatures):
+    def __call__(self, y, sr):
+        if len(done) == 70:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done.append(sr)
+        return super().__call__(y, sr)
+
+done = []
+Killed.__module__, Killed.__qualname__ = NotebookFeatures.__module__, NotebookFeatures.__qualname__
+"""
+
+
 def test_extract_killed_continues_where_it_was(write_tone, store):
-    paths = [write_tone(f"{i}.wav", frequency=100 + i, seconds=2) for i in range(150)]
-    worker = start_worker(store, paths)
-    while stored_vectors(store) < 30 and worker.poll() is None:
-        time.sleep(0.005)
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+    paths = [write_tone(f"{i}.wav", frequency=100 + i) for i in range(100)]
+    worker = start_worker(store, paths, KILLED + WORKER.replace("NotebookFeatures()", "Killed()"))
+    assert worker.wait() == -signal.SIGKILL
     done = stored_vectors(store)
-    assert 30 <= done < 150
+    assert 0 < done <= 70
     result = matrix(paths, store)
-    assert result.n_extracted == 150 - done
+    assert result.n_extracted == 100 - done
     np.testing.assert_array_equal(result.X, matrix(paths, store.with_name("fresh")).X)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
+from composing import composed
 from hydra.utils import instantiate
 from optuna.trial import TrialState
 from sklearn.base import clone
@@ -32,17 +32,15 @@ SPACES = sorted(file.stem for file in (paths.CONF / "search_space").glob("*.yaml
 def test_every_draw_of_a_space_is_a_model(name):
     model = name.removesuffix("_grid").removesuffix("_features")
     overrides = [f"model={model}", f"search_space={name}"]
-    paths.register_resolvers()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-        space = instantiate(compose("tune", overrides=overrides).search_space, _convert_="all")
-        for _ in range(3):
-            values = space.draw(study.ask())
-            cfg = compose("tune", overrides=[*overrides, *space.overrides(values)])
-            classifier = model_pipeline(cfg)[0][-1]
-            classifier = getattr(classifier, "estimator", classifier)
-            if hasattr(classifier, "_parameter_constraints"):  # ser's own check when they fit
-                classifier._validate_params()
+    space = instantiate(composed(*overrides, config="tune").search_space, _convert_="all")
+    for _ in range(3):
+        values = space.draw(study.ask())
+        cfg = composed(*overrides, *space.overrides(values), config="tune")
+        classifier = model_pipeline(cfg)[0][-1]
+        classifier = getattr(classifier, "estimator", classifier)
+        if hasattr(classifier, "_parameter_constraints"):  # ser's own check when they fit
+            classifier._validate_params()
 
 
 def test_draw_conditions_and_lists():
@@ -363,6 +361,7 @@ with open_study(sys.argv[1], "s", heartbeat=1) as (study, worker):
 """
 
 
+@pytest.mark.slow
 def test_open_study_on_postgresql_retries_the_trial_of_a_killed_worker(postgresql):
     def start(how):
         return subprocess.Popen(
@@ -375,7 +374,11 @@ def test_open_study_on_postgresql_retries_the_trial_of_a_killed_worker(postgresq
     x = float(process.stdout.readline())
     process.kill()  # SIGKILL
     process.wait()
-    time.sleep(4)  # two missed heartbeats
+    storage = optuna.storages.RDBStorage(f"{postgresql}", heartbeat_interval=1)
+    study_id = storage.get_study_id_from_name("s")
+    while not storage._get_stale_trial_ids(study_id):  # two missed heartbeats
+        time.sleep(0.1)
+    storage.engine.dispose()
     both = [start("work"), start("work")]
     assert [process.wait() for process in both] == [0, 0]
     with open_study(postgresql, "s") as (study, worker):

@@ -3,35 +3,33 @@
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from mlflow.entities import Metric, Param
 
 pytestmark = pytest.mark.slow
 
 N_RUNS = 1000
-OF_A_RUN = ("params", "tags", "metrics", "latest_metrics")
+HOUR = 3_600_000  # ms
 
 
-def copy_run(database, run_id, n_copies):
-    """Put copies of a run, an hour apart, into MLflow's tables."""
-    copies = [f"{number:032x}" for number in range(n_copies)]
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for table in ("runs", *OF_A_RUN):
-            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            values = {"run_uuid": ":id", "name": "name || :number"}
-            values |= {f"{end}_time": f"{end}_time - 3600000 * :number" for end in ("start", "end")}
-            chosen = ", ".join(values.get(column, f'"{column}"') for column in columns)
-            connection.executemany(
-                f"INSERT INTO {table} SELECT {chosen} FROM {table} WHERE run_uuid = :run",
-                [{"id": id_, "number": i, "run": run_id} for i, id_ in enumerate(copies, 1)],
-            )
+def copy_run(client, run_id, n_copies):
+    """Log copies of a run, an hour apart."""
+    run = client.get_run(run_id)
+    params = [Param(*item) for item in run.data.params.items()]
+    tags = {k: v for k, v in run.data.tags.items() if k != "mlflow.runName"}
+    for number in range(1, n_copies + 1):
+        start, end = (t - HOUR * number for t in (run.info.start_time, run.info.end_time))
+        name = f"{run.info.run_name}{number}"
+        copy = client.create_run(run.info.experiment_id, start, tags, run_name=name).info.run_id
+        metrics = [Metric(*item, end, 0) for item in run.data.metrics.items()]
+        client.log_batch(copy, metrics=metrics, params=params)
+        client.set_terminated(copy, "FINISHED", end)
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def address(client, run_here, demo_root, tmp_path):
         *f"data=demo data.root={demo_root} data.speakers=4 compute.n_jobs=1".split(),
         *("model=naive_bayes", "split=loso", "curves=none"),
     )
-    copy_run(tmp_path / "mlruns" / "mlflow.db", run.run_id, N_RUNS - 1)
+    copy_run(client, run.run_id, N_RUNS - 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

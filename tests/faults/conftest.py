@@ -1,9 +1,9 @@
 """Fixtures of the fault-injection suite; everything here carries the marker `faults`."""
 
+import os
 from pathlib import Path
 
 import pytest
-from faults.launcher import Launcher
 
 HERE = Path(__file__).parent
 
@@ -14,9 +14,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker("faults")
 
 
-@pytest.fixture(scope="session")
-def launcher(tmp_path_factory):
-    """Starts commands of ser without the seconds of their imports."""
-    launcher = Launcher(tmp_path_factory.mktemp("jobs"), HERE.parents[1])
-    yield launcher
-    launcher.close()
+@pytest.fixture(scope="session", autouse=True)
+def _all_cores():
+    """Workers are killed here too."""
+    os.environ.pop("LOKY_MAX_CPU_COUNT", None)

@@ -10,6 +10,7 @@ import atexit
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import subprocess
@@ -21,11 +22,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import undrawn
 from faults import clock
 
+# Beside every module of ser.
 PRELOADED = """
-    faults.extract ser.train ser.tune ser.register ser.train.run ser.tune.search ser.train.variants
-    ser.train.sweep_report ser.doctor.log mlflow.pyfunc mlflow.pyfunc.model
+    faults.extract mlflow.pyfunc mlflow.pyfunc.model
     mlflow.store.tracking.sqlalchemy_store mlflow.store.model_registry.sqlalchemy_store
     mlflow.store.artifact.local_artifact_repo mlflow.store.tracking.rest_store
     matplotlib.backends.backend_agg sklearn.naive_bayes sklearn.dummy skops.io
@@ -41,13 +43,14 @@ class Job:
     ----------
     pid : int
         Leader of a process group of its own.
-    out : Path
+    out, err : Path
         What it has printed.
     """
 
     launcher: "Launcher"
     pid: int
     out: Path
+    err: Path
 
     def wait(self, timeout=120.0):
         """Exit code; negative where a signal ended it."""
@@ -66,7 +69,7 @@ class Job:
 
     @property
     def said(self):
-        return self.out.read_text(errors="replace")
+        return "".join(file.read_text(errors="replace") for file in (self.out, self.err))
 
 
 class Launcher:
@@ -85,17 +88,21 @@ class Launcher:
         )
         self._read(60.0)  # it is ready
 
-    def start(self, target, *arguments, env):
-        """Start ``python -m TARGET ARGUMENTS``, whose module has a function `main`."""
+    def start(self, target, *arguments, env, draw=True):
+        """Start ``python -m TARGET ARGUMENTS``, whose module has a function `main`.
+
+        Without `draw` its pictures are empty.
+        """
         self._number += 1
-        out = self._folder / f"job-{self._number}.txt"
-        request = {"target": target, "argv": [*map(str, arguments)], "env": env, "out": str(out)}
+        out, err = (self._folder / f"job-{self._number}.{end}" for end in ("out", "err"))
+        request = {"target": target, "argv": [*map(str, arguments)], "env": env, "draw": draw}
+        request |= {"out": str(out), "err": str(err)}
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         while "started" not in (said := self._read(60.0)):
             self._ended[said["ended"]] = said["code"]
         self._groups.append(said["started"])
-        return Job(self, said["started"], out)
+        return Job(self, said["started"], out, err)
 
     def run(self, target, *arguments, env):
         """Start it and wait; its exit code must be 0."""
@@ -115,6 +122,7 @@ class Launcher:
     def close(self):
         self._process.stdin.close()
         self._process.wait(10)
+        self._process.stdout.close()
         for group in self._groups:  # workers that outlived a command that was killed alone
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
@@ -130,8 +138,12 @@ class Launcher:
 
 
 def _serve():
-    for name in PRELOADED:
-        importlib.import_module(name)
+    import ser
+
+    modules = [module.name for module in pkgutil.walk_packages(ser.__path__, "ser.")]
+    for name in (*PRELOADED, *modules):
+        if "__main__" not in name and "networks" not in name:  # PyTorch takes its seconds
+            importlib.import_module(name)
     _say({"ready": True})
     children = set()
     while True:
@@ -140,7 +152,7 @@ def _serve():
             if not line:
                 for pid in children:
                     os.killpg(pid, signal.SIGKILL)
-                return
+                os._exit(0)  # it has nothing to save, and much to free
             request = json.loads(line)
             pid = os.fork()
             if pid == 0:
@@ -159,13 +171,17 @@ def _become(request):
     """In the child: be the command, and end as any Python does."""
     code = 1
     os.setsid()
-    out = os.open(request["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    out, err = (
+        os.open(request[end], os.O_WRONLY | os.O_CREAT | os.O_APPEND) for end in ("out", "err")
+    )
     null = os.open(os.devnull, os.O_RDONLY)
-    for target, source in ((0, null), (1, out), (2, out)):
+    for target, source in ((0, null), (1, out), (2, err)):
         os.dup2(source, target)
     os.environ.update(request["env"])
     if "SER_FAULTS_CLOCK" in request["env"]:
         clock.change_within_the_run(float(request["env"]["SER_FAULTS_CLOCK"]))
+    if not request["draw"]:
+        undrawn.draw_nothing()
     sys.argv = [request["target"], *request["argv"]]
     try:
         importlib.import_module(request["target"]).main()

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from composing import composed
 from hydra.utils import instantiate
-from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES, composed
+from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES
 from test_tune import study_of, tune_demo
 from threadpoolctl import threadpool_limits
 
