@@ -137,8 +137,8 @@ def looked_up(uri):
         "find_run latest, with a model": seconds(
             lambda: queries.find_run(uri, "latest", with_model=True)
         ),
-        "finished_before, the first run": seconds(queries.finished_before, uri, "demo", "0" * 32),
-        "finished_before, none": seconds(queries.finished_before, uri, "demo", "none"),
+        "finished_before, the first run": seconds(queries.finished_with_key, uri, "demo", "0" * 32),
+        "finished_before, none": seconds(queries.finished_with_key, uri, "demo", "none"),
         "best_run": seconds(queries.best_run, uri, "test_uar", {"corpus": "demo"}),
     }
 

@@ -67,7 +67,7 @@ def tell_phases():
         from ser.tracking import run as tracking
         from ser.train import run as runs
 
-        clock(runs, "load", phases, "clip table, features, split")
+        clock(runs, "load_and_split", phases, "clip table, features, split")
         clock(runs, "evaluate", phases, "fits and scores")
         clock(tracking.Run, "figure", phases, "drawing")
         clock(models, "save_model", phases, "writing the model")

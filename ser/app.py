@@ -185,11 +185,11 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
         (parts,) = trained.predict([recording], windows=windows, n_jobs=1)
         middle = [(part.start + part.end) / 2 for part in parts if part.proba is not None]
         proba = [part.proba for part in parts if part.proba is not None]
-        course = figures.emotions_over_time(middle, proba, model.emotions, title="Emotions")
+        course = figures.plot_emotions_over_time(middle, proba, model.emotions, title="Emotions")
     return {
         "probabilities": dict(zip(model.emotions, whole.proba.tolist(), strict=True)),
-        "waveform": sound_figures.waveforms(shown),
-        "mel": sound_figures.mel_spectrograms(shown),
+        "waveform": sound_figures.plot_waveforms(shown),
+        "mel": sound_figures.plot_mel_spectrograms(shown),
         "course": course,
     }
 

@@ -81,7 +81,7 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     from ser import report
     from ser.evaluation.significance import paired_tests, scores_by_actor
     from ser.report import terminal
-    from ser.report.comparison_figures import by_actor
+    from ser.report.comparison_figures import plot_by_actor
     from ser.tracking.queries import finished_runs
     from ser.tracking.run import start_run
 
@@ -103,7 +103,7 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     ) as parent:
         parent.table(table, "comparison")
         parent.table(accuracy.reset_index(), "accuracy_by_actor")
-        parent.figure(by_actor(accuracy), "accuracy_by_actor")
+        parent.figure(plot_by_actor(accuracy), "accuracy_by_actor")
         parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
         report.attach(parent)
     return f"{_text(accuracy, table)}\n\n{terminal.where(parent.id, experiment, uri)}"

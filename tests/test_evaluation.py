@@ -21,7 +21,7 @@ from ser.evaluation.parallel import Workers
 from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.models.calibration import TemperatureScaling
 from ser.models.pipeline import build_pipeline
-from ser.report.training_figures import accuracy_curve
+from ser.report.training_figures import plot_accuracy_curve
 
 LABELS = ("angry", "happy", "sad")
 
@@ -178,7 +178,7 @@ def test_learning_curve_leaves_out_what_is_too_few_for_the_model():
     )
     assert np.isnan(curve.validation[0]).all()
     assert (curve.validation[1] > 0.4).all()
-    accuracy_curve(curve, title="x", xlabel="clips", n_labels=3)  # draws what there is
+    plot_accuracy_curve(curve, title="x", xlabel="clips", n_labels=3)  # draws what there is
 
 
 def test_scores_agree_with_audmetric():

@@ -77,7 +77,7 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
     parts = (
         system.versions(),
         system.disks(_places(uri, store)),
-        system.feature_store(store),
+        system.check_store(store),
         examine_log(uri, close=close),
         _leftover_finding(system.leftovers(_places(uri, store))),
     )

@@ -90,7 +90,7 @@ def disks(places: Iterable[Path]) -> Iterator[Finding]:
         yield Finding("disk", f"{free / 1e9:.1f} GB free at {folder}", advice)
 
 
-def feature_store(store: Path) -> Iterator[Finding]:
+def check_store(store: Path) -> Iterator[Finding]:
     """Whether the feature store can be read, and every vector in it is whole.
 
     Parameters

@@ -15,7 +15,7 @@ from ser.data.folds import Fold, Split
 from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Workers, run_fits
-from ser.models.pipeline import fit, predict
+from ser.models.pipeline import fit, predict_emotions
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,13 @@ def evaluate_fold(
     start = time.perf_counter()
     fitted = fit_on(pipeline, data, fold.train, grouped)
     fitted_at = time.perf_counter()
-    predicted, proba = predict(fitted, X[fold.test], labels)
+    predicted, proba = predict_emotions(fitted, X[fold.test], labels)
     end = time.perf_counter()
     train_scores = {}
     if score_train:
-        train_scores = scores(y[fold.train], *predict(fitted, X[fold.train], labels), labels)
+        train_scores = scores(
+            y[fold.train], *predict_emotions(fitted, X[fold.train], labels), labels
+        )
     return FoldResult(
         pipeline=fitted if keep else None,
         test=fold.test,

@@ -20,7 +20,7 @@ from ser.evaluation.folds import FoldResult, evaluate_fold, fit_on, predictions_
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.evaluation.uncertainty import bootstrap_intervals, permutation_uars
-from ser.models.pipeline import inner_classifier, predict, without_probabilities
+from ser.models.pipeline import inner_classifier, predict_emotions, without_probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +302,9 @@ def _predictions(
     labels, validation = data.emotions, []
     for fold, result in zip(split.folds, outer, strict=True):
         if len(fold.validation):
-            predicted, proba = predict(result.pipeline, data.features[fold.validation], labels)
+            predicted, proba = predict_emotions(
+                result.pipeline, data.features[fold.validation], labels
+            )
             validation.append(
                 replace(result, test=fold.validation, predicted=predicted, proba=proba)
             )

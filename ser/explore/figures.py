@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 MAX_NAMES = 30  # on an axis
 
 
-def class_balance(clips: pd.DataFrame, emotions: Sequence[str]) -> Figure:
+def plot_class_balance(clips: pd.DataFrame, emotions: Sequence[str]) -> Figure:
     """Clips of every emotion, by gender where it is known, and of every actor."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -38,7 +38,7 @@ def class_balance(clips: pd.DataFrame, emotions: Sequence[str]) -> Figure:
     return figure
 
 
-def spoken(clips: pd.DataFrame, prosody: pd.DataFrame, emotions: Sequence[str]) -> Figure:
+def plot_spoken(clips: pd.DataFrame, prosody: pd.DataFrame, emotions: Sequence[str]) -> Figure:
     """Pitch, energy and duration of every emotion, by gender where it is known.
 
     Boxes hold half of the clips, whiskers nine tenths; the line is the median.
@@ -72,7 +72,7 @@ def spoken(clips: pd.DataFrame, prosody: pd.DataFrame, emotions: Sequence[str]) 
     return figure
 
 
-def correlation(matrix: np.ndarray, groups: Mapping[str, np.ndarray]) -> Figure:
+def plot_correlation(matrix: np.ndarray, groups: Mapping[str, np.ndarray]) -> Figure:
     """Correlation of every pair of features, with lines between groups.
 
     Parameters
@@ -101,7 +101,7 @@ def correlation(matrix: np.ndarray, groups: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def ranking(table: pd.DataFrame, *, top: int) -> Figure:
+def plot_ranking(table: pd.DataFrame, *, top: int) -> Figure:
     """The features that tell most of the emotion, and what all of them tell of the actor.
 
     Parameters
@@ -135,7 +135,7 @@ def ranking(table: pd.DataFrame, *, top: int) -> Figure:
     return figure
 
 
-def loudness(table: pd.DataFrame) -> Figure:
+def plot_loudness(table: pd.DataFrame) -> Figure:
     """Level of each actor's speech: median and quartiles, the quietest first.
 
     Parameters

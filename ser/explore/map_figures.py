@@ -21,7 +21,7 @@ MAX_ACTORS = len(COLOURS) * len(MARKERS)  # told apart by colour and marker
 MAX_EMOTIONS = len(COLOURS)  # told apart by colour alone
 
 
-def clip_map(
+def plot_clip_map(
     positions: np.ndarray,
     clips: pd.DataFrame,
     emotions: Sequence[str],
@@ -72,7 +72,7 @@ def clip_map(
     return figure
 
 
-def neighbours(table: pd.DataFrame) -> Figure:
+def plot_neighbours(table: pd.DataFrame) -> Figure:
     """Share of nearest neighbours of the same actor, and emotion, beside chance.
 
     Parameters

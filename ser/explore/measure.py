@@ -86,7 +86,7 @@ class Exploration:
 STEPS = 4  # calls of `advance`
 
 
-def explore(
+def explore_corpus(
     data: Dataset,
     prosody: pd.DataFrame,
     *,
@@ -124,7 +124,7 @@ def explore(
     by_clip = quality.clip_quality(clips, prosody, X, _digests(data))
     exploration = Exploration(
         clips=clips,
-        emotions=in_order(clips["emotion"].unique()),
+        emotions=emotions_in_order(clips["emotion"].unique()),
         names=names,
         prosody=prosody,
         statistics=statistics.feature_statistics(X, names),
@@ -147,10 +147,10 @@ def _digests(data: Dataset) -> np.ndarray:
     return np.arange(len(data)).astype(str) if data.digests is None else data.digests
 
 
-def in_order(emotions: Sequence[str]) -> tuple[str, ...]:
+def emotions_in_order(emotions: Sequence[str]) -> tuple[str, ...]:
     """Emotions in the order of `ser.data.corpora.EMOTIONS`, others by the alphabet behind them.
 
-    >>> in_order(["zen", "angry", "calm"])
+    >>> emotions_in_order(["zen", "angry", "calm"])
     ('calm', 'angry', 'zen')
     """
     known = [emotion for emotion in EMOTIONS if emotion in emotions]
@@ -209,7 +209,7 @@ def _emotions(clips: pd.DataFrame, wanted: Sequence[str]) -> tuple[tuple[str, st
     if len(wanted) == 2 and not missing:
         return (wanted[0], wanted[1]), ""
     if tuple(wanted) != PAIR:
-        known = ", ".join(in_order(counts.index))
+        known = ", ".join(emotions_in_order(counts.index))
         raise SerError(f"explore.emotions=[{','.join(wanted)}] is not two of {known}.")
     first, second = counts.index[0], counts.index[min(1, len(counts) - 1)]
     note = f"No clip is {' or '.join(missing)}: shown are the commonest, {first} and {second}."

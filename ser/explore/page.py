@@ -58,17 +58,19 @@ def exploration_figures(
     sampled = exploration.clips.iloc[exploration.sampled]
     groups = feature_groups(exploration.names)
     drawn = clip_figures(shown) | {
-        "class_balance": partial(figures.class_balance, exploration.clips, exploration.emotions),
-        "spoken": partial(
-            figures.spoken, exploration.clips, exploration.prosody, exploration.emotions
+        "class_balance": partial(
+            figures.plot_class_balance, exploration.clips, exploration.emotions
         ),
-        "correlation": partial(figures.correlation, exploration.correlation, groups),
-        "ranking": partial(figures.ranking, exploration.ranking, top=top),
-        "loudness": partial(figures.loudness, exploration.loudness),
+        "spoken": partial(
+            figures.plot_spoken, exploration.clips, exploration.prosody, exploration.emotions
+        ),
+        "correlation": partial(figures.plot_correlation, exploration.correlation, groups),
+        "ranking": partial(figures.plot_ranking, exploration.ranking, top=top),
+        "loudness": partial(figures.plot_loudness, exploration.loudness),
     }
     for method, (positions, note) in exploration.maps.items():
         drawn[f"map_{method.lower()}"] = partial(
-            map_figures.clip_map,
+            map_figures.plot_clip_map,
             positions,
             sampled,
             exploration.emotions,
@@ -77,7 +79,7 @@ def exploration_figures(
             named=method != "PCA",  # where the clips lie too close for names
         )
     if len(exploration.neighbours):
-        drawn["neighbours"] = partial(map_figures.neighbours, exploration.neighbours)
+        drawn["neighbours"] = partial(map_figures.plot_neighbours, exploration.neighbours)
     return drawn
 
 

@@ -39,14 +39,14 @@ class Picture:
 def clip_figures(shown: Sequence[ClipViews]) -> dict[str, Callable[[], Figure]]:
     """What draws the pictures of one clip or of several, by name."""
     drawn = (
-        sound_figures.waveforms,
-        sound_figures.spectrograms,
-        sound_figures.mel_spectrograms,
-        sound_figures.mfccs,
-        sound_figures.chromagrams,
-        sound_figures.contours,
+        sound_figures.plot_waveforms,
+        sound_figures.plot_spectrograms,
+        sound_figures.plot_mel_spectrograms,
+        sound_figures.plot_mfccs,
+        sound_figures.plot_chromagrams,
+        sound_figures.plot_contours,
     )
-    return {draw.__name__: partial(draw, shown) for draw in drawn}
+    return {draw.__name__.removeprefix("plot_"): partial(draw, shown) for draw in drawn}
 
 
 def pictures(folder: Path, shown: Sequence[ClipViews], corpus: str = "") -> dict[str, Picture]:

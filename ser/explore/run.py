@@ -89,7 +89,7 @@ def _explored(cfg: DictConfig, data: Dataset, prosody: ProsodyFeatures) -> Explo
     paths = data.clips["path"].tolist()
     spoken = extract(paths, prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs)
     with tqdm(total=measure.STEPS, desc="Measuring", disable=None) as bar:
-        return measure.explore(
+        return measure.explore_corpus(
             data,
             pd.DataFrame(spoken.X, columns=list(spoken.names)),
             max_clips=cfg.explore.max_clips,

@@ -87,7 +87,7 @@ def describe(y: np.ndarray, sr: int, analysis: Analysis) -> Descriptors:
     power = np.square(magnitude)
     energy = level.levels(frames)
     mel = spectrum.decibels(spectrum.mel_power(power, sr=sr, n_mels=analysis.n_mels, fmax=sr / 2))
-    hertz, aperiodicity = f0.track(
+    hertz, aperiodicity = f0.estimate(
         y, sr, hop_length=analysis.hop_length, fmin=analysis.fmin, fmax=analysis.fmax
     )
     spectral = {

@@ -43,7 +43,7 @@ def contour(
     fmax: float = FMAX,
     threshold: float = THRESHOLD,
 ) -> np.ndarray:
-    """F0 contour of a clip: the first of what `track` returns.
+    """F0 contour of a clip: the first of what `estimate` returns.
 
     Examples
     --------
@@ -52,10 +52,10 @@ def contour(
     >>> float(np.nanmedian(hertz).round(1))
     150.0
     """
-    return track(y, sr, hop_length=hop_length, fmin=fmin, fmax=fmax, threshold=threshold)[0]
+    return estimate(y, sr, hop_length=hop_length, fmin=fmin, fmax=fmax, threshold=threshold)[0]
 
 
-def track(
+def estimate(
     y: np.ndarray,
     sr: int,
     *,

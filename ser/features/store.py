@@ -32,7 +32,7 @@ from ser.features.extraction import extract_recording
 from ser.features.store_file import (
     DIGEST_BYTES,
     StoredClip,
-    connect,
+    connect_store,
     content_numbers,
     extractor_id,
     known_contents,
@@ -216,7 +216,7 @@ def _extract_batch(
     `seen` is a store and the extractor's number in it: what it has already is only hashed.
     """
     with ExitStack() as stack:
-        connection = stack.enter_context(closing(connect(seen[0]))) if seen else None
+        connection = stack.enter_context(closing(connect_store(seen[0]))) if seen else None
 
         def is_there(digest: bytes) -> bool:
             query = """SELECT 1 FROM contents JOIN vectors ON content = id

@@ -92,7 +92,7 @@ def _sqlite_name(path: str) -> str | bytes:
         return path.encode(errors="surrogatepass")
 
 
-def connect(store: Path) -> sqlite3.Connection:
+def connect_store(store: Path) -> sqlite3.Connection:
     """A connection whose transactions begin and end where they are said to."""
     return sqlite3.connect(store, timeout=LOCK_TIMEOUT, isolation_level=None)
 
@@ -103,7 +103,7 @@ def open_store(store: str | Path) -> Iterator[sqlite3.Connection]:
     path = Path(store)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(connect(path)) as connection:
+        with closing(connect_store(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             _lay_out(connection, path)

@@ -108,7 +108,7 @@ def inner_classifier(pipeline: Pipeline) -> BaseEstimator:
     return classifier
 
 
-def predict(
+def predict_emotions(
     fitted: Pipeline, X: np.ndarray, labels: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most probable emotion of every clip, and the probabilities of all.

@@ -21,7 +21,7 @@ from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, extract_batches
 from ser.models import plugins
-from ser.models.pipeline import predict
+from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler
 
@@ -167,7 +167,7 @@ class TrainedModel:
             if speakers is None:
                 raise SerError(_NEEDS_SPEAKERS)
             X = SpeakerScaler().transform(X, np.asarray(speakers))
-        return predict(self.pipeline, X, self.emotions)[1]
+        return predict_emotions(self.pipeline, X, self.emotions)[1]
 
 
 def save_model(model: TrainedModel, folder: Path) -> tuple[Path, Path]:

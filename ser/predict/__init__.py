@@ -212,5 +212,5 @@ def _draw(batch: Sequence[Prediction], emotions: Sequence[str], folder: Path) ->
         if windows:
             middle = [(window.start + window.end) / 2 for window in windows]
             proba = [window.proba for window in windows if window.proba is not None]
-            figure = figures.emotions_over_time(middle, proba, emotions, title=Path(name).name)
+            figure = figures.plot_emotions_over_time(middle, proba, emotions, title=Path(name).name)
             figure.savefig(folder / f"{Path(name).stem}-emotions.png", dpi=110)

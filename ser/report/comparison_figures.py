@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ser.report.style import COLOURS
 
 
-def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
+def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     """Test UAR of several runs with its interval, one under the other.
 
     Parameters
@@ -46,7 +46,7 @@ def intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     return figure
 
 
-def sweep(summary: pd.DataFrame, *, title: str) -> Figure:
+def plot_sweep(summary: pd.DataFrame, *, title: str) -> Figure:
     """Test UAR of a sweep's configs, mean and deviation, the best on top.
 
     Parameters
@@ -74,7 +74,7 @@ def sweep(summary: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def by_actor(accuracy: pd.DataFrame) -> Figure:
+def plot_by_actor(accuracy: pd.DataFrame) -> Figure:
     """Accuracy of each actor's clips in several runs.
 
     Parameters

@@ -23,8 +23,8 @@ from ser.evaluation.protocol import Evaluation, Settings
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import views
 from ser.report.html import data_uri, png, render
-from ser.report.sound_figures import mel_spectrograms
-from ser.report.training_figures import feature_importance
+from ser.report.sound_figures import plot_mel_spectrograms
+from ser.report.training_figures import plot_feature_importance
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
@@ -84,7 +84,7 @@ def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> Non
             workers=Workers(settings.n_jobs, bar.update),
         )
     run.table(table, "feature_importance")
-    figure = feature_importance(table)
+    figure = plot_feature_importance(table)
     run.figure(figure, "feature_importance")
     rows = np.concatenate([fold.test for fold in split.folds])
     errors = confident_errors(evaluation.part("test"), data.clips["path"].iloc[rows].to_numpy())
@@ -112,7 +112,7 @@ def confident_errors(
 
 def _shown(row: pd.Series, proba: pd.Series, path: str) -> ShownError:
     y, sr = read_audio(path)
-    picture = mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
+    picture = plot_mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
     by_size = proba.sort_values(ascending=False)
     return ShownError(
         clip=row["clip"],

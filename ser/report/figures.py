@@ -16,7 +16,7 @@ from ser.report.style import COLOURS, colours, stacked_bars
 MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
 
-def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str) -> Figure:
+def plot_confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str) -> Figure:
     """Confusion matrix twice: clips, and recall in percent of each true emotion.
 
     Parameters
@@ -52,7 +52,7 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str) -
     return figure
 
 
-def roc_and_precision_recall(
+def plot_roc_and_precision_recall(
     roc: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
     precision_recall: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
     *,
@@ -85,7 +85,7 @@ def roc_and_precision_recall(
     return figure
 
 
-def reliability(bins: pd.DataFrame, *, error: float) -> Figure:
+def plot_reliability(bins: pd.DataFrame, *, error: float) -> Figure:
     """Accuracy against confidence, and how many clips there are of each.
 
     Parameters
@@ -111,7 +111,7 @@ def reliability(bins: pd.DataFrame, *, error: float) -> Figure:
     return figure
 
 
-def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str) -> Figure:
+def plot_breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str) -> Figure:
     """Accuracy by everything known of the clips, the listeners' beside the emotions'.
 
     Parameters
@@ -153,7 +153,7 @@ def breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title: str
     return figure
 
 
-def emotions_over_time(
+def plot_emotions_over_time(
     seconds: Sequence[float],
     proba: Sequence[np.ndarray],
     emotions: Sequence[str],
@@ -181,7 +181,7 @@ def emotions_over_time(
     return figure
 
 
-def class_balance(parts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> Figure:
+def plot_class_balance(parts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> Figure:
     """Clips of every emotion in every part.
 
     Parameters

@@ -28,7 +28,7 @@ LOWEST = 50.0  # Hz: lower edge of the logarithmic axis
 OCTAVES = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
-def waveforms(clips: Sequence[ClipViews]) -> Figure:
+def plot_waveforms(clips: Sequence[ClipViews]) -> Figure:
     """Samples over time; of a long clip, the lowest and highest of every column of pixels."""
     figure, panels = _panels(clips, height=2.8)
     for axes, clip in zip(panels, clips, strict=True):
@@ -43,7 +43,7 @@ def waveforms(clips: Sequence[ClipViews]) -> Figure:
     return figure
 
 
-def spectrograms(clips: Sequence[ClipViews]) -> Figure:
+def plot_spectrograms(clips: Sequence[ClipViews]) -> Figure:
     """STFT power in dB below the loudest point of all clips, over a logarithmic frequency axis."""
     figure, panels = _panels(clips, height=3.8)
     reference = max(float(clip.power.max()) for clip in clips)
@@ -58,7 +58,7 @@ def spectrograms(clips: Sequence[ClipViews]) -> Figure:
     return figure
 
 
-def mel_spectrograms(clips: Sequence[ClipViews]) -> Figure:
+def plot_mel_spectrograms(clips: Sequence[ClipViews]) -> Figure:
     """Power in mel bands, in dB below the loudest band of all clips."""
     figure, panels = _panels(clips, height=3.6)
     reference = max(float(clip.mel.max()) for clip in clips)
@@ -72,7 +72,7 @@ def mel_spectrograms(clips: Sequence[ClipViews]) -> Figure:
     return figure
 
 
-def mfccs(clips: Sequence[ClipViews]) -> Figure:
+def plot_mfccs(clips: Sequence[ClipViews]) -> Figure:
     """MFCCs but the first, which is the loudness and many times larger than the others."""
     figure, panels = _panels(clips, height=3.2)
     # The second, the tilt of the spectrum, may go beyond the scale: it would pale the others.
@@ -86,7 +86,7 @@ def mfccs(clips: Sequence[ClipViews]) -> Figure:
     return figure
 
 
-def chromagrams(clips: Sequence[ClipViews]) -> Figure:
+def plot_chromagrams(clips: Sequence[ClipViews]) -> Figure:
     """Share of the twelve pitch classes, the strongest of each frame being 1."""
     figure, panels = _panels(clips, height=3.2)
     names = [name.upper() for name in PITCH_CLASSES]
@@ -98,7 +98,7 @@ def chromagrams(clips: Sequence[ClipViews]) -> Figure:
     return figure
 
 
-def contours(clips: Sequence[ClipViews]) -> Figure:
+def plot_contours(clips: Sequence[ClipViews]) -> Figure:
     """F0 of the voiced frames, and the level of all."""
     figure = Figure(figsize=(_width(clips), 4.8), layout="constrained")
     rows = figure.subplots(2, len(clips), sharex=True, sharey="row", squeeze=False)

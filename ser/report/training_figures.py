@@ -13,7 +13,7 @@ from ser.evaluation.curves import Curve
 from ser.report.style import COLOURS
 
 
-def loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> Figure:
+def plot_loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> Figure:
     """Loss after each epoch, of training and, where there is one, of validation."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
@@ -26,7 +26,7 @@ def loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> Figure
     return figure
 
 
-def accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> Figure:
+def plot_accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> Figure:
     """Accuracy against what varies: mean and one standard deviation over folds.
 
     Numbers over more than two decades are drawn on a logarithmic axis; what is no number (the sizes
@@ -59,7 +59,7 @@ def accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> F
     return figure
 
 
-def permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> Figure:
+def plot_permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> Figure:
     """UARs after the emotions were shuffled, chance, and the UAR with the true ones."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -72,7 +72,7 @@ def permutations(uars: np.ndarray, *, real: float, n_labels: int, p: float) -> F
     return figure
 
 
-def feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
+def plot_feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
     """UAR lost without each group of features, and without each of the `top` features.
 
     Parameters

@@ -229,7 +229,7 @@ def runs_by_id(uri: str, run_ids: Sequence[str]) -> dict[str, LoggedRun]:
     }
 
 
-def finished_before(uri: str, experiment: str, key: str) -> LoggedRun | None:
+def finished_with_key(uri: str, experiment: str, key: str) -> LoggedRun | None:
     """The newest FINISHED run with this ``resume_key`` tag, or None."""
     client = connect(uri)
     known = client.get_experiment_by_name(experiment)

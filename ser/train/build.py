@@ -26,7 +26,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]  # a mapping's
 
 
-def clip_table(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def load_clips(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Clip table of the config's corpus, or of its two.
 
     Returns

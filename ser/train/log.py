@@ -159,18 +159,18 @@ def log_evaluation(
     }
     run.table(_confusion_table(counts, labels), "confusion_matrix")
     for part, matrix in counts.items():
-        figure = figures.confusion_matrix(matrix, labels, title=f"{title} · {part}")
+        figure = figures.plot_confusion_matrix(matrix, labels, title=f"{title} · {part}")
         run.figure(figure, f"confusion_matrix_{part}")
-    both = figures.roc_and_precision_recall(
+    both = figures.plot_roc_and_precision_recall(
         curves,
         precision_recall(true, proba, labels),
         macro_auc=macro_auc,
         n_clips=len(test),
     )
     run.figure(both, "roc_and_precision_recall")
-    run.figure(figures.reliability(bins, error=error), "reliability")
-    run.figure(figures.breakdown(by_factor, listeners=listeners, title=title), "breakdown")
-    run.figure(figures.class_balance(_balance(clips, split, labels), labels), "class_balance")
+    run.figure(figures.plot_reliability(bins, error=error), "reliability")
+    run.figure(figures.plot_breakdown(by_factor, listeners=listeners, title=title), "breakdown")
+    run.figure(figures.plot_class_balance(_balance(clips, split, labels), labels), "class_balance")
     _log_curves(run, evaluation, n_labels=len(labels))
 
 
@@ -180,7 +180,7 @@ def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> 
     labels = tuple(c.removeprefix("p_") for c in predictions.filter(regex="^p_"))
     matrix = count_confusions(predictions["true"], predictions["predicted"], labels=labels)
     run.figure(
-        figures.confusion_matrix(matrix, labels, title=f"{title} · {part}"),
+        figures.plot_confusion_matrix(matrix, labels, title=f"{title} · {part}"),
         f"confusion_matrix_{part}",
     )
     run.table(_confusion_table({part: matrix}, labels), "confusion_matrix")
@@ -189,22 +189,22 @@ def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> 
 def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
     if evaluation.loss:
         n_clips = int(evaluation.metrics["n_development_clips"])
-        run.figure(training_figures.loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
+        run.figure(training_figures.plot_loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
     if evaluation.learning is not None:
         curve = evaluation.learning
-        figure = training_figures.accuracy_curve(
+        figure = training_figures.plot_accuracy_curve(
             curve, title="Learning curve", xlabel=f"{curve.name} trained on", n_labels=n_labels
         )
         run.figure(figure, "learning_curve")
         run.table(_curve_table(curve), "learning_curve")
     for curve in evaluation.validation:
-        figure = training_figures.accuracy_curve(
+        figure = training_figures.plot_accuracy_curve(
             curve, title="Validation curve", xlabel=curve.name, n_labels=n_labels
         )
         run.figure(figure, f"validation_curve_{curve.name}")
         run.table(_curve_table(curve), f"validation_curve_{curve.name}")
     if len(evaluation.permuted):
-        figure = training_figures.permutations(
+        figure = training_figures.plot_permutations(
             evaluation.permuted,
             real=evaluation.metrics["test_uar"],
             n_labels=n_labels,

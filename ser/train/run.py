@@ -90,7 +90,7 @@ def run_experiment(
         parent=parent,
     ) as run:
         log_config(run, build.plain(cfg))
-        data, split = load(experiment, run)
+        data, split = load_and_split(experiment, run)
         if fold is not None:
             split = replace(split, folds=(split.folds[fold],))
         if scaler is not None:
@@ -127,10 +127,10 @@ def finished_before(experiment: Experiment) -> LoggedRun | None:
         If the data or the store is at fault.
     """
     cfg = experiment.cfg
-    clips, _ = build.clip_table(cfg)
+    clips, _ = build.load_clips(cfg)
     data = build.dataset(cfg, clips, build.features_of(cfg, clips["path"].tolist()))
     key = resume_key(build.plain(cfg), fingerprint_of(data))
-    return queries.finished_before(cfg.tracking.uri, cfg.tracking.experiment, key)
+    return queries.finished_with_key(cfg.tracking.uri, cfg.tracking.experiment, key)
 
 
 def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, str]:
@@ -140,7 +140,7 @@ def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, s
     return run_tags(experiment.choices, cfg.data.name, module=module, **two)
 
 
-def load(experiment: Experiment, run: Run) -> tuple[Dataset, Split]:
+def load_and_split(experiment: Experiment, run: Run) -> tuple[Dataset, Split]:
     """Data set and split of an experiment; the run says which clips went in.
 
     Raises
@@ -165,7 +165,7 @@ def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Datase
         If the corpus, a clip or the store is at fault.
     """
     cfg = experiment.cfg
-    clips, left_out = build.clip_table(cfg)
+    clips, left_out = build.load_clips(cfg)
     if left_out is not None:
         _say_what_two_corpora_need(cfg, clips, left_out, run)
     extraction = build.features_of(cfg, clips["path"].tolist())

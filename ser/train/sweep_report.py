@@ -42,7 +42,7 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
         run.table(summary, "sweep")
         run.metrics({"best_test_uar": summary["test_uar_mean"].max()})
         title = f"{len(jobs)} jobs, mean and deviation over seeds"
-        run.figure(comparison_figures.sweep(summary, title=title), "sweep")
+        run.figure(comparison_figures.plot_sweep(summary, title=title), "sweep")
         lines += ["", _text(summary)]
     report.attach(run)
     for job in failed:

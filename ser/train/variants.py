@@ -16,7 +16,7 @@ from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 from ser.report import terminal
-from ser.report.comparison_figures import intervals
+from ser.report.comparison_figures import plot_intervals
 from ser.tracking import provenance
 from ser.tracking.run import start_run
 from ser.train.run import Outcome, run_experiment
@@ -104,7 +104,7 @@ def run_variants(experiment: Experiment) -> VariantsResult:
             }
         )
         chance = 1 / next(iter(outcomes.values())).n_labels
-        parent.figure(intervals(table, chance=chance, title=title), "variants")
+        parent.figure(plot_intervals(table, chance=chance, title=title), "variants")
         report.attach(parent)
     where = terminal.where(parent.id, parent.experiment, cfg.tracking.uri)
     text = f"\n{title}\n\n{terminal.of_variants(table)}\n\n{where}"

@@ -24,7 +24,7 @@ from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
 from ser.train import build
 from ser.train.log import log_confusion_matrix
-from ser.train.run import Outcome, load, run_experiment, train_tags
+from ser.train.run import Outcome, load_and_split, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
 from ser.tune.space import SearchSpace
 from ser.tune.trials import StudyResult, run_trials, value_of
@@ -114,7 +114,7 @@ def search(experiment: Experiment) -> SearchResult:
         description=f"`{choices.command('ser.tune')}`",
     ) as parent:
         log_config(parent, build.plain(cfg))
-        data, split = load(experiment, parent)
+        data, split = load_and_split(experiment, parent)
         matrices = {features_key(cfg): data.features}
         of_all = _Search(experiment, space, name, data, matrices)
         if cfg.tuner.nested:

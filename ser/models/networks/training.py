@@ -45,7 +45,7 @@ def batch_collator(
     """
 
     def collate(clips: list) -> tuple[torch.Tensor, torch.Tensor]:
-        X = torch.stack([masked(x, masks) for x, _ in clips])
+        X = torch.stack([mask_blocks(x, masks) for x, _ in clips])
         target = one_hot(torch.stack([y for _, y in clips]), n_classes).float()
         target = (1 - smoothing) * target + smoothing / n_classes
         if mixup:
@@ -58,7 +58,7 @@ def batch_collator(
     return collate
 
 
-def masked(x: torch.Tensor, masks: dict[str, int]) -> torch.Tensor:
+def mask_blocks(x: torch.Tensor, masks: dict[str, int]) -> torch.Tensor:
     """One clip, (n_frames, n_mels), moved, with some frames and bands at the mean, which is 0."""
     if masks["shift"]:
         shift = int(torch.randint(-masks["shift"], masks["shift"] + 1, ()))
