@@ -56,9 +56,14 @@ def package(tmp_path_factory, demo_root):
     return place
 
 
+def sections():
+    """Heading, without its number of files -> what stands under it."""
+    return {re.split(": |\n", text)[0]: text for text in PAGE.split("\n## ")[1:]}
+
+
 def blocks(text):
     """File -> what the page says is in it."""
-    text = text.split("## A metric\n")[0]  # what follows are lines of a file that is there
+    text = text.split("## A metric")[0]  # what follows are lines of a file that is there
     found = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", text, re.S | re.M)
     assert len(found) == len(re.findall(r"^```(?:python|yaml)$", text, re.M))
     return dict(found)
@@ -80,8 +85,7 @@ def follow(place, section, python_path=None):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SER_")}
     uri = f"sqlite:///{place}/mlruns/mlflow.db"
     environment |= {"PYTHONPATH": python_path or str(place), "MLFLOW_TRACKING_URI": uri}
-    text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
-    (block,) = re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
+    (block,) = re.findall(r"^```bash\n(.*?)^```", sections()[section], re.S | re.M)
     client = mlflow.MlflowClient(uri)
     for command in block.splitlines():
         command = command.replace("python", sys.executable, 1)
@@ -97,6 +101,13 @@ def follow(place, section, python_path=None):
 def predictions(client, run, folder):
     file = client.download_artifacts(run.info.run_id, "tables/predictions.csv", str(folder))
     return pd.read_csv(file)
+
+
+@pytest.mark.parametrize("section", ["A corpus", "A feature set", "A model", "A network", "A split"])
+def test_headings_say_how_many_files_are_written(section):
+    heading, _, text = sections()[section].partition("\n")
+    *_, most = map(int, re.findall(r"\d", heading))
+    assert len(blocks(text)) == most
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,8 +11,6 @@ from matplotlib.figure import Figure
 
 from ser.explore.quality import SPOKEN, with_voice
 from ser.report.style import COLOURS, colours, stacked_bars
-
-matplotlib.use("Agg")
 
 MAX_NAMES = 30  # on an axis
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,8 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from ser.report.style import COLOURS, colours
-
-matplotlib.use("Agg")
 
 MARKERS = ("o", "^", "s")
 MAX_ACTORS = len(COLOURS) * len(MARKERS)  # told apart by colour and marker

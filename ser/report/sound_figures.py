@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -19,8 +18,6 @@ from ser.features.filters import PITCH_CLASSES
 from ser.features.spectrum import DYNAMIC_RANGE, decibels
 from ser.report.clip_views import ClipViews
 from ser.report.style import COLOURS
-
-matplotlib.use("Agg")
 
 WIDTHS = (6.5, 10.0)  # inches: of one clip, and of several
 MAX_COLUMNS = 1200  # of a picture: more frames than that are averaged, as no screen shows them

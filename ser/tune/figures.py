@@ -6,12 +6,8 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
-import matplotlib
-import optuna
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
+import optuna
 from matplotlib.figure import Figure
 from optuna.importance import (
     FanovaImportanceEvaluator,
@@ -82,11 +78,16 @@ def _with_short_names(study: Study) -> Study:
 
 
 def _drawn(draw: Callable[[], object]) -> Figure:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna calls its matplotlib pictures experimental
-        draw()
-    figure = plt.gcf()
-    plt.close(figure)
+    backend = plt.get_backend()
+    plt.switch_backend("agg")  # Optuna draws by pyplot, which a notebook shows
+    try:
+        with warnings.catch_warnings(), plt.rc_context():  # Optuna sets a style for all
+            warnings.simplefilter("ignore")  # Optuna calls its matplotlib pictures experimental
+            draw()
+        figure = plt.gcf()
+        plt.close(figure)
+    finally:
+        plt.switch_backend(backend)
     figure.set_size_inches(min(max(9, 1.7 * (len(figure.axes) - 1)), 24), 5.5)
     if len(figure.axes) <= 2:  # one picture, perhaps with a colour bar
         figure.subplots_adjust(left=0.18, bottom=0.2, right=0.8)
