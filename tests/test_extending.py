@@ -103,7 +103,9 @@ def predictions(client, run, folder):
     return pd.read_csv(file)
 
 
-@pytest.mark.parametrize("section", ["A corpus", "A feature set", "A model", "A network", "A split"])
+@pytest.mark.parametrize(
+    "section", ["A corpus", "A feature set", "A model", "A network", "A split"]
+)
 def test_headings_say_how_many_files_are_written(section):
     heading, _, text = sections()[section].partition("\n")
     *_, most = map(int, re.findall(r"\d", heading))

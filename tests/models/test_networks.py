@@ -120,14 +120,14 @@ def test_same_seed_same_predictions_and_no_state_left():
 def test_masks_are_for_training_alone():
     import torch
 
-    from ser.models.networks.training import masked
+    from ser.models.networks.training import mask_blocks
 
     torch.manual_seed(0)
     x = torch.ones(FRAMES, MELS)
-    blanked = [(masked(x, {"time": 6, "frequency": 3, "shift": 0}) == 0) for _ in range(50)]
+    blanked = [(mask_blocks(x, {"time": 6, "frequency": 3, "shift": 0}) == 0) for _ in range(50)]
     assert max(int(mask.all(dim=1).sum()) for mask in blanked) == 6
     assert max(int(mask.all(dim=0).sum()) for mask in blanked) == 3
-    assert torch.equal(masked(x, {"time": 0, "frequency": 0, "shift": 4}), x)
+    assert torch.equal(mask_blocks(x, {"time": 0, "frequency": 0, "shift": 4}), x)
     X, y, _ = patterns()
     model = NetClassifier(**{**SMALL, "epochs": 1}).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
@@ -173,7 +173,7 @@ def test_network_of_ones_own_package_with_arguments_of_its_own(tmp_path, monkeyp
     assert weights["layers.1.weight"].shape == (3, 6)
     assert pipeline.score(X, y) > 0.8
     save_model(TrainedModel(pipeline, LogMelFeatures(), False), tmp_path / "model")
-    loaded = load_model(tmp_path / "model", trust_all=True)
+    loaded = load_model(tmp_path / "model", trust=["*"])
     np.testing.assert_array_equal(loaded.pipeline.predict_proba(X), pipeline.predict_proba(X))
     assert loaded.pipeline[-1].network == {**network, "sizes": [6], "name": "mine"}
 
@@ -191,7 +191,7 @@ def test_model_of_version_0_1_is_read_as_todays():
 FIT = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-from test_nets import SMALL, patterns
+from test_networks import SMALL, patterns
 from ser.models.networks import training
 from ser.models.networks.classifier import NetClassifier
 

@@ -16,7 +16,7 @@ from ser.report.run_page import cards, scores_by_part
 from ser.tracking.queries import best_run
 from ser.train.sweep_report import over_seeds
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 SMALL = ("data=demo", "data.root={root}", "data.speakers=4", "cv.n_splits=2")
 
 
