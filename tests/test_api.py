@@ -2,8 +2,10 @@
 
 import doctest
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from undrawn import draw_nothing
@@ -70,6 +72,22 @@ def test_a_script_gets_the_numbers_of_the_command(here, tmp_path, demo_root, dem
         of_command = {k: v for k, v in outcome.metrics.items() if "seconds" not in k}
         assert {key: of_script[key] for key in of_command} == of_command
     assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.slow
+def test_the_experiment_in_the_readme(here, demo_root):
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    (script,) = re.findall(r"^```python\n(.*?)^```", readme.read_text(), re.S | re.M)
+    for there, small in (
+        ('ser.load("demo")', 'ser.load("demo", speakers=4)'),
+        ('"data=demo"', '"data=demo", "data.speakers=4", "curves=none"'),
+        ("my_recording.wav", str(next(demo_root.rglob("*.wav")))),
+    ):
+        assert there in script
+        script = script.replace(there, small)
+    exec(script, names := {})
+    assert 0 < names["other"].metrics["test_uar"] < 1
+    assert names["run"].metrics["test_uar"] == names["evaluation"].metrics["test_uar"]
 
 
 def test_an_experiment_runs_from_a_script(here, demo_root):

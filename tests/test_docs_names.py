@@ -1,0 +1,81 @@
+"""What the docs name is there: files, dotted names of ser, options of the commands."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PATTERNS = ("*.md", "docs/*.md", "mlruns/*.md", "experiments/**/*.md", "conf/**/*.yaml")
+PAGES = [page for pattern in PATTERNS for page in sorted(CHECKOUT.glob(pattern))]
+PAGES += [CHECKOUT / ".ci" / "run", CHECKOUT / "Makefile"]
+PAGES.remove(CHECKOUT / "CHANGELOG.md")  # has the names of older versions
+PLACEHOLDERS = re.compile(r"\b(NAME|MODEL|N)\b")
+OF_HYDRA = {"--help", "--hydra-help", "--cfg", "--info", "--package", "--config-dir"}
+
+
+@cache
+def written_by_the_reader():
+    """Files of docs/extending.md, and the modules that they are."""
+    text = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
+    files = re.findall(r"^```(?:python|yaml)\n# (\S+)$", text, re.M)
+    return {name for file in files for name in (file, module_name(file))}
+
+
+def module_name(file):
+    return file.removesuffix(".py").replace("/", ".")
+
+
+def is_there(dotted):
+    """Whether a module has the name; by its source, as it may need an extra."""
+    parts = dotted.split(".")
+    for n in range(len(parts), 0, -1):
+        place = CHECKOUT.joinpath(*parts[:n])
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if file.is_file():
+            return not parts[n:] or parts[n] in names_in(file)
+    return False
+
+
+@cache
+def names_in(file):
+    """All that a module defines or imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+    return names
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def text(request):
+    return request.param.read_text(encoding="utf-8")
+
+
+def test_files_are_there(text):
+    files = re.findall(r"(?<![\w/.-])(?:ser|conf|tests|docs|benchmarks|\.ci)/[\w./-]*\w", text)
+    wanted = {file for file in files if not PLACEHOLDERS.search(file)} - written_by_the_reader()
+    assert [file for file in sorted(wanted) if not (CHECKOUT / file).exists()] == []
+
+
+def test_dotted_names_are_there(text):
+    names = set(re.findall(r"(?<![\w/.-])ser(?:\.[A-Za-z_]\w*)+", text))
+    wanted = {
+        name
+        for name in names
+        if not PLACEHOLDERS.search(name) and name.rpartition(".")[0] not in written_by_the_reader()
+    }
+    assert [name for name in sorted(wanted) if not is_there(name)] == []
+
+
+def test_options_are_there(text):
+    known = "".join(file.read_text(encoding="utf-8") for file in CHECKOUT.glob("ser/**/*.py"))
+    commands = re.findall(r"(?:python -m ser\.|\bser-)\w+ [^\n`#]*", text)
+    options = {option for line in commands for option in re.findall(r"(?<=\s)--\w[\w-]*", line)}
+    assert [o for o in sorted(options - OF_HYDRA) if f'"{o}"' not in known] == []
