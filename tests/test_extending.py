@@ -165,6 +165,33 @@ def test_a_split_of_ones_own(extended, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_figure_of_ones_own(extended, tmp_path):
+    function, caption, call = re.findall(
+        r"^```python\n(.*?)^```", sections()["A figure"], re.S | re.M
+    )
+    add(
+        extended / "ser/report/figures.py",
+        "\n\ndef plot_reliability(",
+        f"\n\n{function}",
+        before=True,
+    )
+    add(extended / "ser/report/captions.py", "FIGURES = {\n", caption)
+    add(extended / "ser/train/log.py", '    run.table(by_emotion, "per_class")\n', call)
+    client, (run, *_) = follow(extended, "A figure")
+    client.download_artifacts(run.info.run_id, "figures/confidence.png", str(tmp_path))
+    page = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
+    assert "How sure the model was, right and wrong." in Path(page).read_text(encoding="utf-8")
+
+
+def add(file, there, lines, before=False):
+    """Write lines into a file after, or before, those that are there once."""
+    text = file.read_text(encoding="utf-8")
+    assert text.count(there) == 1
+    both = lines + there if before else there + lines
+    file.write_text(text.replace(there, both), encoding="utf-8")
+
+
+@pytest.mark.slow
 def test_a_package_of_ones_own(package):
     place = package / "mine"
     python_path = f"{package / 'site'}:{place}"

@@ -23,7 +23,7 @@ SMALL = ("data=demo", "data.root={root}", "data.speakers=4", "cv.n_splits=2")
 @pytest.fixture
 def kappa(monkeypatch):
     """Cohen's kappa, by the entry in docs/extending.md."""
-    section = PAGE.read_text(encoding="utf-8").split("## A metric: 1 file\n")[1]
+    section = PAGE.read_text(encoding="utf-8").split("## A metric: 1 file\n")[1].split("\n## ")[0]
     (entry,) = re.findall(r"^```python\n(.*?)^```", section, re.S | re.M)
     metric = eval(entry, {"Metric": Metric, "metrics": metrics})
     monkeypatch.setitem(METRICS, metric.name, metric)

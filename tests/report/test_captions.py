@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import optuna
 import pytest
 
@@ -43,6 +45,16 @@ def test_figures_of_a_study_have_captions():
     study.optimize(lambda t: t.suggest_float("x", 0, 1) + t.suggest_float("y", 0, 1), n_trials=6)
     for name in figures(study):
         assert caption_of(FIGURES, name).text
+
+
+def test_figures_of_a_study_leave_matplotlib_as_it_is():
+    study = optuna.create_study()
+    study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=2)
+    plt.switch_backend("svg")
+    style = dict(matplotlib.rcParams)
+    figures(study)
+    assert dict(matplotlib.rcParams) == style
+    plt.switch_backend("agg")
 
 
 def test_a_name_without_a_caption_is_an_error():
