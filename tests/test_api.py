@@ -23,8 +23,9 @@ pipeline = ser.make_pipeline("naive_bayes")
 numbers = []
 for protocol in ("random", "loso"):
     evaluation = ser.evaluate(pipeline, data, ser.split(data, protocol), n_splits=2, n_jobs=1)
-    run = ser.track(evaluation, uri={uri!r}, experiment="mine", tags={{"who": "a script"}})
-    numbers.append(run.metrics)
+    numbers.append(evaluation.metrics)
+run = ser.track(evaluation, uri={uri!r}, experiment="mine", tags={{"who": "a script"}})
+numbers[-1] = run.metrics
 print(json.dumps(numbers))
 """
 
