@@ -46,12 +46,14 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
 
-def __getattr__(name: str) -> Any:
-    """The API's functions, imported when they are first used: ``import ser`` takes no time."""
-    if name in __all__:
-        return getattr(import_module("ser.api"), name)
-    raise AttributeError(f"module 'ser' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to whom a name that is not there shall be an error
+
+    def __getattr__(name: str) -> Any:
+        """The API's functions, imported when they are first used: ``import ser`` takes no time."""
+        if name in __all__:
+            return getattr(import_module("ser.api"), name)
+        raise AttributeError(f"module 'ser' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

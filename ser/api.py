@@ -1,4 +1,4 @@
-"""The Python API: what the commands do, one function at a time, for a script or a notebook.
+"""The Python API: what the commands do, one function at a time.
 
 >>> import ser
 >>> data = ser.extract(ser.load("demo", speakers=4), n_jobs=1)
@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
-from omegaconf import open_dict
 
 from ser.core import paths
 from ser.core.errors import SerError
-from ser.core.experiment import Experiment, JobResult, composed_choices, set_keys
+from ser.core.experiment import Experiment, composed_choices, plain_errors, set_keys
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 
     from ser.tracking.queries import LoggedRun
     from ser.tracking.registry import Model
+    from ser.train.run import Outcome
+    from ser.tune.search import SearchResult
 
 _CONFIGS = ("train", "tune", "explore")
 
@@ -70,7 +71,7 @@ def load(
     Raises
     ------
     SerError
-        If there is no such corpus or setting, or it is not where it should be.
+        If there is no such corpus, setting or emotion, or it is not where it should be.
 
     Examples
     --------
@@ -84,12 +85,10 @@ def load(
     if download or "download" in cfg:
         settings["download"] = download
     set_keys(cfg, settings, f"data={corpus}")
-    clips = instantiate(cfg.corpus)
-    if labels is not None:
-        words = {**{emotion: emotion for emotion in clips["emotion"]}, **labels}
-        clips = clips.assign(emotion=clips["emotion"].map(words))
-        clips = clips[clips["emotion"].notna()].reset_index(drop=True)
-    return Dataset(clips, corpus=cfg.name)
+    with plain_errors():
+        clips = instantiate(cfg.corpus)
+    data = Dataset(clips, corpus=cfg.name)
+    return data if labels is None else data.relabel(labels)
 
 
 def extract(
@@ -126,7 +125,8 @@ def extract(
     """
     overrides = [f"features={features}"] if isinstance(features, str) else []
     cfg = composed_choices(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
-    feature_set = instantiate(cfg.features) if isinstance(features, str) else features
+    with plain_errors():
+        feature_set = instantiate(cfg.features) if isinstance(features, str) else features
     extraction = build.extract_features(
         data.clips["path"].tolist(),
         feature_set,
@@ -167,7 +167,9 @@ def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
     """
     cfg = composed_choices(f"split={protocol}").split
     set_keys(cfg, settings, f"split={protocol}")
-    return replace(instantiate(cfg, data.clips), name=protocol)
+    with plain_errors():
+        made = instantiate(cfg, data.clips)
+    return replace(made, name=protocol, n_clips=len(data))
 
 
 def make_pipeline(
@@ -198,7 +200,8 @@ def make_pipeline(
     """
     cfg = composed_choices(f"model={model}", f"scaler={scaler}", f"seed={seed}")
     set_keys(cfg.model.classifier, parameters, f"model={model}")
-    pipeline, by_speaker = build.model_pipeline(cfg)
+    with plain_errors():
+        pipeline, by_speaker = build.model_pipeline(cfg)
     if by_speaker is not None:
         raise SerError(
             "scaler='speaker' is transductive and stands before the Pipeline: "
@@ -225,10 +228,8 @@ def evaluate(
     data : Dataset
         With features.
     split : Split
-    n_splits : int
-        Folds of the cross-validation.
-    seed : int
-        Of these folds and of the intervals' bootstrap.
+    n_splits, seed : int
+        Folds of the cross-validation; of these folds and of the intervals' bootstrap.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 
@@ -240,7 +241,7 @@ def evaluate(
     Raises
     ------
     SerError
-        If there are too few clips or actors for the folds, or the folds would leak.
+        If there are too few clips or actors for the folds, or the split is of other clips.
     """
     settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
     return evaluate_protocol(pipeline, data, split, settings)
@@ -263,12 +264,11 @@ def track(
     experiment : str, optional
         MLflow experiment; by default the corpus's name.
     tags : mapping of str to str, optional
-        Further tags.
 
     Raises
     ------
     SerError
-        If the log cannot be made or reached.
+        If the log cannot be made or reached, or the model could not be loaded again.
     """
     from ser.train.log import track_evaluation
 
@@ -290,7 +290,6 @@ def compose(
     *overrides : str
         As on the command line: ``"model=svm"``, ``"split=loso"``.
     config : {"train", "tune", "explore"}
-        Whose command line.
     config_dir : path, optional
         One more folder of configs.
 
@@ -309,7 +308,7 @@ def compose(
     return compose_config(overrides, config=config, config_dir=config_dir)
 
 
-def search(experiment: Experiment, *, n_trials: int, storage: str | None = None) -> JobResult:
+def search(experiment: Experiment, *, n_trials: int, storage: str | None = None) -> SearchResult:
     """Tune an experiment's model with Optuna on its training clips; test the best once.
 
     Parameters
@@ -331,21 +330,19 @@ def search(experiment: Experiment, *, n_trials: int, storage: str | None = None)
     SerError
         If the data, the config or the storage is at fault, or no trial could be scored.
     """
-    if experiment.config == "tune":
-        tuned = replace(experiment, cfg=experiment.cfg.copy())
-    else:
-        tuned = compose(*experiment.search_path, *experiment.choices.overrides, config="tune")
-    with open_dict(tuned.cfg):
-        tuned.cfg.tuner.n_trials = n_trials
-        if storage is not None:
-            tuned.cfg.tuner.storage = os.fspath(storage)
+    if experiment.config not in ("train", "tune"):
+        raise SerError(f"An experiment of {experiment.config!r} has nothing to tune: 'train' has.")
+    tuned = experiment.under("tune")
+    tuned.cfg.tuner.n_trials = n_trials
+    if storage is not None:
+        tuned.cfg.tuner.storage = os.fspath(storage)
     return tuned.run()
 
 
 def load_model(
     source: str | Path = "latest", *, uri: str | None = None, trust: Sequence[str] = ()
 ) -> Model:
-    """A trained model, the whole way from a recording to the probability of each emotion.
+    """A trained model: the way from a recording to the probability of each emotion.
 
     Parameters
     ----------
@@ -372,12 +369,12 @@ def load_model(
     return find_model(source, uri=uri, trust=trust)
 
 
-def compare_runs(runs: Sequence[LoggedRun], *, metric: str = "uar") -> pd.DataFrame:
+def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") -> pd.DataFrame:
     """Whether runs on the same test clips differ by more than luck: paired tests over actors.
 
     Parameters
     ----------
-    runs : sequence of LoggedRun
+    runs : sequence of LoggedRun or Outcome
         Two or more, of `track` or `Experiment.run`.
     metric : str
         What each actor's clips are scored by: ``uar``, ``accuracy``, ...
@@ -393,7 +390,9 @@ def compare_runs(runs: Sequence[LoggedRun], *, metric: str = "uar") -> pd.DataFr
         If they were not tested on the same clips.
     """
     from ser.evaluation.significance import paired_tests, scores_by_actor
+    from ser.train.run import Outcome
 
-    names = [f"{run.name} {run.id[:6]}" for run in runs]
-    tables = [run.test_predictions() for run in runs]
+    logged = [run.logged if isinstance(run, Outcome) else run for run in runs]
+    names = [f"{run.name} {run.id[:6]}" for run in logged]
+    tables = [run.test_predictions() for run in logged]
     return paired_tests(scores_by_actor(dict(zip(names, tables, strict=True)), metric))

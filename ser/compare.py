@@ -106,7 +106,7 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
         parent.figure(plot_by_actor(accuracy), "accuracy_by_actor")
         parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
         report.attach(parent)
-    return f"{_text(accuracy, table)}\n\n{terminal.where(parent.id, experiment, uri)}"
+    return f"{_comparison_text(accuracy, table)}\n\n{terminal.where(parent.id, experiment, uri)}"
 
 
 def _check_transductive(transductive: Mapping[str, bool]) -> None:
@@ -129,7 +129,7 @@ def _distinct(names: Mapping[str, str]) -> dict[str, str]:
     return {i: n if every.count(n) == 1 else f"{n} {i[:6]}" for i, n in names.items()}
 
 
-def _text(accuracy: pd.DataFrame, table: pd.DataFrame) -> str:
+def _comparison_text(accuracy: pd.DataFrame, table: pd.DataFrame) -> str:
     width = max(map(len, accuracy.columns)) + 2
     lines = [f"\nAccuracy, mean over {len(accuracy)} actors\n"]
     lines += [f"{name:{width}}{100 * mean:6.1f} %" for name, mean in accuracy.mean().items()]

@@ -99,6 +99,7 @@ def test_an_experiment_runs_from_a_script(here, demo_root):
     outcome = experiment.run()
     varied = experiment.vary(["model=knn"]).run()
     assert outcome.metrics["test_uar"] != varied.metrics["test_uar"]
+    assert len(ser.compare_runs([outcome, varied])) == 1
     model = ser.load_model(outcome.run_id)
     assert model.run.id == outcome.run_id
 
@@ -139,6 +140,12 @@ def test_runs_are_compared_by_any_metric(here, demo_root, demo_store):
         (lambda: ser.make_pipeline("svm", scaler="speaker"), "transductive"),
         (lambda: ser.compose(config="predict"), "train, tune, explore"),
         (lambda: ser.compose("modle=svm"), "modle"),
+        (lambda: ser.compose(["model=svm"]), "is no override"),
+        (lambda: ser.compose("model.classifier.C=${nope}").cfg.seed, "nope"),
+        (lambda: ser.compose(config_dir="/nowhere"), "is no folder"),
+        (lambda: ser.load("table"), "data.table"),
+        (lambda: ser.load("demo", speakers=4, labels={"hapy": "joy"}), "labels names hapy"),
+        (lambda: ser.search(ser.compose(config="explore"), n_trials=1), "nothing to tune"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(call, says):
@@ -155,3 +162,23 @@ def test_a_search_whose_trials_all_fail_says_why(here, tmp_path):
     experiment.cfg.search_space.parameters = too_many
     with pytest.raises(SerError, match=r"None of the 2 trials .* n_samples_fit"):
         ser.search(experiment, n_trials=2, storage=str(tmp_path / "studies.journal"))
+
+
+def test_a_split_belongs_to_its_data_set(here):
+    every = ser.extract(ser.load("demo", speakers=4), n_jobs=1)
+    some = every.select(every.groups <= 2)
+    pipeline = ser.make_pipeline("naive_bayes")
+    for data, other in ((every, some), (some, every)):
+        with pytest.raises(SerError, match="the data set has"):
+            ser.evaluate(pipeline, data, ser.split(other, "loso"), n_jobs=1)
+    with pytest.raises(SerError, match="no features yet"):
+        ser.evaluate(pipeline, ser.load("demo", speakers=4), ser.split(every), n_jobs=1)
+
+
+def test_inside_of_a_hydra_command_of_ones_own(tmp_path):
+    from hydra import compose, initialize_config_dir
+
+    (tmp_path / "mine.yaml").write_text("seed: 3\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert ser.compose("model=knn").cfg.seed == 69
+        assert compose("mine").seed == 3

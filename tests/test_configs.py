@@ -150,6 +150,5 @@ def test_the_old_key_of_variants_says_what_it_is_now(tmp_path):
     (tmp_path / "experiment").mkdir()
     recipe = "# @package _global_\nstudy: {title: old, variants: {a: [model=knn]}}\n"
     (tmp_path / "experiment" / "old.yaml").write_text(recipe)
-    experiment = compose(["experiment=old"], config="train", config_dir=tmp_path)
     with pytest.raises(SerError, match="is 'variants' now"):
-        experiment.run()
+        compose(["experiment=old"], config="train", config_dir=tmp_path)

@@ -15,7 +15,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ser.core import jobs, paths
-from ser.core.errors import SerError
+from ser.core.errors import ser_error_behind
 from ser.core.experiment import from_hydra
 
 
@@ -49,7 +49,7 @@ def run(config_name: str) -> None:
             )
             sys.exit(130)  # 128 + SIGINT
         except Exception as error:
-            known = _ser_error(error)
+            known = ser_error_behind(error)
             if jobs.under_way():  # the end of the sweep reports it, and sets the exit code
                 jobs.record(error=str(known or f"{type(error).__name__}: {error}"))
                 if known is None:
@@ -95,10 +95,3 @@ def _collect_garbage_less() -> None:
     """
     gc.set_threshold(100_000, 20, 100)
     atexit.register(gc.freeze)
-
-
-def _ser_error(error: BaseException | None) -> SerError | None:
-    """The `SerError` behind an error; what Hydra instantiates wraps it in its own."""
-    while error is not None and not isinstance(error, SerError):
-        error = error.__cause__
-    return error

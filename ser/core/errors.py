@@ -9,3 +9,10 @@ class SerError(Exception):
     Entry points print its message alone, without a traceback, and exit with 1. Everything
     else that is raised is a defect of `ser` and keeps its traceback.
     """
+
+
+def ser_error_behind(error: BaseException | None) -> SerError | None:
+    """The `SerError` behind an error; what Hydra instantiates wraps it in its own."""
+    while error is not None and not isinstance(error, SerError):
+        error = error.__cause__
+    return error

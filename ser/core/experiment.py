@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from ser.core import paths
-from ser.core.errors import SerError
+from ser.core.errors import SerError, ser_error_behind
 from ser.core.overrides import Choices, key_of
 from ser.core.second_corpus import with_test_corpus
 
@@ -81,7 +82,7 @@ class Experiment:
         """
         # The command's package is named after its config, and so is the function in it.
         body = getattr(import_module(f"ser.{self.config}"), self.config)
-        with instantiate(self.cfg.compute):
+        with plain_errors(), instantiate(self.cfg.compute):
             return body(self)
 
     def vary(self, overrides: Sequence[str], *, leave_out: Sequence[str] = ()) -> Experiment:
@@ -102,6 +103,12 @@ class Experiment:
             if key_of(override) not in replaced and key_of(override).split(".")[0] not in leave_out
         ]
         return compose([*self.search_path, *kept, *overrides], config=self.config)
+
+    def under(self, config: str) -> Experiment:
+        """The same choices for another command; a copy for the same one."""
+        if config == self.config:
+            return replace(self, cfg=self.cfg.copy())
+        return compose([*self.search_path, *self.choices.overrides], config=config)
 
 
 def compose(
@@ -126,14 +133,16 @@ def compose(
     SerError
         If there is no such choice or key, or a value does not fit.
     """
+    if odd := [override for override in overrides if not isinstance(override, str)]:
+        raise SerError(f"{odd[0]!r} is no override: give text such as 'model=svm'.")
     if config_dir is not None:
-        overrides = [f"{SEARCH_PATH}=[file://{Path(config_dir).absolute()}]", *overrides]
+        overrides = [_search_path(Path(config_dir)), *overrides]
     with hydra_context():
         try:
             cfg = hydra.compose(config, list(overrides), return_hydra_config=True)
-        except HydraException as error:
+            return from_hydra(cfg, cfg.hydra)
+        except (HydraException, OmegaConfBaseException) as error:
             raise SerError(str(error)) from error
-        return from_hydra(cfg, cfg.hydra)
 
 
 def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
@@ -144,6 +153,11 @@ def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
     SerError
         If its ``data.test`` does not fit (`ser.core.second_corpus`).
     """
+    if cfg.get("study") is not None:
+        raise SerError(
+            "The key 'study' of an experiment's YAML is 'variants' now, and 'study.variants' is "
+            "'variants.runs'; a study is Optuna's. See conf/experiment/protocols.yaml."
+        )
     made = hydra_config.runtime.choices
     groups = {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
     choices = Choices(groups, tuple(hydra_config.overrides.task))
@@ -159,12 +173,42 @@ def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
 def hydra_context() -> Iterator[None]:
     """Hydra ready to compose: as the command has set it up, or on ``conf/`` alone."""
     paths.register_resolvers()
-    if GlobalHydra.instance().is_initialized():
+    state = GlobalHydra.instance()
+    if state.is_initialized() and _is_ours(state):
         yield
         return
     OmegaConf.register_new_resolver("groups", lambda: "", use_cache=False, replace=True)
-    with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
+    of_caller = state.hydra  # whose script may be a command of Hydra's, on configs of its own
+    state.clear()
+    try:
+        with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = of_caller  # which may be another object by now
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise the `SerError` that Hydra has wrapped in an error of its own."""
+    try:
         yield
+    except Exception as error:
+        known = ser_error_behind(error)
+        if known is None or known is error:
+            raise
+        raise known from error
+
+
+def _is_ours(state: GlobalHydra) -> bool:
+    places = state.config_loader().get_search_path().get_path()
+    return any((place.path or "").removeprefix("file://") == str(paths.CONF) for place in places)
+
+
+def _search_path(folder: Path) -> str:
+    if not folder.is_dir():
+        raise SerError(f"config_dir={folder} is no folder.")
+    quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{SEARCH_PATH}=['file://{quoted}']"
 
 
 def composed_choices(*overrides: str) -> DictConfig:

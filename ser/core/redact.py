@@ -44,11 +44,11 @@ def masked(value: object, name: str = "") -> object:
     """
     if isinstance(value, Mapping):
         return {
-            key: masked(one, f"{name}.{key}" if _is_secret(name) else str(key))
-            for key, one in value.items()
+            key: masked(inner, f"{name}.{key}" if _is_secret(name) else str(key))
+            for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
-        return type(value)(masked(one, name) for one in value)
+        return type(value)(masked(inner, name) for inner in value)
     if value is not None and _is_secret(name):
         return MASK
     return without_password(value) if isinstance(value, str) else value
@@ -76,7 +76,7 @@ def without_password(text: str) -> str:
     text = _USER.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
     text = _ALONE.sub(rf"\g<scheme>{MASK}@", text)
     return _FIELD.sub(
-        lambda found: f"{found['name']}{MASK}" if _is_secret(found["key"]) else found[0], text
+        lambda field: f"{field['name']}{MASK}" if _is_secret(field["key"]) else field[0], text
     )
 
 

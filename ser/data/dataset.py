@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from ser.core.errors import SerError
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +68,11 @@ class Dataset:
 
         Raises
         ------
-        ValueError
+        SerError
             If the features are not extracted.
         """
         if self.X is None:
-            raise ValueError("The data set has no features yet: ser.extract(data) computes them.")
+            raise SerError("The data set has no features yet: ser.extract(data) computes them.")
         return self.X
 
     def select(self, rows: np.ndarray) -> Dataset:
@@ -85,6 +88,30 @@ class Dataset:
             X=None if self.X is None else self.X[rows],
             digests=None if self.digests is None else self.digests[rows],
         )
+
+    def relabel(self, labels: Mapping[str, str | None]) -> Dataset:
+        """The data set under other words for its emotions.
+
+        Parameters
+        ----------
+        labels : mapping of str to str or None
+            Emotion -> word; None leaves its clips out. Others keep theirs.
+
+        Raises
+        ------
+        SerError
+            If there is no such emotion, or no clip is left.
+        """
+        if unknown := sorted(set(labels) - set(self.emotions)):
+            raise SerError(
+                f"labels names {', '.join(unknown)}; there are {', '.join(self.emotions)}."
+            )
+        words = {**{emotion: emotion for emotion in self.emotions}, **labels}
+        emotion = self.clips["emotion"].map(words)
+        if emotion.isna().all():
+            raise SerError("labels leaves out every emotion: give one of them a word.")
+        renamed = replace(self, clips=self.clips.assign(emotion=emotion))
+        return renamed.select(emotion.notna().to_numpy())
 
     def bare(self) -> Dataset:
         """Only what a fit needs, features, labels and actors: little to send to workers."""

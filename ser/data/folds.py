@@ -43,11 +43,14 @@ class Split:
         What a test clip shares with no training clip of its fold.
     name : str
         Of the protocol; empty where it has none.
+    n_clips : int
+        Of the clip table that it is of; 0 where it does not say.
     """
 
     folds: tuple[Fold, ...]
     held_out: tuple[str, ...] = ()
     name: str = ""
+    n_clips: int = 0
 
     @property
     def grouped(self) -> bool:
@@ -90,6 +93,12 @@ def check(split: Split, clips: pd.DataFrame) -> None:
         If a part of a fold is empty, an emotion is missing where a fold trains, a clip is in
         training and held out, or training clips share what the split says is held out.
     """
+    last = max(max(fold.train.max(initial=-1), fold.test.max(initial=-1)) for fold in split.folds)
+    if last >= len(clips) or split.n_clips not in (0, len(clips)):
+        raise SerError(
+            f"The split is of {split.n_clips or f'{last + 1} or more'} clips, and the data set has "
+            f"{len(clips)}: split the data set that is evaluated."
+        )
     emotions = clips["emotion"].to_numpy(dtype=str)
     known = set(emotions)
     for number, fold in enumerate(split.folds):

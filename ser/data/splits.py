@@ -166,8 +166,8 @@ def statement(clips: pd.DataFrame) -> Split:
     """
     spoken = _statements(clips)
     folds = [
-        Fold(np.flatnonzero(spoken != one), np.flatnonzero(spoken == one))
-        for one in np.unique(spoken)
+        Fold(np.flatnonzero(spoken != sentence), np.flatnonzero(spoken == sentence))
+        for sentence in np.unique(spoken)
     ]
     return Split(tuple(folds), held_out=("statement",))
 
@@ -198,9 +198,9 @@ def speaker_statement(clips: pd.DataFrame, *, n_groups: int, seed: int) -> Split
     folds = []
     for group in (dealt[start::n_groups] for start in range(n_groups)):
         inside = np.isin(actors, group)
-        for one in np.unique(spoken):
-            test = inside & (spoken == one)
-            train = ~inside & (spoken != one)
+        for sentence in np.unique(spoken):
+            test = inside & (spoken == sentence)
+            train = ~inside & (spoken != sentence)
             folds.append(Fold(np.flatnonzero(train), np.flatnonzero(test)))
     return Split(tuple(folds), held_out=("actor", "statement"))
 

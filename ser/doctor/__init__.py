@@ -47,7 +47,7 @@ def main() -> None:
 
             print(close_run(uri, given.close).text)
         elif given.prune:
-            prune_log(uri, store, ask=not given.yes)
+            prune_log(uri, store, confirm=not given.yes)
         else:
             sys.exit(1 if examine(uri, store, close=not given.look) else 0)
     except SerError as error:
@@ -92,7 +92,7 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
     return n_open
 
 
-def prune_log(uri: str, store: Path, *, ask: bool = True) -> None:
+def prune_log(uri: str, store: Path, *, confirm: bool = True) -> None:
     """List what can be removed for good, and remove it once the user agrees.
 
     Raises
@@ -116,7 +116,7 @@ def prune_log(uri: str, store: Path, *, ask: bool = True) -> None:
         "leftovers "
         "would be removed for good."
     )
-    if ask:
+    if confirm:
         if not sys.stdin.isatty():
             raise SerError("Nothing was removed: say --yes, or answer at a terminal.")
         if input("Remove them? [y/N] ").strip().lower() != "y":

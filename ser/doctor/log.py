@@ -47,7 +47,7 @@ def examine_log(uri: str, *, close: bool = True) -> Iterator[Finding]:
         advice = "start its server, mend its permissions, or name another by MLFLOW_TRACKING_URI"
         yield Finding("log", str(error), advice)
         return
-    yield from _database(uri)
+    yield from _check_database(uri)
     yield from _places(experiments, client)
     n_finished, n_unlisted = 0, 0
     for run in all_runs(client, experiments):
@@ -87,7 +87,7 @@ def close_run(uri: str, run_id: str) -> Finding:
     return _close(client, run, "closed by hand")
 
 
-def _database(uri: str) -> Iterator[Finding]:
+def _check_database(uri: str) -> Iterator[Finding]:
     file = sqlite_file(uri)
     if file is None:
         yield Finding("log", f"{without_password(uri)} answers")

@@ -146,7 +146,7 @@ def leftovers(folders: Iterable[Path]) -> Iterator[Path]:
             yield folder
     for folder in dict.fromkeys(folders):
         for pattern in (".*.part", "*/.*.part"):  # one without a first dot is a download's rest
-            yield from (part for part in folder.glob(pattern) if _is_old(part))
+            yield from (part for part in folder.glob(pattern) if _is_abandoned(part))
 
 
 def _vectors(store_db: sqlite3.Connection, extractor: int) -> tuple[int, int]:
@@ -177,6 +177,6 @@ def _nearest(place: Path) -> Path:
     return next(folder for folder in (place, *place.parents) if folder.is_dir())
 
 
-def _is_old(part: Path) -> bool:
+def _is_abandoned(part: Path) -> bool:
     """Whether nobody is writing it: an hour is longer than any of these takes."""
     return time.time() - part.stat().st_mtime > 3600

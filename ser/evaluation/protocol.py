@@ -162,11 +162,7 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
         **_model_metrics(final, outer),
         "n_development_clips": float(len(split.development)),
     }
-    if len(permuted):
-        metrics["permuted_uar_mean"] = float(permuted.mean())
-        metrics["permuted_uar_std"] = float(permuted.std())
-        beaten = float((permuted >= metrics["test_uar"]).sum())
-        metrics["permuted_p"] = (1 + beaten) / (1 + len(permuted))
+    metrics |= _permuted_metrics(permuted, metrics["test_uar"])
     return Evaluation(
         data=data,
         split=split,
@@ -314,6 +310,17 @@ def _predictions(
         for number, result in enumerate(results)
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _permuted_metrics(permuted: np.ndarray, uar: float) -> dict[str, float]:
+    if not len(permuted):
+        return {}
+    reached = float((permuted >= uar).sum())
+    return {
+        "permuted_uar_mean": float(permuted.mean()),
+        "permuted_uar_std": float(permuted.std()),
+        "permuted_p": (1 + reached) / (1 + len(permuted)),
+    }
 
 
 def _train_metrics(outer: Sequence[FoldResult]) -> dict[str, float]:

@@ -44,11 +44,11 @@ def scores_by_actor(
                 "the same test clips (the same split and seed) can be compared in pairs."
             )
         by_actor = table.groupby("actor")[["true", "predicted"]]
-        columns[name] = by_actor.apply(lambda clips: _score(clips, metric))
+        columns[name] = by_actor.apply(lambda clips: _metric_of_actor(clips, metric))
     return pd.DataFrame(columns)
 
 
-def _score(clips: pd.DataFrame, metric: str) -> float:
+def _metric_of_actor(clips: pd.DataFrame, metric: str) -> float:
     every = scores(clips["true"].to_numpy(), clips["predicted"].to_numpy(), None, ())
     if metric not in every:
         raise SerError(f"metric={metric!r} is none of {', '.join(every)}.")

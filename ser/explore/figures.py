@@ -15,7 +15,7 @@ from ser.report.style import COLOURS, colours, stacked_bars
 MAX_NAMES = 30  # on an axis
 
 
-def plot_class_balance(clips: pd.DataFrame, emotions: Sequence[str]) -> Figure:
+def plot_clip_counts(clips: pd.DataFrame, emotions: Sequence[str]) -> Figure:
     """Clips of every emotion, by gender where it is known, and of every actor."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))

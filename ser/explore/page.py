@@ -58,9 +58,7 @@ def exploration_figures(
     sampled = exploration.clips.iloc[exploration.sampled]
     groups = feature_groups(exploration.names)
     drawn = clip_figures(shown) | {
-        "class_balance": partial(
-            figures.plot_class_balance, exploration.clips, exploration.emotions
-        ),
+        "class_balance": partial(figures.plot_clip_counts, exploration.clips, exploration.emotions),
         "spoken": partial(
             figures.plot_spoken, exploration.clips, exploration.prosody, exploration.emotions
         ),

@@ -91,11 +91,7 @@ def estimate(
     SerError
         If `fmin` and `fmax` are not in their bounds.
     """
-    if not 0 < fmin < fmax < sr / 4:
-        raise SerError(
-            f"F0 between fmin={fmin} and fmax={fmax} Hz cannot be looked for at {sr} Hz: give "
-            f"0 < fmin < fmax < {sr / 4:g}."
-        )
+    _check_bounds(fmin, fmax, sr)
     hop_length = hop_length or max(1, sr // 100)
     step = max(1, int(sr // RATE))
     thin = _thin_out(y, step)
@@ -117,6 +113,14 @@ def estimate(
     contour = rate / lag
     contour[(contour < fmin) | (contour > fmax)] = np.nan
     return contour, aperiodicity
+
+
+def _check_bounds(fmin: float, fmax: float, sr: int) -> None:
+    if not 0 < fmin < fmax < sr / 4:
+        raise SerError(
+            f"F0 between fmin={fmin} and fmax={fmax} Hz cannot be looked for at {sr} Hz: give "
+            f"0 < fmin < fmax < {sr / 4:g}."
+        )
 
 
 def _thin_out(y: np.ndarray, step: int) -> np.ndarray:

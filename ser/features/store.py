@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,12 +109,8 @@ def extract(
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
     if isinstance(feature_set, UnionFeatures):
-        each = [
-            extract(paths, member, store=store, on_error=on_error, n_jobs=n_jobs, progress=progress)
-            for member in feature_set.sets.values()
-        ]
-        side_by_side = np.concatenate([member.X for member in each], axis=1)
-        return _joined(each, paths, side_by_side, feature_set.names)
+        same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
+        return _extract_union(paths, feature_set, **same)
     n_clips, names = len(paths), feature_set.names
     X = np.full((n_clips, len(names)), np.nan, dtype=np.float32)
     content = np.zeros(n_clips, dtype=f"U{2 * DIGEST_BYTES}")
@@ -129,16 +126,29 @@ def extract(
             good = [clip for clip in batch if clip.error is None]
             n_extracted += save_clips(connection, extractor, good)
             numbers |= content_numbers(connection, good)
-            for clip in batch:
-                if clip.error is not None:
-                    if on_error == "raise":
-                        raise clip.error
-                    errors[clip.path] = clip.error.cause
+            errors |= _causes(batch, on_error)
         for row in missing.tolist():
             number[row], digest = numbers.get(paths[row], (0, b""))
             content[row] = digest.hex()
         read_vectors(connection, extractor, number, X, rows=missing)
     return Extraction(X, names, content, errors, n_extracted)
+
+
+def _extract_union(paths: Sequence[str], union: UnionFeatures, **settings: Any) -> Extraction:
+    each = [extract(paths, member, **settings) for member in union.sets.values()]
+    X = np.concatenate([member.X for member in each], axis=1)
+    return _joined(each, paths, X, union.names)
+
+
+def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
+    """Path -> why a clip of the batch cannot be used; the first is raised where it shall be."""
+    causes = {}
+    for clip in batch:
+        if clip.error is not None:
+            if on_error == "raise":
+                raise clip.error
+            causes[clip.path] = clip.error.cause
+    return causes
 
 
 def augmented(plain: Extraction, copies: Sequence[Extraction], paths: Sequence[str]) -> Extraction:
@@ -199,7 +209,7 @@ def _run(
     # SQLite's log does not work over a network: a cluster's workers leave the store alone.
     seen = (store, extractor) if compute.is_local() else None
     batches = (paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS))
-    calls = (delayed(_extract_batch)(batch, feature_set, seen) for batch in batches)
+    calls = (delayed(_extract_stored)(batch, feature_set, seen) for batch in batches)
     with tqdm(
         total=len(paths), desc="Extracting", unit="clip", disable=None if progress else True
     ) as bar:
@@ -208,7 +218,7 @@ def _run(
             bar.update(len(batch))
 
 
-def _extract_batch(
+def _extract_stored(
     paths: list[str], feature_set: FeatureSet, seen: tuple[Path, int] | None
 ) -> list[StoredClip]:
     """In a worker: read each file once, for its hash and for its samples.

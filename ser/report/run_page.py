@@ -68,7 +68,7 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
         HTML.
     """
     tables = {file.stem: pd.read_csv(file) for file in sorted(folder.glob("tables/*.csv"))}
-    config = _text(folder / "config.yaml")
+    config = _read_text(folder / "config.yaml")
     listeners = ((yaml.safe_load(config) or {}).get("data") or {}).get("listeners") or {}
     return render(
         "report.html",
@@ -84,7 +84,7 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
         figures=list(_figures(folder / "figures")),
         tables=list(_tables(tables)),
         config=config,
-        environment=_text(folder / "environment.txt"),
+        environment=_read_text(folder / "environment.txt"),
     )
 
 
@@ -201,5 +201,5 @@ def _tables(
             yield caption.title, caption.text, list(map(str, table.columns)), rows, len(table)
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""

@@ -9,6 +9,7 @@ moved one gets its paths mended, and an older one is migrated as a copy, with a 
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -94,22 +95,26 @@ def _migrate(file: Path) -> None:
                 old.execute("PRAGMA journal_mode = DELETE")  # no log of its own left behind
                 old.backup(new)
         copy.replace(backup)
-        upgrade.main([f"sqlite:///{part}"], standalone_mode=False)  # mlflow db upgrade
+        with mlflow_compat.migrating:
+            upgrade.main([f"sqlite:///{part}"], standalone_mode=False)  # mlflow db upgrade
         part.replace(file)
 
 
 @contextmanager
 def _part(file: Path, what: str) -> Iterator[Path]:
     """A name beside the file for what is not whole yet; gone at the end if it is there still."""
-    part = file.with_name(f".{file.name}.{what}.part")
-    leftovers = (part, part.with_name(f"{part.name}-journal"))
-    for leftover in leftovers:  # of a process that was killed: the lock is ours
-        leftover.unlink(missing_ok=True)
-    try:
-        yield part
-    finally:
-        for leftover in leftovers:
+    start = f".{file.name}.{what}."
+
+    def remove() -> None:
+        for leftover in file.parent.glob(f"{start}*.part*"):  # with SQLite's own journals
             leftover.unlink(missing_ok=True)
+
+    remove()  # what a process that was killed has left: the lock is ours
+    try:
+        # Another name each time: MLflow keeps an engine for every file that it has opened.
+        yield file.with_name(f"{start}{uuid.uuid4().hex[:8]}.part")
+    finally:
+        remove()
 
 
 def _is_old(file: Path) -> bool:

@@ -27,6 +27,8 @@ logging.getLogger("alembic").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 _patching = Lock()
+# Alembic keeps the migration under way for the whole process: two threads would mix theirs.
+migrating = Lock()
 
 
 def make_database(file: Path, artifacts: str) -> None:
@@ -43,8 +45,9 @@ def make_database(file: Path, artifacts: str) -> None:
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(f"sqlite:///{file}", artifacts)
-    store.engine.dispose()
+    with migrating:
+        store = SqlAlchemyStore(f"sqlite:///{file}", artifacts)
+        store.engine.dispose()
 
 
 @cache

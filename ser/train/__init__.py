@@ -35,10 +35,10 @@ def train(experiment: Experiment) -> JobResult:
     # Imported here, so that --help and a misspelt choice answer at once.
     from ser.core.experiment import JobResult
     from ser.train.run import finished_before, run_experiment
-    from ser.train.variants import has_variants, run_variants
+    from ser.train.variants import run_variants
 
     cfg = experiment.cfg
-    if has_variants(cfg):
+    if cfg.variants is not None:
         return run_variants(experiment)
     if cfg.sweep.resume and (earlier := finished_before(experiment)):
         text = f"{earlier.name}: finished before as run {earlier.id}"

@@ -20,7 +20,7 @@ from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.evaluation.protocol import Evaluation, Settings
 from ser.features import settings
 from ser.models.pipeline import inner_classifier
-from ser.models.trained import TrainedModel
+from ser.models.trained import TrainedModel, check_loadable
 from ser.report import figures, model_card, training_figures
 from ser.report.explanation import log_explanation
 from ser.tracking import provenance, queries
@@ -81,7 +81,8 @@ def log_whole_evaluation(
     card = without_password(model_card.card(run.so_far(), evaluation, about=about))
     run.text(card, CARD)
     data = evaluation.data
-    run.model(TrainedModel(evaluation.pipeline, data.feature_set, data.transductive), card)
+    if data.feature_set is not None:  # without one nothing leads from audio to the Pipeline
+        run.model(TrainedModel(evaluation.pipeline, data.feature_set, data.transductive), card)
 
 
 def track_evaluation(
@@ -98,6 +99,8 @@ def track_evaluation(
     tags : mapping of str to str
     """
     data, split, pipeline = evaluation.data, evaluation.split, evaluation.pipeline
+    if data.feature_set is not None:
+        check_loadable(pipeline, data.feature_set)
     scaler = pipeline.named_steps.get("scaler")
     about = {
         "model": type(inner_classifier(pipeline)).__name__,

@@ -14,7 +14,7 @@ from ser.core.experiment import Experiment, JobResult
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
-from ser.evaluation.protocol import evaluate
+from ser.evaluation.protocol import Evaluation, evaluate
 from ser.models.trained import check_loadable
 from ser.report import terminal
 from ser.tracking import queries
@@ -46,6 +46,8 @@ class Outcome(JobResult):
     n_labels : int
     predictions : DataFrame
         On test clips: see `folds.predictions_table`.
+    logged : LoggedRun
+        What the log holds of the run.
     """
 
     run_id: str
@@ -54,6 +56,7 @@ class Outcome(JobResult):
     metrics: Mapping[str, float]
     n_labels: int
     predictions: pd.DataFrame
+    logged: LoggedRun
 
 
 def run_experiment(
@@ -79,13 +82,13 @@ def run_experiment(
     pipeline, scaler = build.model_pipeline(cfg)
     check_loadable(pipeline, instantiate(cfg.features))
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
-    name += "-transductive" if scaler else ""
-    name += "" if fold is None else f"-fold-{fold}"
+    name += ("-transductive" if scaler else "") + ("" if fold is None else f"-fold-{fold}")
+    tags = {**train_tags(experiment), "transductive": str(scaler is not None).lower()}
     with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=name,
-        tags={**train_tags(experiment), "transductive": str(scaler is not None).lower()},
+        tags=tags,
         description=f"`{choices.command()}`",
         parent=parent,
     ) as run:
@@ -94,8 +97,8 @@ def run_experiment(
         if fold is not None:
             split = replace(split, folds=(split.folds[fold],))
         if scaler is not None:
-            scaled = scaler.transform(data.features, data.groups)
-            data = replace(data, X=scaled, transductive=True)
+            X = scaler.transform(data.features, data.groups)
+            data = replace(data, X=X, transductive=True)
         settings = build.evaluation_settings(cfg)
         evaluation = evaluate(pipeline, data, split, settings)
         log_whole_evaluation(
@@ -106,15 +109,21 @@ def run_experiment(
             listeners=cfg.data.get("listeners") or {},
             explain=settings if cfg.explain else None,
         )
-    where = terminal.where(run.id, run.experiment, cfg.tracking.uri)
+        logged = run.so_far()
+    return _outcome(evaluation, logged, uri=cfg.tracking.uri)
+
+
+def _outcome(evaluation: Evaluation, run: LoggedRun, *, uri: str) -> Outcome:
+    where = terminal.where(run.id, run.experiment, uri)
     return Outcome(
         run_id=run.id,
-        text=f"{terminal.of_run(evaluation, title=name)}\n{where}",
-        name=name,
-        transductive=data.transductive,
+        text=f"{terminal.of_run(evaluation, title=run.name)}\n{where}",
+        name=run.name,
+        transductive=evaluation.data.transductive,
         metrics=evaluation.metrics,
         n_labels=len(evaluation.labels),
         predictions=evaluation.part("test"),
+        logged=run,
     )
 
 

@@ -43,7 +43,7 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
         run.metrics({"best_test_uar": summary["test_uar_mean"].max()})
         title = f"{len(jobs)} jobs, mean and deviation over seeds"
         run.figure(comparison_figures.plot_sweep(summary, title=title), "sweep")
-        lines += ["", _text(summary)]
+        lines += ["", _sweep_text(summary)]
     report.attach(run)
     for job in failed:
         overrides = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
@@ -101,7 +101,7 @@ def _choice(key: str, value: str) -> str:
     return value if "." not in key else f"{key.split('.')[-1]}={value}"
 
 
-def _text(summary: pd.DataFrame) -> str:
+def _sweep_text(summary: pd.DataFrame) -> str:
     width = max(20, summary["name"].str.len().max() + 2)
     metrics = [metric for metric in _metrics() if f"test_{metric.name}_mean" in summary]
     lines = [f"{'':{width}}{'jobs':>6}" + "".join(f"{metric.heading:>16}" for metric in metrics)]

@@ -9,7 +9,6 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
 
 from ser import report
 from ser.core import paths
@@ -36,22 +35,6 @@ class VariantsResult(JobResult):
 
     table: pd.DataFrame
     parent_id: str
-
-
-def has_variants(cfg: DictConfig) -> bool:
-    """Whether the config names variants.
-
-    Raises
-    ------
-    SerError
-        If it has the key that they had before.
-    """
-    if cfg.get("study") is not None:
-        raise SerError(
-            "The key 'study' of an experiment's YAML is 'variants' now, and 'study.variants' is "
-            "'variants.runs'; a study is Optuna's. See conf/experiment/protocols.yaml."
-        )
-    return cfg.variants is not None
 
 
 def run_variants(experiment: Experiment) -> VariantsResult:

@@ -110,7 +110,7 @@ class Objective:
         at_once = effective_n_jobs(self.experiment.cfg.compute.n_jobs)
         for start in range(0, len(folds), at_once):
             jobs = [
-                (_timed, (_score, pipeline, data, fold, grouped, self._metric))
+                (_timed, (_fold_score, pipeline, data, fold, grouped, self._metric))
                 for fold in folds[start : start + at_once]
             ]
             for value in self._run(jobs, pipeline, score):
@@ -185,7 +185,9 @@ def _timed(function: Callable[..., Any], *arguments: object) -> tuple[Any, float
     return result, time.thread_time() - start
 
 
-def _score(pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool, metric: Metric) -> float:
+def _fold_score(
+    pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool, metric: Metric
+) -> float:
     """Fit on a fold's training clips; the score of its held-out ones."""
     return _score_of(fit_on(pipeline, data, fold.train, grouped), data, fold.test, metric)
 

@@ -127,7 +127,7 @@ def search(experiment: Experiment) -> SearchResult:
         report.attach(parent)
     return SearchResult(
         run_id=outcome.run_id,
-        text=_text(of_all, result, outcome),
+        text=_search_text(of_all, result, outcome),
         study=name,
         best_params=result.best.params,
         trials=result.trials,
@@ -135,7 +135,7 @@ def search(experiment: Experiment) -> SearchResult:
     )
 
 
-def _text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
+def _search_text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
     cfg = of_all.cfg
     metric = METRICS[cfg.tuner.metric]
     the = "Interrupted: the" if result.interrupted else "The"

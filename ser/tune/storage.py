@@ -64,8 +64,7 @@ def open_study(
     name : str
         Of the study; its higher values are better.
     heartbeat : int
-        Seconds between signs of life of a worker, where the storage takes them; a trial without
-        two of them is retried by the next worker that starts a trial.
+        Seconds between a worker's signs of life in a database; a trial without two is retried.
 
     Yields
     ------
@@ -77,15 +76,16 @@ def open_study(
     SerError
         If the storage cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log as such
-    if "://" in storage:
-        study = _create(_database(storage, heartbeat), name, storage)
-        yield study, _sign_in(study, uuid.uuid4().hex)
-        return
     journal = Path(storage)
     workers = journal.with_suffix(".workers")
     own = workers / uuid.uuid4().hex
     with ExitStack() as held:
+        held.callback(optuna.logging.set_verbosity, optuna.logging.get_verbosity())
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log as such
+        if "://" in storage:
+            study = _create(_database(storage, heartbeat), name, storage)
+            yield study, _sign_in(study, own.name)
+            return
         try:
             workers.mkdir(parents=True, exist_ok=True)
             # One worker at a time looks for dead ones.

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -20,6 +21,7 @@ from ser.core import locks
 from ser.core.errors import SerError
 from ser.features.notebook import NotebookFeatures
 from ser.models.trained import CARD, TrainedModel
+from ser.tracking.client import connect
 from ser.tracking.models import download_model, model_of_run
 from ser.tracking.queries import find_run
 from ser.tracking.registry import register
@@ -216,3 +218,11 @@ def test_lock_of_a_killed_process_is_free(holder):
     assert {path.name for path in file.parent.iterdir()} == {"x.lock", "y.lock"}
     with locks.try_locked(file) as free:
         assert free
+
+
+def test_two_threads_make_a_log_each(tmp_path):
+    uris = [f"sqlite:///{tmp_path}/{name}/mlflow.db" for name in "ab"]
+    with ThreadPoolExecutor(2) as threads:
+        clients = list(threads.map(connect, uris))
+    assert [c.search_experiments()[0].name for c in clients] == ["Default", "Default"]
+    assert not list(tmp_path.rglob("*.part"))
