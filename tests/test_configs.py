@@ -89,7 +89,7 @@ OWN_FEATURES = (*NETWORKS, "kernel_ridge_by_set")
 SMALL_NETWORK = [
     "features.n_mels=16",
     "features.seconds=0.4",
-    "model.classifier.epochs=8",
+    "model.classifier.epochs=20",
     "model.classifier.checkpoints=null",
 ]
 FAST = {
