@@ -42,7 +42,7 @@ def package(tmp_path_factory, demo_root):
         "ser/data/corpora/mine.py": "voices/corpus.py",
         "ser/features/loudness.py": "voices/loudness.py",
         "ser/models/networks/pooled.py": "voices/pooled.py",
-        "ser/halves.py": "voices/halves.py",
+        "ser/data/halves.py": "voices/halves.py",
     }
     for file, code in blocks(PAGE).items():
         for old, new in moved.items():
@@ -64,9 +64,9 @@ def sections():
 def blocks(text):
     """File -> what the page says is in it."""
     text = text.split("## A metric")[0]  # what follows are lines of a file that is there
-    found = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", text, re.S | re.M)
-    assert len(found) == len(re.findall(r"^```(?:python|yaml)$", text, re.M))
-    return dict(found)
+    named = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", text, re.S | re.M)
+    assert len(named) == len(re.findall(r"^```(?:python|yaml)$", text, re.M))
+    return dict(named)
 
 
 def record(folder, demo_root):
@@ -89,10 +89,10 @@ def follow(place, section, python_path=None):
     client = mlflow.MlflowClient(uri)
     for command in block.splitlines():
         command = command.replace("python", sys.executable, 1)
-        done = subprocess.run(
+        result = subprocess.run(
             command, shell=True, env=environment, cwd=place, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr
+        assert result.returncode == 0, result.stderr
     (experiment,) = (e for e in client.search_experiments() if e.name == "mine")
     newest = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"])
     return client, [run for run in newest if run.info.status == "FINISHED"]

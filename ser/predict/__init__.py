@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import isnan
 from pathlib import Path
@@ -58,7 +59,16 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line's arguments; all that stand behind ``--`` are recordings."""
     words = list(words)
     end = words.index("--") if "--" in words else len(words)
-    arguments = _parser().parse_intermixed_args(words[:end])
+    parser = _parser()
+    arguments, unknown = parser.parse_known_intermixed_args(words[:end])
+    if unknown:
+        parser.error(
+            f"unrecognized arguments: {' '.join(unknown)}. Put names that start with '-' behind --."
+        )
+    if arguments.n_jobs == 0:
+        parser.error("--n-jobs 0 is no number of processes: give 1 or more, or -1: one per core.")
+    if arguments.pictures is not None and arguments.window is None:
+        parser.error("--pictures draws windows over time: give --window SECONDS too.")
     arguments.recordings += words[end + 1 :]
     return arguments
 
@@ -83,6 +93,7 @@ def predict(arguments: argparse.Namespace) -> int:
     refuse_assignments(arguments.recordings)
     recordings = find_recordings(arguments.recordings, speaker=arguments.speaker)
     windows = None if arguments.window is None else Windows(arguments.window, arguments.hop)
+    pictures = _pictures([recording.name for recording in recordings], arguments.pictures)
     model = chosen_model(arguments)
     layout = Layout(
         model.emotions,
@@ -105,8 +116,8 @@ def predict(arguments: argparse.Namespace) -> int:
             recordings = [r for r in recordings if r.name not in output.done]
         for batch in _predicted(model.trained, recordings, windows, arguments.n_jobs):
             output.write([layout.row(prediction, digits=DIGITS) for prediction in batch])
-            if windows and arguments.pictures is not None:
-                _draw(batch, model.emotions, arguments.pictures)
+            if pictures:
+                _draw(batch, model.emotions, pictures)
         if summary := output.finish():
             print(summary, file=sys.stderr)
     return output.n_errors
@@ -202,15 +213,31 @@ def _predicted(
             bar.update(len({prediction.name for prediction in batch}))
 
 
-def _draw(batch: Sequence[Prediction], emotions: Sequence[str], folder: Path) -> None:
+def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
+    """Recording -> its picture; of those that are called the same, the second ends in ``-2``."""
+    pictures: dict[str, Path] = {}
+    if folder is None:
+        return pictures
+    numbers: Counter[str] = Counter()
+    for name in names:
+        stem = Path(name).stem
+        numbers[stem] += 1
+        number = f"-{numbers[stem]}" if numbers[stem] > 1 else ""
+        pictures[name] = folder / f"{stem}-emotions{number}.png"
+    return pictures
+
+
+def _draw(
+    batch: Sequence[Prediction], emotions: Sequence[str], pictures: Mapping[str, Path]
+) -> None:
     """A picture for each recording of the batch, whose windows are all in it."""
     from ser.report import figures
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, group in groupby(batch, key=lambda prediction: prediction.name):
         windows = [prediction for prediction in group if prediction.proba is not None]
         if windows:
             middle = [(window.start + window.end) / 2 for window in windows]
             proba = [window.proba for window in windows if window.proba is not None]
             figure = figures.plot_emotions_over_time(middle, proba, emotions, title=Path(name).name)
-            figure.savefig(folder / f"{Path(name).stem}-emotions.png", dpi=110)
+            pictures[name].parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(pictures[name], dpi=110)

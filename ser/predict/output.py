@@ -255,5 +255,15 @@ def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -
     text = {"clip", "speaker", "emotion", "error"}
     schema = pa.schema([(c, pa.string() if c in text else pa.float64()) for c in layout.columns])
     with parquet.ParquetWriter(file, schema) as writer:
-        while portion := list(islice(rows, _PORTION)):
+        while portion := [_in_unicode(row) for row in islice(rows, _PORTION)]:
             writer.write_table(pa.Table.from_pylist(portion, schema))
+
+
+def _in_unicode(row: dict[str, object]) -> dict[str, object]:
+    r"""The row of a file that holds UTF-8 only; a name's other bytes are written ``\xff``."""
+    return {
+        column: os.fsencode(value).decode("utf-8", "backslashreplace")
+        if isinstance(value, str)
+        else value
+        for column, value in row.items()
+    }

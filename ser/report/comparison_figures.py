@@ -25,11 +25,11 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     axes = figure.subplots()
     places = -np.arange(len(table)) - 0.6 * table["transductive"]
     for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        some = table[table["transductive"] == kind]
-        uar = 100 * some["test_uar"]
-        ends = [uar - 100 * some["test_uar_low"], 100 * some["test_uar_high"] - uar]
-        axes.errorbar(uar, places[some.index], xerr=ends, fmt="o", capsize=4, color=colour)
-        for value, place in zip(uar, places[some.index], strict=True):
+        rows = table[table["transductive"] == kind]
+        uar = 100 * rows["test_uar"]
+        ends = [uar - 100 * rows["test_uar_low"], 100 * rows["test_uar_high"] - uar]
+        axes.errorbar(uar, places[rows.index], xerr=ends, fmt="o", capsize=4, color=colour)
+        for value, place in zip(uar, places[rows.index], strict=True):
             axes.annotate(
                 f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
             )
@@ -59,10 +59,10 @@ def plot_sweep(summary: pd.DataFrame, *, title: str) -> Figure:
     axes = figure.subplots()
     places = -np.arange(len(summary))
     for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        some = summary[summary["transductive"] == kind]
-        mean, deviation = 100 * some["test_uar_mean"], 100 * some["test_uar_std"].fillna(0)
-        axes.barh(places[some.index], mean, xerr=deviation, color=colour, capsize=3, alpha=0.8)
-        for value, place in zip(mean, places[some.index], strict=True):
+        rows = summary[summary["transductive"] == kind]
+        mean, deviation = 100 * rows["test_uar_mean"], 100 * rows["test_uar_std"].fillna(0)
+        axes.barh(places[rows.index], mean, xerr=deviation, color=colour, capsize=3, alpha=0.8)
+        for value, place in zip(mean, places[rows.index], strict=True):
             axes.annotate(f"{value:.1f}", (0.6, place), va="center", color="white", fontsize=9)
     names = [
         f"{name}{' (transductive)' if kind else ''}"

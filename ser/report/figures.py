@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ser.report.style import COLOURS, colours, stacked_bars
+from ser.report.style import COLOURS, colours, literal, stacked_bars
 
 MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
@@ -175,7 +175,7 @@ def plot_emotions_over_time(
     for emotion, values, colour in zip(emotions, np.array(proba).T, colours(), strict=False):
         axes.plot(seconds, 100 * values, color=colour, marker=".", label=emotion)
     axes.set(xlabel="middle of the window (s)", ylabel="probability (%)", ylim=(0, 100))
-    axes.set_title(f"{title} · {len(seconds)} windows")
+    axes.set_title(f"{literal(title)} · {len(seconds)} windows")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -1,7 +1,8 @@
-"""What all figures share: their colours, and bars that stand on each other."""
+"""What all figures share: colours, titles with names in them, and stacked bars."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
@@ -15,6 +16,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 def colours() -> Iterator[str]:
     """Eight emotions have a colour each; a corpus with more of them uses the colours again."""
     return cycle(COLOURS)
+
+
+def literal(name: str) -> str:
+    r"""A name as matplotlib draws it to the letter: without mathematics, whatever its bytes.
+
+    >>> print(literal("a$b$.wav"), literal("bad\udcff.wav"))
+    a\$b\$.wav bad\xff.wav
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace").replace("$", r"\$")
 
 
 def stacked_bars(

@@ -125,7 +125,7 @@ def _row(head: str, cells: Mapping[str, str]) -> str:
     """A row of the table of scores: cells by metric, each under its heading."""
     line, end = head, 28
     for metric in table_metrics():
-        end += 14 if metric.unit == "%" else 16
+        end += max(14 if metric.unit == "%" else 16, len(_heading(metric)) + 2)
         if cell := cells.get(metric.name):
             line += cell.rjust(end - len(line))
     return line

@@ -62,9 +62,9 @@ def _boot() -> str:
 def _start(number: int) -> str:
     """Clock ticks from the machine's start to the process's; empty where it is gone."""
     try:
-        said = (_PROC / str(number) / "stat").read_text()
+        stat = (_PROC / str(number) / "stat").read_text()
     except OSError:
         return ""
     # The second field is the program's name in brackets, which may hold spaces and brackets.
-    fields = said.rpartition(")")[2].split()
+    fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]  # a dead one that nobody has waited for

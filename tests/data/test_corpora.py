@@ -447,8 +447,8 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     # 240 demo clips without calm and surprised (32 each), 56 of EMO-DB without boredom (8).
     assert "224 clips, 8 actors, 6 emotions · test corpus, actor and statement" in outcome.text
     assert "test (48 clips)" in outcome.text and "train (176 clips)" in outcome.text
-    said = capsys.readouterr().out
-    assert "demo calm 32, demo surprised 32, emodb boredom 8." in said
+    printed = capsys.readouterr().out
+    assert "demo calm 32, demo surprised 32, emodb boredom 8." in printed
     assert "demo 48000 Hz, emodb 16000 Hz" in caplog.text
 
     (run,) = runs(client)
@@ -520,9 +520,8 @@ def test_cross_corpus_resumes_in_a_sweep(small_emodb, run_cli, demo_root, client
         (["data.test=savee"], r"No SAVEE clips .* SER_SAVEE_ROOT"),
     ],
 )
-def test_cross_corpus_refuses(
-    run_here, small_emodb, demo_root, client, monkeypatch, overrides, message
-):
-    monkeypatch.setenv("SER_SAVEE_ROOT", str(small_emodb / "nowhere"))
+@pytest.mark.usefixtures("small_emodb", "client")
+def test_cross_corpus_refuses(run_here, demo_root, tmp_path, monkeypatch, overrides, message):
+    monkeypatch.setenv("SER_SAVEE_ROOT", str(tmp_path / "nowhere"))
     with pytest.raises((SerError, InstantiationException), match=message):
         run_here("data=demo", f"data.root={demo_root}", "data.speakers=4", *overrides, *small())

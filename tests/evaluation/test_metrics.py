@@ -1,6 +1,7 @@
 """The registry of metrics: an entry is seen everywhere, and a score is written one way."""
 
 import re
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -39,7 +40,15 @@ def artifact(client, run_id, name, folder):
     return Path(client.download_artifacts(run_id, name, str(folder))).read_text(encoding="utf-8")
 
 
-def test_one_entry_is_seen_everywhere(kappa, run_here, small, client, tmp_path):
+@pytest.fixture
+def wide(kappa, monkeypatch):
+    """The same by a name that is wider than a column of numbers."""
+    metric = replace(kappa, name="wide", label="quadratically weighted kappa")
+    monkeypatch.setitem(METRICS, metric.name, metric)
+
+
+@pytest.mark.usefixtures("kappa", "wide")
+def test_one_entry_is_seen_everywhere(run_here, small, client, tmp_path):
     outcome = run_here(*small, "model=svm", "split=random", "curves=none")
     logged = client.get_run(outcome.run_id).data.metrics
     table = pd.read_csv(client.download_artifacts(outcome.run_id, "tables/predictions.csv"))
@@ -51,9 +60,9 @@ def test_one_entry_is_seen_everywhere(kappa, run_here, small, client, tmp_path):
     mean = f"{logged['cv_kappa_mean']:.3f} ± {logged['cv_kappa_std']:.3f}"
 
     terminal = outcome.text
-    assert re.search(r"accuracy %.*log loss +kappa$", terminal, re.M)
-    assert re.search(rf"^test .* {score}$", terminal, re.M)
-    assert re.search(rf"^cross-validation .* {mean}$", terminal, re.M)
+    assert re.search(r"accuracy %.*log loss +kappa  quadratically weighted kappa$", terminal, re.M)
+    assert re.search(rf"^test .* {score} +{score}$", terminal, re.M)
+    assert re.search(rf"^cross-validation .* {mean} +{mean}$", terminal, re.M)
     page = artifact(client, outcome.run_id, "report.html", tmp_path)
     assert '<th scope="col">kappa</th>' in page
     assert f"<td>{score}</td>" in page and f"<td>{mean}</td>" in page

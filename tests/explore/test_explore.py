@@ -1,5 +1,6 @@
 """``python -m ser.explore`` end to end: the run, the folder, the pages, and what is refused."""
 
+import io
 import re
 import shutil
 from pathlib import Path
@@ -230,6 +231,12 @@ def test_clips_side_by_side_share_all_scales():
             "contours": "F0 (Hz)level (dBFS)",
         }
         assert unit[name] in labels or name == "contours", name
+
+
+def test_figures_show_a_clips_name_to_the_letter():
+    view = views(*sound(1000.0), "p$\\frac$\udcff", prosody=ProsodyFeatures())
+    for draw in (sound_figures.plot_waveforms, sound_figures.plot_contours):
+        draw([view]).savefig(io.BytesIO())
 
 
 def test_spectrograms_are_brightest_where_the_tone_is():

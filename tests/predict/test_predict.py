@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from ser.core.errors import SerError
 from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models.predictions import DIGITS, Layout, Prediction
-from ser.predict import parse
+from ser.predict import parse, predict
 from ser.predict.arguments import refuse_assignments
 from ser.predict.output import Journal, opened
 from ser.tracking.queries import best_run, find_run
@@ -103,16 +104,16 @@ def test_predict_takes_standard_input_odd_names_and_reports_what_is_bad(
     odd = tmp_path / "odd (1), a=b 'c'.wav"
     shutil.copy(clip, odd)
     (tmp_path / "torn.wav").write_bytes(clip.read_bytes()[:200])
-    table, said = ser_predict("-", data=clip.read_bytes())
+    table, messages = ser_predict("-", data=clip.read_bytes())
     line = table.splitlines()[1]
     assert line.endswith("<stdin>")
     assert ser_predict(odd.name)[0].splitlines()[1].split()[:9] == line.split()[:9]
-    out, said = ser_predict("*.wav", "--output", "csv", returncode=3)
+    out, messages = ser_predict("*.wav", "--output", "csv", returncode=3)
     rows = pd.read_csv(pd.io.common.StringIO(out))
     assert rows["clip"].tolist() == [odd.name, "torn.wav"]
     assert rows["emotion"].isna().tolist() == [False, True]
-    assert "torn.wav" in said
-    assert "claims" in said
+    assert "torn.wav" in messages
+    assert "claims" in messages
     refused = ser_predict("nothing-*.wav", returncode=1)[1]
     assert "names no audio" in refused
     assert "Traceback" not in refused
@@ -152,7 +153,7 @@ def test_predict_windows_have_times_and_are_clips_of_their_own(
     y = np.tile(y, 3)
     y[4 * sr : 6 * sr] = 0
     soundfile.write(tmp_path / "long.wav", y, sr, subtype="FLOAT")
-    out, said = ser_predict(
+    out, messages = ser_predict(
         *("long.wav", "--window", "2", "--hop", "1", "--output", "json", "--pictures", "drawn"),
         returncode=3,
     )
@@ -161,7 +162,7 @@ def test_predict_windows_have_times_and_are_clips_of_their_own(
     assert rows[0]["end"] == 2
     assert rows[-1]["end"] == pytest.approx(len(y) / sr, abs=1e-3)
     assert rows[4]["error"] == "silent: all samples are zero"
-    assert "long.wav from 4.0 s" in said
+    assert "long.wav from 4.0 s" in messages
     part = y[sr : 3 * sr]
     alone = model.probabilities(model.feature_set(part, sr)[None])[0]
     second = [rows[1][f"p_{emotion}"] for emotion in model.emotions]
@@ -194,8 +195,8 @@ def test_predict_killed_goes_on_and_loses_nothing(ser_predict, trained, demo_roo
     assert not (tmp_path / "all.csv").exists()
     with part.open("a") as file:
         file.write('{"clip": "torn')
-    said = ser_predict(*arguments)[1]
-    assert "are in all.csv.part already" in said
+    messages = ser_predict(*arguments)[1]
+    assert "are in all.csv.part already" in messages
     clips = pd.read_csv(tmp_path / "all.csv")["clip"]
     assert clips.tolist() == sorted(map(str, demo_root.rglob("*.wav")))
     assert "is there already" in ser_predict(*arguments, returncode=1)[1]
@@ -254,6 +255,44 @@ def test_predict_takes_names_as_a_shell_gives_them():
     arguments = parse(["a.wav", "--run", "best", odd, "-", "--", "-x.wav", "--run", "--"])
     assert arguments.recordings == ["a.wav", odd, "-", "-x.wav", "--run", "--"]
     assert arguments.run == "best"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-lead.wav"], "arguments: -lead.wav. Put names that start with '-' behind --."),
+        (["a.wav", "--n-jobs", "0"], "give 1 or more, or -1"),
+        (["a.wav", "--pictures", "drawn"], "give --window SECONDS too"),
+    ],
+)
+def test_predict_refuses_arguments_that_it_would_ignore(words, message, capsys):
+    with pytest.raises(SystemExit) as refused:
+        parse(words)
+    assert refused.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_predict_keeps_recordings_of_any_name_apart_in_pictures_and_parquet(tmp_path, monkeypatch):
+    def windows_of(recordings, **options):
+        for recording in recordings:
+            proba = np.array([0.25, 0.75])
+            yield [Prediction(recording.name, start=i, end=i + 1, proba=proba) for i in (0, 1)]
+
+    trained = SimpleNamespace(scale_by_speaker=False, predict=windows_of)
+    model = SimpleNamespace(emotions=("happy", "sad"), digest="1", trained=trained)
+    monkeypatch.setattr("ser.predict.chosen_model", lambda arguments: model)
+    monkeypatch.chdir(tmp_path)
+    names = ["a/x.wav", "b/x.wav", r"p$\frac$.wav", "bad\udcff.wav"]
+    written = ["--window", "1", "--pictures", "drawn", "--out", "all.parquet"]
+    assert predict(parse([*names, *written])) == 0
+    assert {picture.name for picture in (tmp_path / "drawn").iterdir()} == {
+        "x-emotions.png",
+        "x-emotions-2.png",
+        r"p$\frac$-emotions.png",
+        "bad\udcff-emotions.png",
+    }
+    clips = pd.read_parquet("all.parquet")["clip"]
+    assert clips.unique().tolist() == [*names[:3], r"bad\xff.wav"]
 
 
 @pytest.mark.parametrize(
