@@ -148,7 +148,7 @@ def test_runs_are_compared_by_any_metric(here, demo_root, demo_store):
         (lambda: ser.search(ser.compose(config="explore"), n_trials=1), "nothing to tune"),
     ],
 )
-def test_what_does_not_fit_is_a_sentence(call, says):
+def test_what_does_not_fit_is_a_sentence(here, call, says):
     with pytest.raises(SerError, match=says):
         call()
 

@@ -129,7 +129,7 @@ def test_prune_removes_deleted_runs_and_unknown_folders_once_told(
     assert str(removed.parent) in listed and str(stray.parent) in listed
     assert "1 deleted runs" in listed
     assert removed.is_dir() and stray.is_dir()
-    doctor.prune_log(uri, store, ask=False)
+    doctor.prune_log(uri, store, confirm=False)
     assert not removed.parent.exists() and not stray.parent.exists()
     assert folder_of(client, kept).is_dir()
     with pytest.raises(mlflow.MlflowException):
