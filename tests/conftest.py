@@ -184,7 +184,7 @@ def run_cli(tmp_path, launcher, ser_environment):
             arguments = (*arguments, f"{place}={tmp_path}/hydra")
         job = launcher.start(module, *arguments, env=ser_environment, draw=draw)
         result = subprocess.CompletedProcess(
-            [module, *arguments], job.wait(), job.out.read_text(), job.err.read_text()
+            [module, *arguments], job.wait(600.0), job.out.read_text(), job.err.read_text()
         )
         if check:
             assert result.returncode == 0, result.stderr

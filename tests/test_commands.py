@@ -167,18 +167,20 @@ def test_command_runs(command, place):
 
 
 @pytest.mark.slow
-def test_python_blocks_run(place):
+@pytest.mark.parametrize("name", ["using", "exploring"])  # README's: tests/test_api.py
+def test_python_blocks_run(name, place):
     environment, words = place
-    clip = next(words["ravdess"].rglob("*.wav"))
-    blocks = []
-    for page in PAGES:
-        blocks += re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
-    runnable = [block for block in blocks if "RUN_ID" in block]
-    assert runnable
-    for block in runnable:
-        code = block.replace("RUN_ID", words["run"]).replace("my_recording.wav", str(clip))
-        code = re.sub(r"sqlite:///mlruns/mlflow\.db", environment["MLFLOW_TRACKING_URI"], code)
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=CHECKOUT)
+    page = (CHECKOUT / "docs" / f"{name}.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
+    clip = str(next(words["ravdess"].rglob("*.wav")))
+    for there, here in (
+        ('"best"', '"latest"'),
+        ("my_recording.wav", clip),
+        ("interview.wav", clip),
+        ("recordings/", str(words["recordings"])),
+    ):
+        code = code.replace(there, here)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=CHECKOUT)
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def test_ray_sends_no_statistics_and_its_own_cluster_asks_for_a_token(tmp_path, 
         "def init(*arguments, **options):\n"
         "    sys.exit(json.dumps(dict(os.environ)))\n"
     )
-    start = "from ser import compute\nwith compute.ray(address=ADDRESS): pass"
+    start = "from ser.core import compute\nwith compute.ray(address=ADDRESS): pass"
     found = []
     for address in ("None", "'auto'"):
         result = subprocess.run(

@@ -175,7 +175,10 @@ class _Loop:
                     catch=(SerError, ValueError),
                     callbacks=[self._after],
                 )
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Exception) as error:
+                # Ctrl-C while Optuna writes comes out as an error of its lock on the journal.
+                if not _interrupted(error):
+                    raise
                 self.interrupted = True
 
     def _trial(self, trial: Trial) -> float:
