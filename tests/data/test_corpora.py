@@ -428,6 +428,7 @@ def small(*more):
     return ["curves=none", "cv.n_splits=2", "model=naive_bayes", *more]
 
 
+@pytest.mark.slow
 def test_train_on_one_corpus(run_here, small_emodb, client):
     outcome = run_here("data=emodb", "split=loso", *small())
     assert "56 clips, 4 actors, 7 emotions" in outcome.text

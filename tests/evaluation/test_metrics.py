@@ -77,6 +77,7 @@ def test_one_entry_is_seen_everywhere(run_here, small, client, tmp_path):
     assert best.id == outcome.run_id
 
 
+@pytest.mark.slow
 def test_one_entry_is_searched_for(kappa, small, client, tmp_path, demo_store):
     overrides = [
         *(*small, "model=naive_bayes", "split=random", "tuner.metric=kappa", "tuner.n_trials=2"),

@@ -107,6 +107,7 @@ for folder in sys.argv[1:4]:
 """
 
 
+@pytest.mark.slow
 def test_train_loaded_models_predict_what_the_fitted_ones_did(
     run_here, demo_root, client, tmp_path
 ):
