@@ -101,6 +101,7 @@ def test_train_calls_nobody_and_mlflow_is_silent(guarded, demo_root, tmp_path):
     assert told == []
 
 
+@pytest.mark.slow
 def test_ui_is_on_loopback_and_silent(monkeypatch, no_settings, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     started = []

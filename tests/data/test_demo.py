@@ -102,6 +102,7 @@ def test_synthesise_women_speak_higher_than_men():
     assert 80 < np.median(men) < 160 < np.median(women) < 280
 
 
+@pytest.mark.slow
 def test_synthesise_emotions_move_the_cues_as_the_table_says():
     # Speakers differ in how they use a cue, so the direction is one of many speakers.
     everyone = range(1, 13)

@@ -160,6 +160,7 @@ def test_augmentation_refuses(wrong):
         Augmentation(**wrong)
 
 
+@pytest.mark.slow
 def test_train_with_augmentation_logs_it(run_here, demo_root, client):
     options = ("data=demo", f"data.root={demo_root}", "data.speakers=4", "curves=none")
     run_here(*options, "cv.n_splits=2", "model=knn", "augmentation=gain")

@@ -63,6 +63,7 @@ def test_left_out_equals_a_refit_without_them(voices, monkeypatch, kernel, class
         )
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_on_actors_left_out(voices):
     """With voices known, a narrow kernel wins; on voices unknown it must not."""
     X, y, actors = voices

@@ -88,6 +88,7 @@ def test_train_speaker_keeps_actors_apart(run_here, demo_root, client):
     assert predictions[predictions["part"] == "cv"].groupby("actor")["fold"].nunique().max() == 1
 
 
+@pytest.mark.slow
 def test_train_mlp_logs_its_loss_by_epoch(run_here, demo_root, client):
     run_here(*demo(demo_root), "model=mlp_default", "curves=none")
     (run,) = runs(client)
@@ -193,6 +194,7 @@ def test_train_help_shows_groups_choices_and_examples(run_cli):
         assert word in text
 
 
+@pytest.mark.slow
 def test_train_every_curve_that_the_model_names(run_here, demo_root, client):
     values = "model.validation_curve.classifier={n_neighbors:[1,5,100]}"
     run_here(*demo(demo_root), "model=knn", "curves=all", values)
