@@ -1,5 +1,6 @@
 """Fixtures: a few demo speakers, generated once; the real corpus, where it is."""
 
+import gc
 import os
 import shutil
 import socket
@@ -20,6 +21,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 collect_ignore = ["v0.1.0"]  # what made the files there imports the ser of then
 
 
+# The collector goes through all that has been imported, again and again.
+gc.set_threshold(100_000, 20, 100)
 # One process for each worker of pytest: numbers are the same, and joblib's own workers would take
 # seconds of imports each. The tests of what happens between processes ask for them.
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
