@@ -5,8 +5,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 CHECKOUT = Path(__file__).resolve().parents[1]
 PATTERNS = ("*.md", "docs/*.md", "mlruns/*.md", "experiments/**/*.md", "conf/**/*.yaml")
 PAGES = [page for pattern in PATTERNS for page in sorted(CHECKOUT.glob(pattern))]
@@ -53,29 +51,43 @@ def names_in(file):
     return names
 
 
-@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
-def text(request):
-    return request.param.read_text(encoding="utf-8")
-
-
-def test_files_are_there(text):
-    files = re.findall(r"(?<![\w/.-])(?:ser|conf|tests|docs|benchmarks|\.ci)/[\w./-]*\w", text)
-    wanted = {file for file in files if not PLACEHOLDERS.search(file)} - written_by_the_reader()
-    assert [file for file in sorted(wanted) if not (CHECKOUT / file).exists()] == []
-
-
-def test_dotted_names_are_there(text):
-    names = set(re.findall(r"(?<![\w/.-])ser(?:\.[A-Za-z_]\w*)+", text))
-    wanted = {
-        name
-        for name in names
-        if not PLACEHOLDERS.search(name) and name.rpartition(".")[0] not in written_by_the_reader()
+def lacking(look):
+    """Page -> what `look` does not find of its text."""
+    by_page = {
+        str(page.relative_to(CHECKOUT)): look(page.read_text(encoding="utf-8")) for page in PAGES
     }
-    assert [name for name in sorted(wanted) if not is_there(name)] == []
+    return {page: sorted(names) for page, names in by_page.items() if names}
 
 
-def test_options_are_there(text):
+def test_files_are_there():
+    of_reader = written_by_the_reader()
+
+    def look(text):
+        files = re.findall(r"(?<![\w/.-])(?:ser|conf|tests|docs|benchmarks|\.ci)/[\w./-]*\w", text)
+        wanted = {file for file in files if not PLACEHOLDERS.search(file)} - of_reader
+        return {file for file in wanted if not (CHECKOUT / file).exists()}
+
+    assert lacking(look) == {}
+
+
+def test_dotted_names_are_there():
+    of_reader = written_by_the_reader()
+
+    def look(text):
+        names = set(re.findall(r"(?<![\w/.-])ser(?:\.[A-Za-z_]\w*)+", text))
+        wanted = {name for name in names if not PLACEHOLDERS.search(name)}
+        wanted = {name for name in wanted if name.rpartition(".")[0] not in of_reader}
+        return {name for name in wanted if not is_there(name)}
+
+    assert lacking(look) == {}
+
+
+def test_options_are_there():
     known = "".join(file.read_text(encoding="utf-8") for file in CHECKOUT.glob("ser/**/*.py"))
-    commands = re.findall(r"(?:python -m ser\.|\bser-)\w+ [^\n`#]*", text)
-    options = {option for line in commands for option in re.findall(r"(?<=\s)--\w[\w-]*", line)}
-    assert [o for o in sorted(options - OF_HYDRA) if f'"{o}"' not in known] == []
+
+    def look(text):
+        commands = re.findall(r"(?:python -m ser\.|\bser-)\w+ [^\n`#]*", text)
+        options = {o for line in commands for o in re.findall(r"(?<=\s)--\w[\w-]*", line)}
+        return {option for option in options - OF_HYDRA if f'"{option}"' not in known}
+
+    assert lacking(look) == {}
