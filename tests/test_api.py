@@ -117,6 +117,7 @@ def test_a_search_runs_from_a_script(here, tmp_path):
     assert "model.classifier.var_smoothing" in result.best_params
 
 
+@pytest.mark.slow
 def test_runs_are_compared_by_any_metric(here, demo_root, demo_store):
     data = ser.extract(ser.load("demo", speakers=4), n_jobs=1)
     protocol = ser.split(data, "loso")

@@ -22,6 +22,7 @@ def explained(run_here, demo_root, client, tmp_path):
     return pd.read_csv(files[0]), pd.read_csv(files[1]), Path(files[2])
 
 
+@pytest.mark.slow
 def test_explanation_plays_the_errors_with_the_largest_probability(explained, demo_root):
     predictions, importance, file = explained
     wrong = predictions[predictions["true"] != predictions["predicted"]]
