@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import getpass
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -39,6 +40,8 @@ from ser.tracking.queries import LoggedRun, logged_run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
+
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
 PROCESS = "process"  # tag: whose run it is (ser.tracking.process)
@@ -55,7 +58,8 @@ class Run:
         self._logged = logged
         self._client = client
         self._metrics: list[Metric] = []
-        self._tags: list[RunTag] = []
+        self._tags: dict[str, str] = {}
+        self._warnings: list[str] = []
         self._model_id: str | None = None
         self._folder = tempfile.TemporaryDirectory(prefix=f"ser-run-{os.getpid()}-")
 
@@ -83,7 +87,13 @@ class Run:
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Log tags: what the UI filters and sorts by."""
-        self._tags += [RunTag(key, without_password(str(value))) for key, value in values.items()]
+        self._tags |= {key: without_password(str(value)) for key, value in values.items()}
+
+    def warn(self, text: str) -> None:
+        """Say on the terminal, and keep as the tag `warning`, what makes the numbers doubtful."""
+        log.warning(text)
+        self._warnings.append(text)
+        self.tags({"warning": "\n".join(self._warnings)})
 
     def figure(self, figure: Figure, name: str) -> None:
         """Keep a figure as ``figures/NAME.png``."""
@@ -128,7 +138,7 @@ class Run:
         """The run as the log will have it; of a series, the last value."""
         return replace(
             self._logged,
-            tags={**self._logged.tags, **{tag.key: tag.value for tag in self._tags}},
+            tags=self._logged.tags | self._tags,
             metrics={metric.key: metric.value for metric in self._metrics},
         )
 
@@ -170,8 +180,9 @@ class Run:
         self._client.log_artifacts(self.id, self._folder.name)
         for i in range(0, len(self._metrics), 1000):  # as many as one request may carry
             self._client.log_batch(self.id, metrics=self._metrics[i : i + 1000])
-        self._client.log_batch(self.id, tags=self._tags)
-        self._metrics, self._tags = [], []
+        tags = [RunTag(key, value) for key, value in self._tags.items()]
+        self._client.log_batch(self.id, tags=tags)
+        self._metrics, self._tags = [], {}
         self._folder.cleanup()
 
 

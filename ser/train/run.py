@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -29,8 +28,6 @@ from ser.tracking.queries import LoggedRun
 from ser.tracking.run import Run, start_run
 from ser.train import build
 from ser.train.log import log_skipped, log_whole_evaluation
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,5 +197,4 @@ def _say_what_two_corpora_need(
     )
     # Features that count in seconds and Hz mean the same at every rate.
     if warning and hasattr(features, "n_fft"):
-        run.tags({"warning": warning})
-        log.warning(warning)
+        run.warn(warning)
