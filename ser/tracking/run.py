@@ -138,7 +138,7 @@ class Run:
         """The run as the log will have it; of a series, the last value."""
         return replace(
             self._logged,
-            tags=self._logged.tags | self._tags,
+            tags={**self._logged.tags, **self._tags},
             metrics={metric.key: metric.value for metric in self._metrics},
         )
 
