@@ -219,7 +219,7 @@ def _decode(content: containers.Content, name: str, max_samples: int) -> tuple[n
     try:
         file = sf.SoundFile(_Bytes(content.data))
     except (sf.LibsndfileError, ValueError) as error:
-        convert = f"; {not_audio.CONVERT}" if "unimplemented" in _reason(error) else ""
+        convert = f": {not_audio.CONVERT}" if "unimplemented" in _reason(error) else ""
         cause = f"it is not readable as audio ({_reason(error)}){convert}"
         raise AudioError(name, cause) from None
     with file:
@@ -262,7 +262,7 @@ def _mono_blocks(
         if md5:
             md5.update(_little_endian(block, _N_BYTES[file.subtype]))
         if scale:
-            block = block * scale
+            block = np.multiply(block, scale, dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # inf and NaN are looked for later
             blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
         n_samples += block.size

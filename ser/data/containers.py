@@ -25,7 +25,12 @@ _OGG, _FLAC = b"OggS", b"fLaC"
 _STREAMINFO = (b"\0\0\0\x22", b"\x80\0\0\x22")  # how the first block starts, the last one or not
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _NO_LENGTH = 0x7FFF_0000  # bytes; who writes into a pipe claims more, or 0
+_NO_LENGTH_ADVICE = (
+    "it was written into a pipe or not to its end, and nobody can tell whether it is cut: if it is "
+    "whole, 'ffmpeg -i FILE whole.wav' gives it a length"
+)
 _MAX_JUNK = 4096  # bytes behind the samples that are no chunk
+_MAX_CANDIDATES = 1000  # for a FLAC's last frame: a few bytes of samples look like one's start
 
 
 class Content(NamedTuple):
@@ -100,19 +105,15 @@ def _check_size(size: int, held: int, order: str) -> None:
     cause = f"its header claims {size} bytes of samples and the file holds {held}"
     if size and size < _NO_LENGTH:
         raise ValueError(cause)
-    # A recorder or encoder was killed, or wrote into a pipe.
-    remedy = "'ffmpeg -i FILE whole.wav' writes" if order == "<" else "encode it into a file for"
-    raise ValueError(
-        f"{cause}: it has no length, as after a pipe, so that nobody can tell whether it is cut; "
-        f"if it is whole, {remedy} one with its length"
-    )
+    # A recorder or encoder was killed, or wrote into a pipe. ffmpeg refuses such an AIFF, too.
+    raise ValueError(f"{cause}; {_NO_LENGTH_ADVICE if order == '<' else 'encode it again'}")
 
 
 def _check_behind(data: bytes, end: int) -> None:
     """ValueError where more samples follow those that the header claims, or another file does."""
-    if data.startswith((b"RIFF", b"RIFX", b"RF64", b"FORM"), end):
-        raise ValueError(f"it holds {mpeg.ANOTHER}")
     marks = (data[end : end + 4], data[end + 1 : end + 5])  # some forget the byte that fills up
+    if not _CHUNKED.keys().isdisjoint(marks):
+        raise ValueError(f"it holds {mpeg.ANOTHER}")
     is_chunk = any(mark.isascii() and mark.decode().isprintable() for mark in marks)
     if len(data) - end > _MAX_JUNK and not is_chunk and data[end:].strip(b"\0"):
         raise ValueError(
@@ -167,10 +168,7 @@ def _check_flac(data: bytes, start: int) -> bytes | None:
         raise ValueError(f"it holds {mpeg.ANOTHER}")
     claimed, block_size = int.from_bytes(info[13:18]) % 2**36, int.from_bytes(info[2:4])
     if not claimed:
-        raise ValueError(
-            "it is without a length, as after a pipe, so that nobody can tell whether it is cut; "
-            "if it is whole, 'ffmpeg -i FILE whole.wav' writes one with its length"
-        )
+        raise ValueError(f"its header gives no length; {_NO_LENGTH_ADVICE}")
     held = _flac_samples(data, start + 4, block_size if info[:2] == info[2:4] else 0)
     if held not in (claimed, None):
         raise ValueError(f"its header claims {claimed} samples and the file holds {held}")
@@ -189,7 +187,9 @@ def _flac_samples(data: bytes, start: int, block_size: int) -> int | None:
     first, at = data[start : start + 4], len(data)
     if len(first) < 4 or not (block_size or first[1] & 1):
         return None
-    while (at := data.rfind(first[:2], start, at)) >= 0:
+    for _ in range(_MAX_CANDIDATES):
+        if (at := data.rfind(first[:2], start, at)) < 0:
+            break
         head = data[at : at + 16].ljust(16, b"\0")
         same = (head[2] ^ first[2]) & 15 == 0 == (head[3] ^ first[3]) & 15  # rate, bits
         if same and (end := _frame_end(head, block_size)) is not None:

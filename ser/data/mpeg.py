@@ -24,7 +24,7 @@ _KBITS = {
     (0, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (0, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_MAX_TAG = 2**28 - 1  # bytes
+_MAX_TAG, _MAX_TAGS = 2**28 - 1, 100  # bytes of one; of one file
 ANOTHER = "a second stream behind the first; cut it apart, or encode it as one"
 
 
@@ -62,7 +62,7 @@ class Stream(NamedTuple):
 
 def behind_tags(data: bytes, start: int = 0) -> int:
     """Where what follows the ID3 tags starts that stand at a place; they may be filled up."""
-    while True:
+    for _ in range(_MAX_TAGS):
         if data.startswith(ID3, start) and len(data) >= start + 10:
             a, b, c, d = data[start + 6 : start + 10]  # its length, in four times 7 bits
             footer = 10 * (data[start + 5] >> 4 & 1)
@@ -71,7 +71,8 @@ def behind_tags(data: bytes, start: int = 0) -> int:
             start += 128
         else:
             break
-        start = len(data) - len(data[start:].lstrip(b"\0"))  # some fill it up beyond its length
+        if data.startswith(b"\0", start):  # filled up beyond its length
+            start = len(data) - len(data[start:].lstrip(b"\0"))
     return start
 
 
@@ -113,7 +114,7 @@ def whole_stream(data: bytes) -> Stream:
     n_frames, end = _count_frames(data, frames, first, claimed)
     if claimed is not None:
         return Stream(data, None)
-    room = n_frames * (first.length + 2) - (end - frames)
+    room = n_frames * (first.length + 4) - (end - frames)
     return Stream(_empty_tag(room) + data[frames:end], n_frames * first.n_samples)
 
 

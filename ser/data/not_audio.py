@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CONVERT = "'ffmpeg -i FILE clip.wav' converts it"
+CONVERT = "convert it to WAV, as by 'ffmpeg -i FILE clip.wav'"
 
 # Suffixes of sound that another program has to convert; none of it is read.
 CONVERTIBLE = (
@@ -32,9 +32,9 @@ _SOUND = (  # place, what stands there, name
     (28, b"Speex   ", "Speex"),
 )
 _OTHERS = (
-    (b"version https://git-lfs", "a Git LFS pointer, and the audio is elsewhere: 'git lfs pull'"),
-    (b"version https://hawser", "a Git LFS pointer, and the audio is elsewhere: 'git lfs pull'"),
-    (b"/annex/objects/", "a git-annex pointer, and the audio is elsewhere: 'git annex get FILE'"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the audio: fetch that by 'git lfs pull'"),
+    (b"version https://hawser", "a Git LFS pointer, not the audio: fetch that by 'git lfs pull'"),
+    (b"/annex/objects/", "a git-annex pointer, not the audio: fetch that by 'git annex get FILE'"),
     (b"PK\3\4", "a ZIP archive: unpack it"),
     (b"\x1f\x8b", "a gzip archive: unpack it"),
     (b"Rar!", "a RAR archive: unpack it"),
@@ -62,5 +62,5 @@ def described(data: bytes) -> str | None:
 
 def broken_link(target: str) -> str:
     """What is wrong with a link to a file that is not there."""
-    remedy = ": 'git annex get FILE' fetches it" if "annex/objects" in target else ""
+    remedy = ": fetch it by 'git annex get FILE'" if "annex/objects" in target else ""
     return f"it is a link to {target}, and there is no such file{remedy}"

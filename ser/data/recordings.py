@@ -111,8 +111,8 @@ def find_recordings(
         if not found:
             raise SerError(
                 f"{source} names no audio. Give a file, a folder, a glob, a CSV with a column "
-                f"'path', or '-' for standard input; audio is {', '.join(AUDIO_SUFFIXES)}, and of "
-                f"other sound {CONVERT}."
+                f"'path', or '-' for standard input; audio is {', '.join(AUDIO_SUFFIXES)}, and "
+                f"where it is another, {CONVERT}."
             )
         for recording in found:
             by_name.setdefault(recording.name, recording)

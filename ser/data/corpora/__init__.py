@@ -73,7 +73,7 @@ def audio_files(root: str | Path) -> list[Path]:
                 others[Path(name).suffix.lower()] += 1
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-        log.warning("%s: left out are files that ser does not read, %s; %s", root, counts, CONVERT)
+        log.warning("%s: ser leaves out what it does not read (%s): %s", root, counts, CONVERT)
     return sorted(files)
 
 
