@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -272,8 +273,10 @@ def _mono_blocks(
     return blocks
 
 
-def _little_endian(block: np.ndarray, n_bytes: int) -> bytes:
+def _little_endian(block: np.ndarray, n_bytes: int) -> bytes | memoryview:
     """Integers as the bytes of their upper part, the least one first."""
+    if block.itemsize == n_bytes and sys.byteorder == "little":
+        return block.data
     octets = block.astype(f"<i{block.itemsize}").view(np.uint8).reshape(-1, block.itemsize)
     return octets[:, -n_bytes:].tobytes()
 
