@@ -79,6 +79,7 @@ def random_folds(clips: pd.DataFrame, *, n_splits: int, seed: int) -> Split:
         n_splits=n_splits,
         grouped=False,
         seed=seed,
+        key="split.n_splits",
     )
     return Split(tuple(folds))
 
