@@ -145,7 +145,7 @@ def fit_on(pipeline: Pipeline, data: Dataset, rows: np.ndarray, grouped: bool) -
 
 @contextmanager
 def too_few_named(data: Dataset, rows: np.ndarray) -> Iterator[None]:
-    """What a classifier says of too few training clips, as a `TooFewClipsError` that counts them."""
+    """What a classifier says of too few training clips, as an error that counts them."""
     try:
         yield
     except ValueError as error:

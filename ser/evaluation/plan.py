@@ -66,6 +66,7 @@ class Plan:
 
     Attributes
     ----------
+    split : Split
     inner : Split or None
         Cross-validation folds of the clips that may be learned from; None where none are wanted,
         or the clips allow none.
@@ -73,8 +74,15 @@ class Plan:
         What is not as one may expect of it: fewer folds than ten, emotions without a test clip.
     """
 
+    split: Split
     inner: Split | None
     notes: tuple[str, ...]
+
+    @property
+    def scored(self) -> tuple[Fold, ...]:
+        """Folds whose held-out clips are scored: the split's and, of one fold, those inside."""
+        inside = self.inner.folds if self.inner and len(self.split.folds) == 1 else ()
+        return self.split.folds + inside
 
 
 def plan(data: Dataset, split: Split, settings: Settings) -> Plan:
@@ -104,7 +112,7 @@ def plan(data: Dataset, split: Split, settings: Settings) -> Plan:
     if len(split.folds) == 1 or settings.draws_curves:
         inner, note = _inner(data, split, settings)
         notes += note
-    return Plan(inner, notes)
+    return Plan(split, inner, notes)
 
 
 def inner_split(data: Dataset, split: Split, settings: Settings) -> Split:
@@ -121,11 +129,11 @@ def inner_split(data: Dataset, split: Split, settings: Settings) -> Split:
     return inner
 
 
-def try_model(pipeline: Pipeline, data: Dataset, split: Split, shape: tuple[int, ...]) -> None:
+def try_model(pipeline: Pipeline, data: Dataset, planned: Plan, shape: tuple[int, ...]) -> None:
     """Fit a model on noise in the place of the features, on the folds with the fewest clips.
 
-    Whether five neighbours, or a validation part with a clip of every emotion, can be found is
-    known without a feature. A fit on so few clips takes less than their extraction.
+    Whether five neighbours, or two clips of every emotion, can be found is known without a feature.
+    A fit on so few clips takes less than their extraction.
 
     Parameters
     ----------
@@ -133,28 +141,25 @@ def try_model(pipeline: Pipeline, data: Dataset, split: Split, shape: tuple[int,
         Not fitted.
     data : Dataset
         Without features.
-    split : Split
+    planned : Plan
     shape : tuple of int
         Of a clip's features: (n_features,) or (1 + n_copies, n_features).
 
     Raises
     ------
-    SerError
+    TooFewClipsError
         If the model cannot be fitted on a fold, or cannot predict after it.
     """
-    y = data.labels
-    orders = (
-        lambda fold: len(fold.train),
-        lambda fold: np.unique(y[fold.train], return_counts=True)[1].min(),
-    )
-    smallest = {id(fold): fold for fold in (min(split.folds, key=order) for order in orders)}
-    few = [fold for fold in smallest.values() if len(fold.train) < FEW_CLIPS]
+    y, folds = data.labels, planned.scored
+    fewest = min(range(len(folds)), key=lambda n: len(folds[n].train))
+    rarest = min(range(len(folds)), key=lambda n: np.unique_counts(y[folds[n].train]).counts.min())
+    few = [folds[n] for n in {fewest, rarest} if len(folds[n].train) < FEW_CLIPS]
     if not few:
         return
     noise = np.random.default_rng(0).standard_normal((len(data), *shape), dtype=np.float32)
-    tried = replace(data, X=noise).bare()
-    jobs = [(evaluate_fold, (pipeline, tried, fold, split.grouped, False, False)) for fold in few]
-    run_fits(jobs, pipeline, Workers(1))  # what the fits warn of, those on features will again
+    tried, grouped = replace(data, X=noise).bare(), planned.split.grouped
+    jobs = [(evaluate_fold, (pipeline, tried, fold, grouped, False, False)) for fold in few]
+    run_fits(jobs, pipeline, Workers(1))  # what they warn of, the fits on features will
 
 
 def _inner(data: Dataset, split: Split, settings: Settings) -> tuple[Split | None, tuple[str, ...]]:

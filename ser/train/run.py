@@ -94,10 +94,10 @@ def run_experiment(
         log_config(run, build.plain(cfg))
 
         def check(data: Dataset, split: Split) -> None:
-            split = of_fold(split, fold)
-            for note in plan(data, split, settings).notes if fold is None else ():
+            planned = plan(data, of_fold(split, fold), settings)
+            for note in planned.notes if fold is None else ():
                 run.warn(note)
-            try_model(pipeline, data, split, build.shape_of_features(cfg))
+            try_model(pipeline, data, planned, build.shape_of_features(cfg))
 
         data, split = load_and_split(experiment, run, check)
         split = of_fold(split, fold)
