@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
-from ser.evaluation.folds import TooFewClipsError, fit_on, too_few_named
+from ser.evaluation.folds import fit_on
 from ser.evaluation.parallel import Workers, run_fits
-from ser.models.pipeline import originals
+from ser.models.pipeline import ClipsRefusedError, originals
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,7 @@ def _fit_and_score(
         return np.nan, np.nan
     try:
         fitted = fit_on(pipeline, data, fold.train, grouped)
-        with too_few_named(data, fold.train):
-            train, held_out = (fitted.score(X[rows], y[rows]) for rows in (fold.train, fold.test))
-    except TooFewClipsError:
+        train, held_out = (fitted.score(X[rows], y[rows]) for rows in (fold.train, fold.test))
+    except (ClipsRefusedError, ValueError):
         return np.nan, np.nan
     return train, held_out

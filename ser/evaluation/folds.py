@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
 from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Workers, run_fits
 from ser.models.pipeline import fit, predict_emotions
-
-
-class TooFewClipsError(SerError):
-    """A classifier asks for more training clips than a fold has."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +97,7 @@ def evaluate_fold(
     start = time.perf_counter()
     fitted = fit_on(pipeline, data, fold.train, grouped)
     fitted_at = time.perf_counter()
-    with too_few_named(data, fold.train):  # neighbours are looked for here
-        predicted, proba = predict_emotions(fitted, X[fold.test], labels)
+    predicted, proba = predict_emotions(fitted, X[fold.test], labels)
     end = time.perf_counter()
     train_scores = {}
     if score_train:
@@ -132,29 +125,9 @@ def fit_on(pipeline: Pipeline, data: Dataset, rows: np.ndarray, grouped: bool) -
     rows : (n_train,) int
     grouped : bool
         Whether a classifier that asks for `groups` gets the actors.
-
-    Raises
-    ------
-    TooFewClipsError
-        If the classifier cannot learn from these clips, as from too few of an emotion.
     """
     groups = data.groups[rows] if grouped else None
-    with too_few_named(data, rows):
-        return fit(pipeline, data.features[rows], data.labels[rows], groups=groups)
-
-
-@contextmanager
-def too_few_named(data: Dataset, rows: np.ndarray) -> Iterator[None]:
-    """What a classifier says of too few training clips, as an error that counts them."""
-    try:
-        yield
-    except ValueError as error:
-        emotions, counts = np.unique(data.labels[rows], return_counts=True)
-        clips = ", ".join(f"{n} {emotion}" for emotion, n in zip(emotions, counts, strict=True))
-        raise TooFewClipsError(
-            f"The model cannot learn from {len(rows)} training clips ({clips}): {error} Give more "
-            "clips, another model, or set its keys for so few."
-        ) from error
+    return fit(pipeline, data.features[rows], data.labels[rows], groups=groups)
 
 
 def predictions_table(

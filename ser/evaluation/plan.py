@@ -147,7 +147,7 @@ def try_model(pipeline: Pipeline, data: Dataset, planned: Plan, shape: tuple[int
 
     Raises
     ------
-    TooFewClipsError
+    ClipsRefusedError
         If the model cannot be fitted on a fold, or cannot predict after it.
     """
     y, folds = data.labels, planned.scored

@@ -20,6 +20,10 @@ from ser.models.calibration import (
 CALIBRATIONS = {"temperature": TemperatureScaling, "sigmoid": SigmoidCalibration}
 
 
+class ClipsRefusedError(SerError):
+    """A step cannot be fitted on the training clips, or cannot predict after them."""
+
+
 def build_pipeline(
     steps: Mapping[str, BaseEstimator | None], *, seed: int | None, calibrate: str | None = None
 ) -> Pipeline:
@@ -76,7 +80,9 @@ def fit(
     Raises
     ------
     SerError
-        If a parameter of a step is out of its bounds, or a step refuses the clips.
+        If a parameter of a step is out of its bounds.
+    ClipsRefusedError
+        If a step refuses the clips, as too few of an emotion.
     """
     X, y, groups = with_copies(X, y, groups)
     name, classifier = pipeline.steps[-1]
@@ -86,7 +92,7 @@ def fit(
     except InvalidParameterError as error:
         raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
     except ValueError as error:  # as scikit-learn refuses clips: too few of a class, not finite
-        raise SerError(
+        raise ClipsRefusedError(
             f"{_title(pipeline)} cannot be fitted on {len(y)} clips of {len(np.unique(y))} "
             f"emotions: {error} Take another model, or more clips."
         ) from error
@@ -138,14 +144,17 @@ def predict_emotions(
 
     Raises
     ------
-    SerError
+    ClipsRefusedError
         If a step refuses the clips: more neighbours may be asked for than have trained.
     """
     proba = np.zeros((len(X), len(labels)))
     try:
         proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(originals(X))
     except ValueError as error:
-        raise SerError(f"{_title(fitted)} cannot predict {len(X)} clips: {error}") from error
+        raise ClipsRefusedError(
+            f"{_title(fitted)} cannot predict {len(X)} clips: {error}. Give more training "
+            "clips, or set its keys for so few."
+        ) from error
     proba /= proba.sum(axis=1, keepdims=True)
     return np.asarray(labels)[proba.argmax(axis=1)], proba
 
