@@ -229,10 +229,9 @@ def evaluate(
     data : Dataset
         With features.
     split : Split
-    n_splits : int, optional
-        Folds of the cross-validation; by default ten, or as many as the training clips allow.
-    seed : int
-        Of these folds and of the intervals' bootstrap.
+    n_splits, seed : int
+        Folds of the cross-validation, by default ten or as many as the clips allow; of these folds
+        and of the intervals' bootstrap.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 

@@ -9,10 +9,16 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from ser.compare import compare
 from ser.core.errors import SerError
 from ser.data.audio import AudioError
+from ser.features.notebook import NotebookFeatures
+from ser.features.store import extract
 from ser.tracking.models import download_model
 
 
@@ -289,3 +295,22 @@ def test_train_on_ravdess_lands_where_it_must(run_cli, ravdess_root, client, ove
     assert re.search(r"1440 clips, 24 actors, 8 emotions", printed)
     for name, (low, high) in bounds.items():
         assert low <= run.data.metrics[name] <= high, name
+
+
+@pytest.mark.ravdess
+def test_svm_on_emodb_is_plain_scikit_learns(run_cli, emodb_root, client, tmp_path):
+    """Leave one speaker out, with the speaker and the emotion read from the file names."""
+    store = tmp_path / "features.sqlite"
+    run_cli("ser.train", "data=emodb", "split=loso", "curves=none", f"store={store}")
+    (run,) = runs(client)
+    files = sorted(emodb_root.rglob("[01]?[ab]???*.*"))
+    assert len(files) == 535
+    speakers, letters = (np.array([f.stem[of] for f in files]) for of in (slice(2), 5))
+    assert len(set(speakers)) == 10 and len(set(letters)) == 7
+    X = extract([str(file) for file in files], NotebookFeatures(), store=store, progress=False).X
+    model = make_pipeline(StandardScaler(), SVC(C=10, gamma="auto", break_ties=True))
+    folds = LeaveOneGroupOut()
+    predicted = cross_val_predict(model, X, letters, groups=speakers, cv=folds)
+    recalls = [(predicted == letters)[letters == each].mean() for each in set(letters)]
+    assert run.data.metrics["test_uar"] == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert run.data.metrics["test_uar"] == pytest.approx(0.568, abs=5e-4)
