@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -15,6 +16,7 @@ from ser.data.folds import Fold, cross_validation_folds
 
 MIN_PROBABILITY = 1e-12  # a probability whose logarithm is taken
 PLATT_C = 1e6  # nearly no penalty on two numbers
+TIE = 1e-6  # above another score: too little to see, enough to be the largest
 MIN_ACTORS = 3  # fewer cannot show how sure a model may be of another one
 # A share of the priors that leaves the log loss at most 0.1 nats above theirs: -log(share) = 0.1.
 PRIOR_SHARE = float(np.exp(-0.1))
@@ -32,7 +34,8 @@ class Calibration(ClassifierMixin, BaseEstimator):
     ----------
     estimator : classifier
         With ``decision_function`` of shape (n_clips, n_classes), or (n_clips,) for two classes;
-        without one, the logarithms of its probabilities are its scores.
+        without one, the logarithms of its probabilities are its scores. Of a support vector machine
+        for each pair of classes (SVC) they are `nearest_margins`.
     n_splits : int
         Folds that the out-of-fold scores come from: see `inner_folds`.
     random_state : int or None
@@ -50,6 +53,8 @@ class Calibration(ClassifierMixin, BaseEstimator):
     """
 
     priors_: np.ndarray | None = None
+    # A model that was saved by version 0.1.0 or 0.2.0 says False: it was calibrated on SVC's votes.
+    margins_: bool = False
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class Calibration(ClassifierMixin, BaseEstimator):
         y = np.asarray(y)
         self.estimator_ = fit_classifier(self.estimator, X, y, groups)
         self.classes_, counts = np.unique(y, return_counts=True)
+        self.margins_ = len(counts) > 2 and hasattr(self.estimator, "decision_function_shape")
         scores, targets = self._out_of_fold(X, y, groups)
         self._calibrate(scores, targets)
         few_actors = groups is not None and len(np.unique(groups)) < MIN_ACTORS
@@ -112,8 +118,10 @@ class Calibration(ClassifierMixin, BaseEstimator):
             targets.append(np.searchsorted(self.classes_, y[fold.test]))
         return np.concatenate(scores), np.concatenate(targets)
 
-    @staticmethod
-    def _scores(fitted: ClassifierMixin, X: np.ndarray) -> np.ndarray:
+    def _scores(self, fitted: ClassifierMixin, X: np.ndarray) -> np.ndarray:
+        if self.margins_:
+            pairs = copy(fitted).set_params(decision_function_shape="ovo").decision_function(X)
+            return nearest_margins(pairs, len(self.classes_))
         if not hasattr(fitted, "decision_function"):
             return np.log(np.maximum(fitted.predict_proba(X), MIN_PROBABILITY))
         scores = fitted.decision_function(X)
@@ -162,9 +170,14 @@ class SigmoidCalibration(Calibration):
 
     def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
         self.slope_, self.intercept_ = np.ones(len(self.classes_)), np.zeros(len(self.classes_))
-        present = np.unique(targets)
+        present, doubt = np.unique(targets), 1 / (len(targets) + 2)
         for index in present if len(present) > 1 else ():
-            fitted = LogisticRegression(C=PLATT_C).fit(scores[:, [index]], targets == index)
+            share = np.where(targets == index, 1 - doubt, doubt)  # Platt's targets: not 1 and 0
+            fitted = LogisticRegression(C=PLATT_C).fit(
+                np.repeat(scores[:, [index]], 2, axis=0),
+                np.tile([True, False], len(targets)),
+                sample_weight=np.column_stack([share, 1 - share]).ravel(),
+            )
             self.slope_[index], self.intercept_[index] = fitted.coef_[0, 0], fitted.intercept_[0]
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
@@ -182,8 +195,9 @@ def fit_classifier(
 
 def wanted_groups(classifier: ClassifierMixin, groups: np.ndarray | None) -> dict[str, np.ndarray]:
     """The keyword `groups` for the classifier's `fit`, where it has one and there are groups."""
-    wanted = groups is not None and has_fit_parameter(classifier, "groups")
-    return {"groups": groups} if wanted else {}
+    if groups is None or not has_fit_parameter(classifier, "groups"):
+        return {}
+    return {"groups": groups}
 
 
 def inner_folds(
@@ -220,6 +234,37 @@ def inner_folds(
         seed=seed,
     )
     return [f for f in folds if len(f.test) and len(np.unique(y[f.train])) == len(emotions)]
+
+
+def nearest_margins(pairs: np.ndarray, n_classes: int) -> np.ndarray:
+    """How far a clip lies on a class's side of the nearest boundary to another class.
+
+    Scikit-learn's scores of an SVC for every class are numbers of won pairs and say next to nothing
+    of how sure it is. Its own class stays the largest: where another lies further from all of its
+    boundaries, it is set a little above that.
+
+    Parameters
+    ----------
+    pairs : (n_clips, n_classes * (n_classes - 1) / 2)
+        Decision values of the pairs (0, 1), (0, 2), ..., above 0 for the first.
+    n_classes : int
+
+    Returns
+    -------
+    (n_clips, n_classes)
+        Below 0 on the other side.
+    """
+    first, second = np.triu_indices(n_classes, k=1)
+    margins = np.zeros((len(pairs), n_classes, n_classes))
+    margins[:, first, second], margins[:, second, first] = pairs, -pairs
+    total = margins.sum(axis=2)  # breaks ties between numbers of won pairs, as in scikit-learn
+    won = (margins > 0).sum(axis=2) + total / (3 * (np.abs(total) + 1))
+    margins[:, range(n_classes), range(n_classes)] = np.inf
+    nearest = margins.min(axis=2)
+    rows, own = np.arange(len(pairs)), won.argmax(axis=1)
+    others = np.where(np.arange(n_classes) == own[:, None], -np.inf, nearest).max(axis=1)
+    nearest[rows, own] = np.maximum(nearest[rows, own], others + TIE)
+    return nearest
 
 
 def shrunk(proba: np.ndarray, priors: np.ndarray) -> np.ndarray:
@@ -264,6 +309,9 @@ def warn_of_shrinking() -> None:
 def best_temperature(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Temperature that makes the softmax of held-out scores most likely, and its log loss.
 
+    A clip of each class besides, spread over the held-out ones, is told wrong at random (Platt
+    1999): where few are held out and all are right, a model may not be sure beyond all measure.
+
     Parameters
     ----------
     scores : (n_clips, n_classes)
@@ -277,10 +325,11 @@ def best_temperature(scores: np.ndarray, targets: np.ndarray) -> tuple[float, fl
     loss : float
         Mean negative log probability of the right class, in nats.
     """
-    rows = np.arange(len(targets))
+    rows, doubt = np.arange(len(targets)), scores.shape[1] / (len(targets) + scores.shape[1])
 
     def log_loss(log_temperature: float) -> float:
-        return -log_softmax(scores / np.exp(log_temperature), axis=1)[rows, targets].mean()
+        log_proba = log_softmax(scores / np.exp(log_temperature), axis=1)
+        return -((1 - doubt) * log_proba[rows, targets] + doubt * log_proba.mean(axis=1)).mean()
 
     best = minimize_scalar(log_loss, bounds=np.log([1e-3, 1e3]), method="bounded")
     return float(np.exp(best.x)), float(best.fun)
