@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 from sklearn.metrics.pairwise import rbf_kernel
@@ -57,7 +57,7 @@ def signed(pairs: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def coupled(r: np.ndarray) -> np.ndarray:
-    """Class probabilities of pairwise ones, (n_clips, n_classes, n_classes) (Wu, Lin, Weng 2004)."""
+    """Class probabilities of pairwise ones (Wu, Lin, Weng 2004)."""
     n = r.shape[1]
     Q = -np.swapaxes(r, 1, 2) * r
     Q[:, range(n), range(n)] = (np.swapaxes(r, 1, 2) ** 2).sum(axis=2) - 0.25
@@ -130,6 +130,7 @@ def isotonic(s: dict[str, np.ndarray], target: np.ndarray) -> Map:
     return proba
 
 
+PROTOCOLS = ("random", "speaker", "loso")
 MAPS = {
     "votes and tie-break": scaled(lambda s: s["votes"]),
     "one against the rest": scaled(lambda s: s["one against the rest"]),
@@ -182,7 +183,7 @@ def row(target: np.ndarray, proba: np.ndarray) -> dict[str, float]:
 def main() -> None:
     corpus = sys.argv[1] if len(sys.argv) > 1 else "ravdess"
     data = ser.extract(ser.load(corpus))
-    for protocol in ("random", "speaker", "loso"):
+    for protocol in PROTOCOLS:
         parts = list(folds(data, ser.split(data, protocol)))
         target = np.concatenate([part[3] for part in parts])
         rows = {

@@ -155,6 +155,16 @@ def _auc(y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, labels: Sequ
     return roc(y_true, proba, labels)[1]
 
 
+def _confidence_auroc(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, labels: Sequence[str]
+) -> float:
+    """Whether the model is surer where it is right: of a right and a wrong clip, how often."""
+    right = y_true == y_pred
+    if right.all() or not right.any():
+        return nan
+    return metrics.roc_auc_score(right, proba.max(axis=1))
+
+
 # In the order of tables. UAR, the mean of the emotions' recalls, is also called balanced accuracy;
 # chance is 1 / n_labels. The calibration error is that of `probabilities.reliability`.
 METRICS: dict[str, Metric] = {
@@ -190,6 +200,16 @@ METRICS: dict[str, Metric] = {
             function=_ece,
             unit="points",
             higher_is_better=False,
+            needs_proba=True,
+            per_fold=False,
+            in_tables=False,
+        ),
+        Metric(
+            name="confidence_auroc",
+            label="AUROC of confidence",
+            function=_confidence_auroc,
+            unit="",
+            digits=3,
             needs_proba=True,
             per_fold=False,
             in_tables=False,

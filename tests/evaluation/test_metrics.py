@@ -104,7 +104,7 @@ def test_scores_of_a_fold_leave_out_what_needs_more_clips(kappa):
     every = scores(y, predicted, proba, ["a", "b"], per_fold=False)
     of_fold = scores(y, predicted, proba, ["a", "b"])
     assert set(every) == set(METRICS)
-    assert set(every) - set(of_fold) == {"ece", "auc_macro"}
+    assert set(every) - set(of_fold) == {"ece", "confidence_auroc", "auc_macro"}
     assert set(of_fold) - set(scores(y, predicted, None, ["a", "b"])) == {"log_loss"}
 
 
