@@ -169,6 +169,7 @@ def folds(data: Dataset, split: Split) -> Iterator[tuple]:
 
 
 def row(target: np.ndarray, proba: np.ndarray) -> dict[str, float]:
+    proba = proba / proba.sum(axis=1, keepdims=True)
     predicted = proba.argmax(axis=1)
     right = predicted == target
     return {
