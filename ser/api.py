@@ -389,12 +389,14 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
     Raises
     ------
     SerError
-        If they were not tested on the same clips.
+        If they answer different questions: other splits, test clips, emotions or folds, or one of
+        them is transductive.
     """
-    from ser.evaluation.significance import paired_tests, scores_by_actor
+    from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
     from ser.train.run import Outcome
 
     logged = [run.logged if isinstance(run, Outcome) else run for run in runs]
     names = [f"{run.name} {run.id[:6]}" for run in logged]
-    tables = [run.test_predictions() for run in logged]
-    return paired_tests(scores_by_actor(dict(zip(names, tables, strict=True)), metric))
+    predictions = {n: run.test_predictions() for n, run in zip(names, logged, strict=True)}
+    check_comparable(predictions, {n: run.tags for n, run in zip(names, logged, strict=True)})
+    return paired_tests(scores_by_actor(predictions, metric))

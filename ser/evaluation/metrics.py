@@ -252,12 +252,8 @@ def table_metrics() -> list[Metric]:
 
 
 def tunable() -> list[str]:
-    """Names of what a search can maximise: it scores predictions, fold by fold."""
-    return [
-        metric.name
-        for metric in METRICS.values()
-        if metric.higher_is_better and metric.per_fold and not metric.needs_proba
-    ]
+    """Names of what a search can look for the best of: it means something fold by fold."""
+    return [metric.name for metric in METRICS.values() if metric.per_fold]
 
 
 def higher_is_better(key: str) -> bool:

@@ -74,23 +74,25 @@ def plot_sweep(summary: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def plot_by_actor(accuracy: pd.DataFrame) -> Figure:
-    """Accuracy of each actor's clips in several runs.
+def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
+    """Score of each actor's clips in several runs.
 
     Parameters
     ----------
-    accuracy : (n_actors, n_runs) DataFrame
+    scores : (n_actors, n_runs) DataFrame
         In [0, 1]; actors in rows, runs in columns.
+    label : str
+        Of the score.
     """
-    figure = Figure(figsize=(max(7, 1.6 * accuracy.shape[1] + 3), 6), layout="constrained")
+    figure = Figure(figsize=(max(7, 1.6 * scores.shape[1] + 3), 6), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(accuracy.shape[1])
-    for _, row in accuracy.iterrows():
+    places = np.arange(scores.shape[1])
+    for _, row in scores.iterrows():
         axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
-    axes.plot(places, 100 * accuracy.mean(), color=COLOURS[1], marker="D", label="mean over actors")
-    axes.set_xticks(places, accuracy.columns, rotation=15, ha="right")
-    axes.set(ylabel="accuracy on the actor's test clips (%)", ylim=(0, 102))
-    axes.set_title(f"{len(accuracy)} actors, a line for each")
+    axes.plot(places, 100 * scores.mean(), color=COLOURS[1], marker="D", label="mean over actors")
+    axes.set_xticks(places, scores.columns, rotation=15, ha="right")
+    axes.set(ylabel=f"{label} on the actor's test clips (%)", ylim=(0, 102))
+    axes.set_title(f"{len(scores)} actors, a line for each")
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
     return figure
