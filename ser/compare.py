@@ -113,10 +113,11 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
         whole = [table.assign(metric=metric.name) for metric, table in tests.items()]
         parent.table(pd.concat(whole, ignore_index=True), "comparison")
         for metric, scores in by_actor.items():
-            name, label = metric.name, metric.label
-            parent.table(scores.reset_index(), f"{name}_by_actor")
-            parent.figure(partial(plot_by_actor, scores, label=label), f"{name}_by_actor")
-            parent.metrics({f"{name}_over_actors_{i}": v for i, v in enumerate(scores.mean())})
+            name = f"{metric.name}_by_actor"
+            parent.table(scores.reset_index(), name)
+            parent.figure(partial(plot_by_actor, scores, label=metric.label), name)
+            means = enumerate(scores.mean())
+            parent.metrics({f"{metric.name}_over_actors_{i}": mean for i, mean in means})
         report.attach(parent)
     texts = [_comparison_text(metric, by_actor[metric], tests[metric]) for metric in by_actor]
     lines = [*texts, "", _NOTE, "", terminal.where(parent.id, experiment, uri)]

@@ -41,7 +41,7 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     if "test_uar" in table:
         summary = over_seeds(table)
         run.table(summary, "sweep")
-        if table["tested_on"].nunique() == 1:  # else the best is of the easiest question
+        if len(set(table["tested_on"].dropna())) == 1:  # else the best is of the easiest question
             run.metrics(_best(summary))
         title = f"{len(jobs)} jobs, mean and deviation over seeds"
         run.figure(partial(comparison_figures.plot_sweep, summary, title=title), "sweep")

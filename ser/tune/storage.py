@@ -151,9 +151,11 @@ def _create(
 
 def _ask(study: Study, question: Mapping[str, object], the_study: str) -> None:
     """Keep a new study's question; refuse one whose question is another, or not known."""
+    # In this order: another worker that has just made the study asks before it tries anything.
+    has_trials = bool(study.get_trials(deepcopy=False))
     kept = study.user_attrs.get(QUESTION)
     remedy = "Give tuner.study another name, or none: it then depends on what is asked."
-    if kept is None and study.get_trials(deepcopy=False):
+    if kept is None and has_trials:
         raise SerError(
             f"{the_study} does not say what its trials were scored on (an older ser made it): "
             f"they cannot be shown to be comparable with this command's. {remedy}"
