@@ -3,7 +3,7 @@
 A metric is one entry of `METRICS`. It is computed for every part of a run and logged as
 ``train_NAME``, ``cv_NAME_mean``, ``test_NAME``, ...; it stands in the terminal's table, on the
 run's page and in its model card (if `in_tables`); ``--run best`` can be the best by it, and a
-search can maximise it.
+search can look for the best of it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import pytest
 from composing import experiment
 
 from ser.compare import compare
+from ser.core.errors import SerError
 from ser.core.jobs import Job
 from ser.report import model_card, run_page
 from ser.tracking.queries import find_run
@@ -106,7 +107,7 @@ def test_a_full_disk_is_no_matter_of_pictures(client):
         raise OSError(28, "No space left on device")
 
     with (
-        pytest.raises(OSError, match="No space"),
+        pytest.raises(SerError, match="No space"),
         start_run(
             uri=client.tracking_uri, experiment="x", name="x", tags={}, description="*"
         ) as started,
