@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ser.report.style import COLOURS
 
 
-def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
+def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> Figure:
     """Test UAR of several runs with its interval, one under the other.
 
     Parameters
@@ -17,8 +17,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     table : DataFrame
         name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
         transductive ones in another colour, under a line.
-    chance : float
-        In [0, 1].
+    chance : float or None
+        In [0, 1]; None where the runs have not the same.
     title : str
     """
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
@@ -33,7 +33,9 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
             axes.annotate(
                 f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
             )
-    axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+    if chance is not None:
+        axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+        axes.legend(loc="lower right")
     names = [
         f"{row.name_}{' (transductive)' if row.transductive else ''}"
         for row in table.rename(columns={"name": "name_"}).itertuples()
@@ -42,7 +44,6 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
     axes.set_ylim(min(places) - 0.8, 0.8)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right")
     return figure
 
 

@@ -20,6 +20,7 @@ from ser.report.comparison_figures import plot_intervals
 from ser.tracking import provenance
 from ser.tracking.run import start_run
 from ser.train.run import Outcome, run_experiment
+from ser.train.sweep import SEVERAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,14 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         )
         for name, overrides in overrides_by_name(cfg.variants).items()
     }
-    corpus = "+".join(dict.fromkeys(variant.cfg.data.name for variant in planned.values()))
+    configs = [variant.cfg for variant in planned.values()]
+    corpus = "+".join(dict.fromkeys(each.data.name for each in configs))
+    experiments = {each.tracking.experiment for each in configs}
     title = f"{cfg.variants.title} · {corpus}"
     recipe = choices.groups.get("experiment") or "variants"
     with start_run(
         uri=cfg.tracking.uri,
-        experiment=cfg.tracking.experiment,
+        experiment=experiments.pop() if len(experiments) == 1 else SEVERAL,
         name=f"{recipe}-{corpus}",
         tags={
             "kind": "variants",
@@ -89,7 +92,8 @@ def run_variants(experiment: Experiment) -> VariantsResult:
                 for row in table.to_dict("records")
             }
         )
-        chance = 1 / next(iter(outcomes.values())).n_labels
+        n_labels = {outcome.n_labels for outcome in outcomes.values()}
+        chance = 1 / n_labels.pop() if len(n_labels) == 1 else None
         parent.figure(partial(plot_intervals, table, chance=chance, title=title), "variants")
         report.attach(parent)
     where = terminal.where(parent.id, parent.experiment, cfg.tracking.uri)

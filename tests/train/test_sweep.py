@@ -178,3 +178,20 @@ def test_best_of_a_sweep_is_of_one_question(client, splits, best):
         log_sweep(sweep, jobs, uri=uri)
     logged = client.get_run(sweep.id).data.metrics
     assert {key: value for key, value in logged.items() if "best" in key} == best
+
+
+@pytest.mark.slow
+def test_variants_on_several_corpora_are_named_by_them(run_here, demo_root, client):
+    result = run_here(
+        *("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=dummy"),
+        *("curves=none", "cv.n_splits=2", "compute.n_jobs=1"),
+        "variants={title: x, runs: {one: [seed=1], two: [data.name=twins]}}",
+    )
+    parent = client.get_run(result.parent_id)
+    assert parent.info.run_name == "variants-demo+twins"
+    assert client.get_experiment(parent.info.experiment_id).name == "sweeps"
+    places = [
+        client.get_experiment(client.get_run(run_id).info.experiment_id).name
+        for run_id in result.table["run_id"]
+    ]
+    assert places == ["demo", "twins"]
