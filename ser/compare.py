@@ -21,6 +21,7 @@ from ser.core.errors import SerError
 if TYPE_CHECKING:
     from ser.evaluation.metrics import Metric
     from ser.tracking.queries import LoggedRun
+    from ser.tracking.run import Run
 
 _NOTE = (
     "points: the second minus the first. p: sign-flip permutation test over actors; with n actors "
@@ -89,7 +90,6 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     from ser.evaluation.metrics import HEADLINES, METRICS
     from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
     from ser.report import terminal
-    from ser.report.comparison_figures import plot_by_actor
     from ser.tracking.queries import finished_runs
     from ser.tracking.run import start_run
 
@@ -112,16 +112,22 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     ) as parent:
         whole = [table.assign(metric=metric.name) for metric, table in tests.items()]
         parent.table(pd.concat(whole, ignore_index=True), "comparison")
-        for metric, scores in by_actor.items():
-            name = f"{metric.name}_by_actor"
-            parent.table(scores.reset_index(), name)
-            parent.figure(partial(plot_by_actor, scores, label=metric.label), name)
-            means = enumerate(scores.mean())
-            parent.metrics({f"{metric.name}_over_actors_{i}": mean for i, mean in means})
+        _log_by_actor(parent, by_actor)
         report.attach(parent)
     texts = [_comparison_text(metric, by_actor[metric], tests[metric]) for metric in by_actor]
     lines = [*texts, "", _NOTE, "", terminal.where(parent.id, experiment, uri)]
     return "\n".join(lines)
+
+
+def _log_by_actor(run: Run, by_actor: Mapping[Metric, pd.DataFrame]) -> None:
+    from ser.report.comparison_figures import plot_by_actor
+
+    for metric, scores in by_actor.items():
+        name = f"{metric.name}_by_actor"
+        run.table(scores.reset_index(), name)
+        run.figure(partial(plot_by_actor, scores, label=metric.label), name)
+        means = enumerate(scores.mean())
+        run.metrics({f"{metric.name}_over_actors_{i}": mean for i, mean in means})
 
 
 def _command(runs: Sequence[LoggedRun], experiment: str) -> str:

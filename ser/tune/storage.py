@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -90,34 +90,40 @@ def open_study(
         If the storage cannot be opened, or the study asks another question or does not say which.
     """
     new = partial(_create, name=name, higher_is_better=higher_is_better, question=question)
-    journal = Path(storage)
-    workers = journal.with_suffix(".workers")
-    own = workers / uuid.uuid4().hex
     with ExitStack() as held:
         held.callback(optuna.logging.set_verbosity, optuna.logging.get_verbosity())
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log as such
         if "://" in storage:
             study = new(_database(storage, heartbeat), where=storage)
-            yield study, _sign_in(study, own.name)
-            return
-        try:
-            workers.mkdir(parents=True, exist_ok=True)
-            # One worker at a time looks for dead ones.
-            with locked(workers / START, f"the study's journal {journal}"):
-                alive = _living(workers)
-                if not alive:
-                    _trim(journal)
-                held.callback(own.unlink, missing_ok=True)
-                held.enter_context(try_locked(own))
-                study = new(JournalStorage(JournalFileBackend(str(journal))), where=storage)
-                _retry_trials_of_the_dead(study, alive)
-                worker = _sign_in(study, own.name)
-        except OSError as error:
-            raise SerError(
-                f"The study's journal {journal} cannot be used: {error.strerror}. Give another "
-                "place with tuner.storage=FILE, or the URL of a database."
-            ) from error
-        yield study, worker
+            yield study, _sign_in(study, uuid.uuid4().hex)
+        else:
+            yield _from_journal(Path(storage), new, held)
+
+
+def _from_journal(
+    journal: Path, new: Callable[..., Study], held: ExitStack
+) -> tuple[Study, Worker]:
+    """The study in a journal file and this worker on it, whose lock is held until the end."""
+    workers = journal.with_suffix(".workers")
+    own = workers / uuid.uuid4().hex
+    try:
+        workers.mkdir(parents=True, exist_ok=True)
+        # One worker at a time looks for dead ones.
+        with locked(workers / START, f"the study's journal {journal}"):
+            alive = _living(workers)
+            if not alive:
+                _trim(journal)
+            held.callback(own.unlink, missing_ok=True)
+            held.enter_context(try_locked(own))
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+            study = new(storage, where=str(journal))
+            _retry_trials_of_the_dead(study, alive)
+            return study, _sign_in(study, own.name)
+    except OSError as error:
+        raise SerError(
+            f"The study's journal {journal} cannot be used: {error.strerror}. Give another "
+            "place with tuner.storage=FILE, or the URL of a database."
+        ) from error
 
 
 def _sign_in(study: Study, worker: str) -> Worker:
