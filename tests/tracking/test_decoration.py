@@ -76,7 +76,9 @@ def test_a_search_tests_its_best(run, client, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_variants_a_comparison_and_a_sweep_have_their_tables(run, client):
     uri = client.tracking_uri
-    variants = "variants={title: x, runs: {one: [split=loso], two: [split=loso, scaler=none]}}"
+    variants = (
+        "variants={title: x, runs: {one: ['split=loso'], two: ['split=loso', 'scaler=none']}}"
+    )
     result = run(*TRAIN, variants)
     assert left_out(client, result.parent_id) == {"figures/variants.png", "report.html"}
     assert len(result.table) == 2

@@ -54,7 +54,7 @@ def test_a_run_is_where_the_config_says(misled, run_here, client, tmp_path, monk
     [
         (("ser.train", *TRAIN), 1),
         (("ser.train", "-m", *TRAIN, "seed=1,2"), 3),
-        (("ser.train", *TRAIN, "variants={title: x, runs: {one: [seed=1]}}"), 2),
+        (("ser.train", *TRAIN, "variants={title: x, runs: {one: ['seed=1']}}"), 2),
         (("ser.tune", *TRAIN, "tuner.n_trials=2"), 4),
         (("ser.explore", "data=demo", "data.speakers=4", "explore.max_clips=60"), 1),
     ],

@@ -185,7 +185,7 @@ def test_variants_on_several_corpora_are_named_by_them(run_here, demo_root, clie
     result = run_here(
         *("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=dummy"),
         *("curves=none", "cv.n_splits=2", "compute.n_jobs=1"),
-        "variants={title: x, runs: {one: [seed=1], two: [data.name=twins]}}",
+        "variants={title: x, runs: {one: ['seed=1'], two: ['data.name=twins']}}",
     )
     parent = client.get_run(result.parent_id)
     assert parent.info.run_name == "variants-demo+twins"
