@@ -389,14 +389,13 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
     Raises
     ------
     SerError
-        If they answer different questions: other splits, test clips, emotions or folds, or one of
-        them is transductive.
+        If they differ in split, test clips, emotions or folds, or one alone is transductive.
     """
     from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
     from ser.train.run import Outcome
 
     logged = [run.logged if isinstance(run, Outcome) else run for run in runs]
-    names = [f"{run.name} {run.id[:6]}" for run in logged]
-    predictions = {n: run.test_predictions() for n, run in zip(names, logged, strict=True)}
-    check_comparable(predictions, {n: run.tags for n, run in zip(names, logged, strict=True)})
+    named = {f"{run.name} {run.id[:6]}": run for run in logged}
+    predictions = {name: run.test_predictions() for name, run in named.items()}
+    check_comparable(predictions, {name: run.tags for name, run in named.items()})
     return paired_tests(scores_by_actor(predictions, metric))
