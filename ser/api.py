@@ -392,9 +392,8 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
         If they differ in split, test clips, emotions or folds, or one alone is transductive.
     """
     from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
-    from ser.train.run import Outcome
 
-    logged = [run.logged if isinstance(run, Outcome) else run for run in runs]
+    logged = [getattr(run, "logged", run) for run in runs]  # of an Outcome
     named = {f"{run.name} {run.id[:6]}": run for run in logged}
     predictions = {name: run.test_predictions() for name, run in named.items()}
     check_comparable(predictions, {name: run.tags for name, run in named.items()})
