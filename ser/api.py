@@ -393,7 +393,7 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
     """
     from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
 
-    logged = [getattr(run, "logged", run) for run in runs]  # of an Outcome
+    logged = [run.logged if hasattr(run, "logged") else run for run in runs]
     named = {f"{run.name} {run.id[:6]}": run for run in logged}
     predictions = {name: run.test_predictions() for name, run in named.items()}
     check_comparable(predictions, {name: run.tags for name, run in named.items()})
