@@ -389,12 +389,12 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
     Raises
     ------
     SerError
-        If they were not tested on the same clips.
+        If they differ in split, test clips, emotions or folds, or one alone is transductive.
     """
-    from ser.evaluation.significance import paired_tests, scores_by_actor
-    from ser.train.run import Outcome
+    from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
 
-    logged = [run.logged if isinstance(run, Outcome) else run for run in runs]
-    names = [f"{run.name} {run.id[:6]}" for run in logged]
-    tables = [run.test_predictions() for run in logged]
-    return paired_tests(scores_by_actor(dict(zip(names, tables, strict=True)), metric))
+    logged = [run.logged if hasattr(run, "logged") else run for run in runs]
+    named = {f"{run.name} {run.id[:6]}": run for run in logged}
+    predictions = {name: run.test_predictions() for name, run in named.items()}
+    check_comparable(predictions, {name: run.tags for name, run in named.items()})
+    return paired_tests(scores_by_actor(predictions, metric))

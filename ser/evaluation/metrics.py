@@ -3,7 +3,7 @@
 A metric is one entry of `METRICS`. It is computed for every part of a run and logged as
 ``train_NAME``, ``cv_NAME_mean``, ``test_NAME``, ...; it stands in the terminal's table, on the
 run's page and in its model card (if `in_tables`); ``--run best`` can be the best by it, and a
-search can maximise it.
+search can look for the best of it.
 """
 
 from __future__ import annotations
@@ -272,12 +272,8 @@ def table_metrics() -> list[Metric]:
 
 
 def tunable() -> list[str]:
-    """Names of what a search can maximise: it scores predictions, fold by fold."""
-    return [
-        metric.name
-        for metric in METRICS.values()
-        if metric.higher_is_better and metric.per_fold and not metric.needs_proba
-    ]
+    """Names of what a search can look for the best of: it means something fold by fold."""
+    return [metric.name for metric in METRICS.values() if metric.per_fold]
 
 
 def higher_is_better(key: str) -> bool:

@@ -245,21 +245,22 @@ def test_train_variants_and_compare(run_cli, demo_root, client):
         assert row["test_uar_low"] <= row["test_uar"] <= row["test_uar_high"]
     assert "transductive: speakers' test clips" in printed
 
-    loso, statement = (
-        everything[f"naive_bayes-{split}-demo-notebook"].info.run_id
-        for split in ("loso", "statement")
-    )
-    printed = run_cli("ser.compare", loso, statement[:12], "--experiment", "demo").stdout
+    loso = everything["naive_bayes-loso-demo-notebook"].info.run_id
+    run_cli("ser.train", *demo(demo_root, "cv.n_splits=2"), "model=dummy", "split=loso")
+    (dummy,) = (run for run in runs(client) if run.info.run_name == "dummy-loso-demo-notebook")
+    printed = run_cli("ser.compare", loso, dummy.info.run_id[:12], "--experiment", "demo").stdout
     (comparison,) = (run for run in runs(client) if run.info.run_name == "compare-2-runs")
     assert comparison.info.run_id in printed
-    tested = table(client, comparison, "comparison")
-    by_actor = table(client, comparison, "accuracy_by_actor")
-    assert len(by_actor) == 4
-    assert tested["difference"][0] == pytest.approx(
-        (by_actor.iloc[:, 2] - by_actor.iloc[:, 1]).mean()
-    )
+    tested = table(client, comparison, "comparison").set_index("metric")
+    for metric in ("uar", "accuracy"):
+        by_actor = table(client, comparison, f"{metric}_by_actor")
+        assert len(by_actor) == 4
+        assert tested["difference"][metric] == pytest.approx(
+            (by_actor.iloc[:, 2] - by_actor.iloc[:, 1]).mean()
+        )
+        assert tested["p"][metric] == 2 / 2**4  # of four actors, all better with one of the two
     for others, message in (
-        ("naive_bayes-random-demo-notebook", "48 clips"),
+        ("naive_bayes-random-demo-notebook", "split=loso and .* split=random"),
         ("naive_bayes-loso-demo-notebook-transductive", "is transductive"),
     ):
         with pytest.raises(SerError, match=message):
