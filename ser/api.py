@@ -13,6 +13,7 @@ Every name of a corpus, a feature set, a model, a scaler or a protocol is a choi
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,9 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, composed_choices, plain_errors, set_keys
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
+from ser.data.duplicates import without_copies
 from ser.data.folds import Split
+from ser.data.names import relabelled
 from ser.evaluation.plan import Settings
 from ser.evaluation.protocol import Evaluation
 from ser.evaluation.protocol import evaluate as evaluate_protocol
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from ser.tracking.registry import Model
     from ser.train.run import Outcome
     from ser.tune.search import SearchResult
+
+log = logging.getLogger(__name__)
 
 _CONFIGS = ("train", "tune", "explore")
 
@@ -67,7 +72,7 @@ def load(
     download : bool
         Whether a corpus that can be fetched is, where it is not there.
     **settings : object
-        Other keys of its YAML: ``speakers=4`` of the demo corpus.
+        Other keys of its YAML: ``speakers=4`` of the demo corpus, ``duplicates="drop"``.
 
     Raises
     ------
@@ -85,11 +90,13 @@ def load(
         settings["table" if "table" in cfg else "root"] = str(root)
     if download or "download" in cfg:
         settings["download"] = download
+    if labels is not None and cfg.get("labels", {}) is None:  # a table's emotions are words already
+        settings["labels"], labels = dict(labels), None
     set_keys(cfg, settings, f"data={corpus}")
     with plain_errors():
         clips = instantiate(cfg.corpus)
-    data = Dataset(clips, corpus=cfg.name)
-    return data if labels is None else data.relabel(labels)
+    clips = clips if labels is None else relabelled(clips, labels)
+    return Dataset(clips, corpus=cfg.name, duplicates=cfg.get("duplicates", "raise"))
 
 
 def extract(
@@ -117,7 +124,8 @@ def extract(
     Returns
     -------
     Dataset
-        Its `X` is (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features).
+        Its `X` is (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features). Under
+        ``duplicates="drop"`` a sound that several clips hold is there once.
 
     Raises
     ------
@@ -135,13 +143,14 @@ def extract(
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
     )
-    return replace(
+    extracted = replace(
         data,
         X=extraction.X,
         names=extraction.names,
         digests=extraction.content,
         feature_set=feature_set,
     )
+    return without_copies(extracted, say=log.warning)
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
@@ -243,7 +252,8 @@ def evaluate(
     Raises
     ------
     SerError
-        If there are too few clips or actors for the folds, or the split is of other clips.
+        If there are too few clips or actors for the folds, the split is of other clips, or a sound
+        is there twice (`ser.data.duplicates`).
     """
     settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
     return evaluate_protocol(pipeline, data, split, settings)

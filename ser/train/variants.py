@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -18,6 +17,8 @@ from ser.report import terminal
 from ser.report.comparison_figures import plot_intervals
 from ser.tracking import provenance
 from ser.tracking.run import start_run
+from ser.train import build
+from ser.train.dry import check_run
 from ser.train.run import Outcome, run_experiment
 
 
@@ -53,7 +54,14 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         If there are no variants, or one of them fails; what is finished stays.
     """
     cfg, choices = experiment.cfg, experiment.choices
-    planned = overrides_by_name(cfg.variants)
+    planned = {
+        name: experiment.vary(
+            [*(cfg.variants.get("common") or []), *overrides], leave_out=["experiment", "variants"]
+        )
+        for name, overrides in overrides_by_name(cfg.variants).items()
+    }
+    for variant in planned.values():
+        check_run(variant.cfg, build.model_pipeline(variant.cfg)[0])
     title = f"{cfg.variants.title} · {cfg.data.name}"
     recipe = choices.groups.get("experiment") or "variants"
     with start_run(
@@ -70,21 +78,13 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         description=f"{cfg.variants.title}: `{choices.command()}`",
     ) as parent:
         outcomes = {}
-        for number, (name, overrides) in enumerate(planned.items(), start=1):
+        for number, (name, variant) in enumerate(planned.items(), start=1):
             print(f"{number}/{len(planned)}  {name}", flush=True)
-            variant = experiment.vary(
-                [*(cfg.variants.get("common") or []), *overrides],
-                leave_out=["experiment", "variants"],
-            )
             outcomes[name] = run_experiment(variant, parent=parent)
         table = _table(outcomes, cfg.variants.get("published") or {})
         parent.table(table, "variants")
         parent.metrics(
-            {
-                # MLflow takes few signs besides letters in a metric's name.
-                re.sub(r"[^\w.-]+", "_", row["name"]) + "_test_uar": row["test_uar"]
-                for row in table.to_dict("records")
-            }
+            {f"{row['name']}_test_uar": row["test_uar"] for row in table.to_dict("records")}
         )
         chance = 1 / next(iter(outcomes.values())).n_labels
         parent.figure(plot_intervals(table, chance=chance, title=title), "variants")
