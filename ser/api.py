@@ -13,7 +13,6 @@ Every name of a corpus, a feature set, a model, a scaler or a protocol is a choi
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from ser.tracking.registry import Model
     from ser.train.run import Outcome
     from ser.tune.search import SearchResult
-
-log = logging.getLogger(__name__)
 
 _CONFIGS = ("train", "tune", "explore")
 
@@ -143,14 +140,8 @@ def extract(
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
     )
-    extracted = replace(
-        data,
-        X=extraction.X,
-        names=extraction.names,
-        digests=extraction.content,
-        feature_set=feature_set,
-    )
-    return without_copies(extracted, say=log.warning)
+    X, names, digests = extraction.X, extraction.names, extraction.content
+    return without_copies(replace(data, X=X, names=names, digests=digests, feature_set=feature_set))
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
@@ -252,8 +243,8 @@ def evaluate(
     Raises
     ------
     SerError
-        If there are too few clips or actors for the folds, the split is of other clips, or a sound
-        is there twice (`ser.data.duplicates`).
+        If there are too few clips or actors for the folds, the split is of other clips, or parts
+        clips with the same sound.
     """
     settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
     return evaluate_protocol(pipeline, data, split, settings)

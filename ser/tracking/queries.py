@@ -91,7 +91,7 @@ class LoggedRun:
 def read_table(file: str | Path) -> pd.DataFrame:
     """A table of a run, in which names are text: an emotion may be called None, an actor 01."""
     names = dict.fromkeys(_NAMES, str)
-    table = pd.read_csv(file, dtype=names, keep_default_na=False, na_values=[""])  # type: ignore[arg-type]
+    table = pd.read_csv(file, dtype=names, keep_default_na=False, na_values=[""])
     return table.assign(actor=numbers_if_whole(table["actor"])) if "actor" in table else table
 
 

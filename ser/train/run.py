@@ -79,7 +79,7 @@ def run_experiment(
     cfg, choices = experiment.cfg, experiment.choices
     pipeline, scaler = build.model_pipeline(cfg)
     settings = build.evaluation_settings(cfg)
-    check_loadable(pipeline, instantiate(cfg.features))
+    check_run(cfg, pipeline)
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += ("-transductive" if scaler else "") + ("" if fold is None else f"-fold-{fold}")
     tags = {**train_tags(experiment), "transductive": str(scaler is not None).lower()}
