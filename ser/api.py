@@ -121,8 +121,7 @@ def extract(
     Returns
     -------
     Dataset
-        Its `X` is (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features). Under
-        ``duplicates="drop"`` a sound that several clips hold is there once.
+        Its `X` is (n_clips, n_features) float32, or (n_clips, 1 + n_copies, n_features).
 
     Raises
     ------
