@@ -27,7 +27,9 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, composed_choices, plain_errors, set_keys
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
+from ser.data.duplicates import without_copies
 from ser.data.folds import Split
+from ser.data.names import relabelled
 from ser.evaluation.plan import Settings
 from ser.evaluation.protocol import Evaluation
 from ser.evaluation.protocol import evaluate as evaluate_protocol
@@ -67,7 +69,7 @@ def load(
     download : bool
         Whether a corpus that can be fetched is, where it is not there.
     **settings : object
-        Other keys of its YAML: ``speakers=4`` of the demo corpus.
+        Other keys of its YAML: ``speakers=4`` of the demo corpus, ``duplicates="drop"``.
 
     Raises
     ------
@@ -85,11 +87,13 @@ def load(
         settings["table" if "table" in cfg else "root"] = str(root)
     if download or "download" in cfg:
         settings["download"] = download
+    if labels is not None and cfg.get("labels", {}) is None:  # a table's emotions are words already
+        settings["labels"], labels = dict(labels), None
     set_keys(cfg, settings, f"data={corpus}")
     with plain_errors():
         clips = instantiate(cfg.corpus)
-    data = Dataset(clips, corpus=cfg.name)
-    return data if labels is None else data.relabel(labels)
+    clips = clips if labels is None else relabelled(clips, labels)
+    return Dataset(clips, corpus=cfg.name, duplicates=cfg.get("duplicates", "raise"))
 
 
 def extract(
@@ -135,13 +139,8 @@ def extract(
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
     )
-    return replace(
-        data,
-        X=extraction.X,
-        names=extraction.names,
-        digests=extraction.content,
-        feature_set=feature_set,
-    )
+    X, names, digests = extraction.X, extraction.names, extraction.content
+    return without_copies(replace(data, X=X, names=names, digests=digests, feature_set=feature_set))
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
@@ -243,7 +242,8 @@ def evaluate(
     Raises
     ------
     SerError
-        If there are too few clips or actors for the folds, or the split is of other clips.
+        If there are too few clips or actors for the folds, the split is of other clips, or parts
+        clips with the same sound.
     """
     settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
     return evaluate_protocol(pipeline, data, split, settings)

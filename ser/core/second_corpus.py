@@ -79,5 +79,5 @@ def _corpus_config(test: str, choices: Choices, search_path: Sequence[str]) -> D
     OmegaConf.resolve(composed.data)
     data = OmegaConf.to_container(composed.data)
     assert isinstance(data, dict)
-    ours = ("test", "on_error", "listeners")  # data.on_error holds for both
+    ours = ("test", "on_error", "duplicates", "listeners")  # those of data hold for both
     return OmegaConf.create({key: value for key, value in data.items() if key not in ours})

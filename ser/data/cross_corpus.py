@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ser.core.errors import SerError
+from ser.data.names import check_twins
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ def join(train: Part, test: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises
     ------
     SerError
-        If they share fewer than two emotions.
+        If they share fewer than two emotions, or the names of two emotions differ by a hair.
     """
+    check_twins({*train.clips["emotion"], *test.clips["emotion"]}, "emotion")
     emotions = {part.name: sorted(set(part.clips["emotion"])) for part in (train, test)}
     shared = set(emotions[train.name]) & set(emotions[test.name])
     if len(shared) < 2:

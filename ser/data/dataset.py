@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ser.core.errors import SerError
+from ser.data.names import tidied
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,14 @@ class Dataset:
         What computed `X` from audio (`ser.features`).
     transductive : bool
         Whether each actor's clips were scaled by the statistics of all of them, test clips too.
+    duplicates : {"raise", "drop", "keep"}
+        What is to be done about clips that hold the same sound (`ser.data.duplicates`).
+
+    Raises
+    ------
+    SerError
+        If a clip has no emotion or actor, or two of their names differ by a hair
+        (`ser.data.names`).
     """
 
     clips: pd.DataFrame
@@ -43,6 +51,11 @@ class Dataset:
     corpus: str = ""
     feature_set: Any = None
     transductive: bool = False
+    duplicates: str = "raise"
+
+    def __post_init__(self) -> None:
+        check_duplicates_choice(self.duplicates)
+        object.__setattr__(self, "clips", tidied(self.clips))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -89,31 +102,18 @@ class Dataset:
             digests=None if self.digests is None else self.digests[rows],
         )
 
-    def relabel(self, labels: Mapping[str, str | None]) -> Dataset:
-        """The data set under other words for its emotions.
-
-        Parameters
-        ----------
-        labels : mapping of str to str or None
-            Emotion -> word; None leaves its clips out. Others keep theirs.
-
-        Raises
-        ------
-        SerError
-            If there is no such emotion, or no clip is left.
-        """
-        if unknown := sorted(set(labels) - set(self.emotions)):
-            raise SerError(
-                f"labels names {', '.join(unknown)}; there are {', '.join(self.emotions)}."
-            )
-        words = {**{emotion: emotion for emotion in self.emotions}, **labels}
-        emotion = self.clips["emotion"].map(words)
-        if emotion.isna().all():
-            raise SerError("labels leaves out every emotion: give one of them a word.")
-        renamed = replace(self, clips=self.clips.assign(emotion=emotion))
-        return renamed.select(emotion.notna().to_numpy())
-
     def bare(self) -> Dataset:
         """Only what a fit needs, features, labels and actors: little to send to workers."""
         columns = self.clips[["emotion", "actor"]].astype("category")
         return replace(self, clips=columns, digests=None)
+
+
+def check_duplicates_choice(choice: str) -> None:
+    """Refuse a way with duplicates that is not known.
+
+    Raises
+    ------
+    SerError
+    """
+    if choice not in ("raise", "drop", "keep"):
+        raise SerError(f"data.duplicates={choice!r} is not known: give 'raise', 'drop' or 'keep'.")

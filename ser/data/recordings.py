@@ -12,6 +12,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files
+from ser.data.names import tidy
 from ser.data.not_audio import CONVERT
 
 STANDARD_INPUT = "-"
@@ -158,5 +159,5 @@ def _from_table(file: Path, speaker: str | None) -> Iterator[Recording]:
         )
     for row in table.to_dict("records"):
         path = file.parent / row["path"]  # an absolute one stays as it is
-        who = path.parent.name if speaker == BY_FOLDER else row.get(column)
+        who = path.parent.name if speaker == BY_FOLDER else tidy(row.get(column, ""))
         yield Recording(str(path), speaker=who or None)

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset
+from ser.data.duplicates import check_copies
 from ser.data.folds import Fold, Split, check, cross_validation_folds, lacking, most_folds
 from ser.evaluation.folds import evaluate_fold
 from ser.evaluation.parallel import Workers, run_fits
@@ -104,6 +105,7 @@ def plan(data: Dataset, split: Split, settings: Settings) -> Plan:
         are asked for, or the folds would leak.
     """
     check(split, data.clips)
+    check_copies(data, split)
     for key in ("learning_clips", "learning_actors"):
         if min(getattr(settings, key), default=1) < 1:
             sizes = list(getattr(settings, key))

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ser.explore.quality import SPOKEN, with_voice
-from ser.report.style import COLOURS, colours, stacked_bars
+from ser.report.style import COLOURS, Figure, colours, short, stacked_bars
 
 MAX_NAMES = 30  # on an axis
 
@@ -157,7 +156,7 @@ def plot_loudness(table: pd.DataFrame) -> Figure:
 
 def _name_emotions(axes: Axes, emotions: Sequence[str]) -> None:
     if len(emotions) <= MAX_NAMES:
-        axes.set_xticks(range(len(emotions)), emotions, rotation=35, ha="right")
+        axes.set_xticks(range(len(emotions)), list(map(short, emotions)), rotation=35, ha="right")
     else:
         axes.set_xticks([])
         axes.set(xlabel=f"{len(emotions)} labels")

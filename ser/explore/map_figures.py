@@ -8,10 +8,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from ser.report.style import COLOURS, colours
+from ser.report.style import COLOURS, Figure, colours, short
 
 MARKERS = ("o", "^", "s")
 MAX_ACTORS = len(COLOURS) * len(MARKERS)  # told apart by colour and marker
@@ -49,7 +48,9 @@ def plot_clip_map(
     positions = _within(positions)
     emotion, actor = clips["emotion"].to_numpy(), clips["actor"].astype(str).to_numpy()
     for name, colour in zip(emotions, colours(), strict=False):
-        left.scatter(*positions[emotion == name].T, s=9, color=colour, label=name, linewidths=0)
+        left.scatter(
+            *positions[emotion == name].T, s=9, color=colour, label=short(name), linewidths=0
+        )
     if len(emotions) <= MAX_EMOTIONS:
         handles = {"markerscale": 2, "handletextpad": 0.1, "columnspacing": 0.8}
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, **handles)
@@ -122,7 +123,9 @@ def _name_actors(axes: Axes, positions: Mapping[str, np.ndarray]) -> None:
         free = [not (np.abs(taken - place) < apart).all(axis=1).any() for place in densest]
         place = densest[int(np.argmax(free))]
         taken = np.vstack([taken, place])
-        axes.annotate(name, place, ha="center", va="center", weight="bold", path_effects=halo)
+        axes.annotate(
+            short(name), place, ha="center", va="center", weight="bold", path_effects=halo
+        )
 
 
 def _within(positions: np.ndarray) -> np.ndarray:

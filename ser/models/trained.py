@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.core.trust import check_trusted
+from ser.data.names import check_twins
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, extract_batches
@@ -112,12 +113,14 @@ class TrainedModel:
         Raises
         ------
         SerError
-            If a transductive model is not told who speaks, or has too few clips of somebody.
+            If a transductive model is not told who speaks, or has too few clips of somebody, or
+            the names of two speakers differ by a hair.
         """
         if self.scale_by_speaker:
             for recording in recordings:
                 if recording.speaker is None:
                     raise SerError(f"{_NEEDS_SPEAKERS} {recording.name} has no speaker.")
+            check_twins({str(recording.speaker) for recording in recordings}, "actor")
         batches = extract_batches(recordings, self.feature_set, windows=windows, n_jobs=n_jobs)
         if self.scale_by_speaker:
             batches = iter([[excerpt for batch in batches for excerpt in batch]])

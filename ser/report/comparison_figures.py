@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from ser.report.style import COLOURS
+from ser.report.style import COLOURS, Figure
 
 
 def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> Figure:

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from ser.report.style import COLOURS, colours, literal, stacked_bars
+from ser.report.style import COLOURS, Figure, colours, literal, short, stacked_bars
 
 MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
@@ -31,11 +30,12 @@ def plot_confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: s
     figure.suptitle(f"{title} · {counts.sum()} clips")
     support = counts.sum(axis=1, keepdims=True)
     percent = 100 * counts / np.maximum(support, 1)
+    names = [short(label) for label in labels]
     panels = ((counts, "clips", None), (percent, "percent of the true emotion's clips", 100))
     for axes, (values, unit, top) in zip(figure.subplots(1, 2), panels, strict=True):
         image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top)
-        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xticks(range(len(labels)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(labels)), names)
         axes.set(xlabel="predicted emotion", ylabel="true emotion", title=unit)
         middle = image.norm.vmax / 2
         for row, column in np.ndindex(*values.shape):
@@ -76,7 +76,7 @@ def plot_roc_and_precision_recall(
     left, right = figure.subplots(1, 2)
     for axes, curves in ((left, roc), (right, precision_recall)):
         for (emotion, (x, y, area)), colour in zip(curves.items(), colours(), strict=False):
-            axes.plot(x, y, color=colour, label=f"{emotion} ({area:.2f})")
+            axes.plot(x, y, color=colour, label=f"{short(emotion)} ({area:.2f})")
     left.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance (0.50)")
     left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
     left.legend(title="emotion (area)", loc="lower right")
@@ -137,7 +137,7 @@ def plot_breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], title
         levels = by_factor[factor]
         places = np.arange(len(levels))
         axes.bar(places, 100 * levels["accuracy"], color=COLOURS[0])
-        names = levels["level"].astype(str) if len(levels) <= 60 else [""] * len(levels)
+        names = levels["level"].map(short) if len(levels) <= 60 else [""] * len(levels)
         room = 150 if factor == "actor" else 25  # characters side by side
         slanted = factor == "emotion" or sum(map(len, names)) > room
         axes.set_xticks(places, names, rotation=30 * slanted, ha="right" if slanted else "center")
@@ -173,7 +173,7 @@ def plot_emotions_over_time(
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
     for emotion, values, colour in zip(emotions, np.array(proba).T, colours(), strict=False):
-        axes.plot(seconds, 100 * values, color=colour, marker=".", label=emotion)
+        axes.plot(seconds, 100 * values, color=colour, marker=".", label=short(emotion))
     axes.set(xlabel="middle of the window (s)", ylabel="probability (%)", ylim=(0, 100))
     axes.set_title(f"{literal(title)} · {len(seconds)} windows")
     axes.grid(alpha=0.3)

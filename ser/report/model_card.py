@@ -92,7 +92,8 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
     yield "| emotion | recall % | clips |\n|---|---|---|"
     true, predicted = test["true"].to_numpy(), test["predicted"].to_numpy()
     for row in per_class(true, predicted, evaluation.labels).itertuples():
-        yield f"| {row.emotion} | {100 * row.recall:.1f} | {row.support} |"
+        emotion = row.emotion.replace("|", r"\|")  # which ends a cell
+        yield f"| {emotion} | {100 * row.recall:.1f} | {row.support} |"
     by = breakdown(test)
     by = by[by["factor"] == "gender"]
     if len(by):
@@ -109,4 +110,6 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
             "The test clips' speakers were heard in training: on a new voice it does far worse. "
             "Evaluate with `split=loso` before it is used on one."
         )
+    for warning in run.tags.get("warning", "").splitlines():
+        yield f"\n**{warning}**"
     yield ""

@@ -19,6 +19,7 @@ import yaml
 from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
 from ser.report.captions import FIGURES, TABLES, in_order
 from ser.report.html import data_uri, is_small, render
+from ser.tracking.queries import read_table
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
@@ -67,7 +68,7 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
     str
         HTML.
     """
-    tables = {file.stem: pd.read_csv(file) for file in sorted(folder.glob("tables/*.csv"))}
+    tables = {file.stem: read_table(file) for file in sorted(folder.glob("tables/*.csv"))}
     config = _read_text(folder / "config.yaml")
     listeners = ((yaml.safe_load(config) or {}).get("data") or {}).get("listeners") or {}
     return render(

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
 
 from ser.features.filters import PITCH_CLASSES
 from ser.features.spectrum import DYNAMIC_RANGE, decibels
 from ser.report.clip_views import ClipViews
-from ser.report.style import COLOURS, literal
+from ser.report.style import COLOURS, Figure, literal
 
 WIDTHS = (6.5, 10.0)  # inches: of one clip, and of several
 MAX_COLUMNS = 1200  # of a picture: more frames than that are averaged, as no screen shows them

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ser.evaluation.curves import Curve
-from ser.report.style import COLOURS
+from ser.report.style import COLOURS, Figure
 
 
 def plot_loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> Figure:

@@ -140,7 +140,8 @@ def flat(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 def counts(clips: pd.DataFrame) -> str:
     """Clips, actors and clips of each emotion, as JSON."""
     emotions = clips["emotion"].value_counts().to_dict()
-    return json.dumps({"clips": len(clips), "actors": clips["actor"].nunique(), **emotions})
+    n_actors = clips["actor"].nunique()
+    return json.dumps({"clips": len(clips), "actors": n_actors, "emotions": emotions})
 
 
 def _without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -267,6 +267,7 @@ def register(
     from ser.tracking.models import model_of_run
     from ser.tracking.queries import find_run
 
+    check_name(name)
     run = find_run(uri, wanted, experiment, with_model=True)
     card = _card_of(run)
     client = connect(uri)
@@ -283,6 +284,20 @@ def register(
     return f"models:/{name}@{alias} is version {number}" + (
         f", and was version {before}" if before else ""
     )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that a model cannot be registered under.
+
+    Raises
+    ------
+    SerError
+    """
+    if not name.strip() or name.strip(".") == "" or set(name) & set("/:") or len(name) > 250:
+        raise SerError(
+            f"A model cannot be registered as {name!r}: give a name of 1 to 250 characters without "
+            "/ and :."
+        )
 
 
 def _card_of(run: LoggedRun) -> str:

@@ -34,6 +34,7 @@ from ser.core.redact import without_password
 from ser.models.trained import TrainedModel
 from ser.tracking.client import LOG_ERRORS, connect, unusable
 from ser.tracking.database import artifact_location, sqlite_file, writing_alone
+from ser.tracking.keys import legal_key
 from ser.tracking.models import log_model
 from ser.tracking.process import identity
 from ser.tracking.queries import LoggedRun, logged_run
@@ -68,7 +69,8 @@ class Run:
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters, now, so that a run that fails shows what it was."""
         params = [
-            Param(key, without_password(str(value))[:PARAM_LIMIT]) for key, value in values.items()
+            Param(legal_key(key), without_password(str(value))[:PARAM_LIMIT])
+            for key, value in values.items()
         ]
         for i in range(0, len(params), 100):  # as many as one request may carry
             self._client.log_batch(self.id, params=params[i : i + 100])
@@ -83,7 +85,7 @@ class Run:
         now = int(time.time() * 1000)
         self._metrics += [
             # A millisecond apart: the UI first draws over time, where one moment is one line.
-            Metric(key, float(value), now + step, step)
+            Metric(legal_key(key), float(value), now + step, step)
             for step, value in enumerate(values, start=first)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from ser.core.errors import SerError
 from ser.data import cross_corpus
 from ser.data.cross_corpus import Part
 from ser.data.dataset import Dataset
+from ser.data.duplicates import without_copies
+from ser.data.names import tidied
 from ser.evaluation.plan import Settings
 from ser.features import FeatureSet
 from ser.features.augmentation import Augmentation
@@ -38,16 +41,16 @@ def load_clips(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     Raises
     ------
     SerError
-        If a corpus is at fault, or two share too few emotions.
+        If a corpus is at fault, names differ by a hair, or two share too few emotions.
     """
-    clips = instantiate(cfg.data.corpus)
+    clips = tidied(instantiate(cfg.data.corpus))
     if "test_data" not in cfg:
         return clips, None
     train, test = (
         Part(name, table, people=data.get("actors_of", name))
         for name, table, data in (
             (cfg.split.train, clips, cfg.data),
-            (cfg.split.test, instantiate(cfg.test_data.corpus), cfg.test_data),
+            (cfg.split.test, tidied(instantiate(cfg.test_data.corpus)), cfg.test_data),
         )
     )
     return cross_corpus.join(train, test)
@@ -96,8 +99,23 @@ def extract_features(
     return augmented(original, altered, paths) if altered else original
 
 
-def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dataset:
-    """The clips that could be read, with their features.
+def dataset(
+    cfg: DictConfig,
+    clips: pd.DataFrame,
+    extraction: Extraction,
+    *,
+    say: Callable[[str], object] = lambda text: None,
+) -> Dataset:
+    """The clips that could be read, with their features; of copies what ``data.duplicates`` keeps.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+    clips : DataFrame
+    extraction : Extraction
+        Of the clips.
+    say : callable
+        Is told what was left out of copies.
 
     Raises
     ------
@@ -115,8 +133,9 @@ def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dat
         digests=extraction.content,
         corpus=cfg.data.name,
         feature_set=instantiate(cfg.features),
+        duplicates=cfg.data.get("duplicates", "raise"),
     )
-    return data.select(good)
+    return without_copies(data.select(good), say=say)
 
 
 def model_pipeline(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:

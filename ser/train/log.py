@@ -14,6 +14,8 @@ from sklearn.metrics import confusion_matrix as count_confusions
 from ser import report
 from ser.core import paths
 from ser.core.redact import without_password
+from ser.data.dataset import Dataset
+from ser.data.duplicates import check_copies
 from ser.data.folds import Split
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.curves import Curve
@@ -52,6 +54,22 @@ def log_skipped(run: Run, errors: Mapping[str, str], n_clips: int) -> None:
         run.metrics({"n_skipped_clips": float(len(errors))})
         run.table(pd.DataFrame(errors.items(), columns=["path", "cause"]), "skipped_clips")
         print(f"{len(errors)} of {n_clips} clips skipped; causes in tables/skipped_clips.csv.")
+
+
+def log_copies(run: Run, data: Dataset, split: Split) -> None:
+    """Refuse clips with the same sound where the split may part them; say what stays of them.
+
+    Raises
+    ------
+    SerError
+        See `ser.data.duplicates.check_copies`.
+    """
+    said = check_copies(data, split)
+    if said and data.duplicates == "keep":
+        run.tags({"duplicates": "kept"})
+        run.warn(said)
+    elif said:
+        print(said)
 
 
 def log_whole_evaluation(
@@ -130,6 +148,7 @@ def track_evaluation(
         parameters = {key: str(value) for key, value in pipeline.get_params().items()}
         config = {"data": {"name": data.corpus}, "features": features, "pipeline": parameters}
         log_config(run, config)
+        log_copies(run, data, split)
         folder = os.path.commonpath(data.clips["path"].tolist())
         log_dataset(run, data, name=data.corpus, source=folder, context=about["split"])
         for note in evaluation.notes:
@@ -151,7 +170,9 @@ def log_evaluation(
     bins, error = reliability(true, predicted, proba)
 
     run.metrics(evaluation.metrics)
-    run.metrics({f"test_recall_{row.emotion}": row.recall for row in by_emotion.itertuples()})
+    for row in by_emotion.itertuples():
+        key = f"test_recall_{row.emotion}"  # an emotion may be called macro
+        run.metrics({key if key not in evaluation.metrics else f"{key}'": row.recall})
     for name, values in evaluation.cv_scores.items():
         run.steps(f"cv_{name}", values)
     if len(split.folds) > 1:

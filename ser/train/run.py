@@ -15,7 +15,6 @@ from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
 from ser.evaluation.plan import plan, try_model
 from ser.evaluation.protocol import Evaluation, evaluate
-from ser.models.trained import check_loadable
 from ser.report import terminal
 from ser.tracking import queries
 from ser.tracking.inputs import (
@@ -28,7 +27,8 @@ from ser.tracking.inputs import (
 from ser.tracking.queries import LoggedRun
 from ser.tracking.run import Run, start_run
 from ser.train import build
-from ser.train.log import log_skipped, log_whole_evaluation
+from ser.train.dry import check_run
+from ser.train.log import log_copies, log_skipped, log_whole_evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def run_experiment(
     cfg, choices = experiment.cfg, experiment.choices
     pipeline, scaler = build.model_pipeline(cfg)
     settings = build.evaluation_settings(cfg)
-    check_loadable(pipeline, instantiate(cfg.features))
+    check_run(cfg, pipeline)
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += ("-transductive" if scaler else "") + ("" if fold is None else f"-fold-{fold}")
     tags = {**train_tags(experiment), "transductive": str(scaler is not None).lower()}
@@ -169,7 +169,8 @@ def load_and_split(
     Raises
     ------
     SerError
-        If the corpus, a clip or the store is at fault, or the split does not fit the clips.
+        If the corpus, a clip or the store is at fault, the split does not fit the clips, or parts
+        two that hold the same sound.
     """
     cfg = experiment.cfg
     data, fingerprint = load_data(
@@ -179,6 +180,7 @@ def load_and_split(
         check=lambda clips: check(Dataset(clips), instantiate(cfg.split, clips)),
     )
     split = instantiate(cfg.split, data.clips)
+    log_copies(run, data, split)
     run.tags({"resume_key": resume_key(build.plain(cfg), fingerprint)})
     run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
     return data, split
@@ -207,7 +209,7 @@ def load_data(
     check(clips)
     extraction = build.features_of(cfg, clips["path"].tolist())
     log_skipped(run, extraction.errors, len(clips))
-    data = build.dataset(cfg, clips, extraction)
+    data = build.dataset(cfg, clips, extraction, say=run.warn)
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]

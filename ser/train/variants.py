@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,8 @@ from ser.report import terminal
 from ser.report.comparison_figures import plot_intervals
 from ser.tracking import provenance
 from ser.tracking.run import start_run
+from ser.train import build
+from ser.train.dry import check_run
 from ser.train.run import Outcome, run_experiment
 from ser.train.sweep import SEVERAL
 
@@ -61,6 +62,8 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         )
         for name, overrides in overrides_by_name(cfg.variants).items()
     }
+    for variant in planned.values():
+        check_run(variant.cfg, build.model_pipeline(variant.cfg)[0])
     configs = [variant.cfg for variant in planned.values()]
     corpus = "+".join(dict.fromkeys(each.data.name for each in configs))
     experiments = {each.tracking.experiment for each in configs}
@@ -86,11 +89,7 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         table = _table(outcomes, cfg.variants.get("published") or {})
         parent.table(table, "variants")
         parent.metrics(
-            {
-                # MLflow takes few signs besides letters in a metric's name.
-                re.sub(r"[^\w.-]+", "_", row["name"]) + "_test_uar": row["test_uar"]
-                for row in table.to_dict("records")
-            }
+            {f"{row['name']}_test_uar": row["test_uar"] for row in table.to_dict("records")}
         )
         n_labels = {outcome.n_labels for outcome in outcomes.values()}
         chance = 1 / n_labels.pop() if len(n_labels) == 1 else None

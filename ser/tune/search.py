@@ -24,6 +24,7 @@ from ser.report import terminal
 from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
 from ser.train import build
+from ser.train.dry import check_run
 from ser.train.log import log_confusion_matrix
 from ser.train.run import Outcome, load_and_split, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
@@ -114,6 +115,7 @@ def search(experiment: Experiment) -> SearchResult:
     """
     cfg, choices = experiment.cfg, experiment.choices
     _check(cfg)
+    check_run(cfg, build.model_pipeline(cfg)[0])
     space = instantiate(cfg.search_space, _convert_="all")
     name = cfg.tuner.study or "-".join(
         str(choices[g]) for g in ("model", "split", "data", "features", "search_space")

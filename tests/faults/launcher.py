@@ -26,6 +26,8 @@ from pathlib import Path
 import undrawn
 from faults import clock
 
+from ser.train import dry
+
 # Beside every module of ser.
 PRELOADED = """
     faults.extract mlflow.pyfunc mlflow.pyfunc.model
@@ -183,6 +185,8 @@ def _become(request):
     os.environ.update(request["env"])
     if "SER_FAULTS_CLOCK" in request["env"]:
         clock.change_within_the_run(float(request["env"]["SER_FAULTS_CLOCK"]))
+    if "SER_FAULTS_ROOM" in request["env"]:  # a disk that fills up while the run is under way
+        dry.ROOM = 0
     if not request["draw"]:
         undrawn.draw_nothing()
     sys.argv = [request["target"], *request["argv"]]

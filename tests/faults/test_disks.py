@@ -68,13 +68,15 @@ def train(launcher, demo_root, demo_store, tmp_path):
 def test_full_disk_of_the_log(mount, train, size):
     disk, again = mount
     again(f"size={size}")
-    code, said = train(disk)
+    code, said = train(disk, SER_FAULTS_ROOM="filled meanwhile")
     assert code == 1
     assert "Traceback" not in said
     assert str(disk) in said and "Free space" in said, said
     uri = f"sqlite:///{disk}/mlflow.db"
     if (disk / "mlflow.db").exists():
         assert "FINISHED" not in log.check(uri)
+    code, said = train(disk)  # looked at before anything costs time
+    assert code == 1 and "MB free, and a run needs" in said, said
     again("size=64m")
     code, said = train(disk)
     assert code == 0, said
@@ -87,6 +89,9 @@ def test_full_disk_of_temporary_files(mount, train, tmp_path):
     disk, again = mount
     again("size=60k")
     code, said = train(tmp_path / "log", TMPDIR=str(disk))
+    assert code == 1 and "0.1 MB free, and a run needs" in said and str(disk) in said
+    assert not (tmp_path / "log").exists()
+    code, said = train(tmp_path / "log", TMPDIR=str(disk), SER_FAULTS_ROOM="filled meanwhile")
     assert code == 1
     assert "No space left on device" in said and "Traceback" not in said, said
     assert "FINISHED" not in log.check(f"sqlite:///{tmp_path}/log/mlflow.db")

@@ -3,7 +3,7 @@
 The Ryerson Audio-Visual Database of Emotional Speech and Song holds, as audio-only speech, 60
 clips of each of 24 professional actors (12 male, 12 female; North American English), 48 kHz and
 16-bit: 96 neutral clips and 192 of each other emotion, 5329 s in all. 1435 clips are mono and 5
-stereo; Actor_07's 03-01-03-01-02-01-07 and 03-01-03-01-02-02-07 hold the same bytes.
+stereo; two repetitions of Actor_07's hold the same bytes (`SAME_SOUND`).
 
 A file name tells all about its clip, in seven two-digit codes, e.g. 03-01-06-01-02-01-12.wav:
 
@@ -41,6 +41,9 @@ ARCHIVE = Archive(
 )
 COLUMNS = ["path", "modality", "channel", "emotion", "intensity", "statement", "repetition"]
 COLUMNS += ["actor", "gender"]
+
+# Both are happy, by one actor: published so, and the only sound that is there twice.
+SAME_SOUND = {"03-01-03-01-02-01-07", "03-01-03-01-02-02-07"}
 
 _FIELDS: dict[str, Fields] = {
     "modality": {"01": "full-av", "02": "video-only", "03": "audio-only"},

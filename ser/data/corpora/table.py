@@ -8,14 +8,16 @@ with the speaker; what else it has is kept. In a CSV only an empty field is miss
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from ser.core.errors import SerError
 from ser.data.corpora import absolute, with_durations
+from ser.data.names import numbers_if_whole, relabelled, tidied
 
 _CSV = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
 _NO_NAMES = (bytes, list, tuple, dict, np.ndarray)  # what Parquet can hold, and no CSV
@@ -27,6 +29,7 @@ def load(
     *,
     label: str = "emotion",
     speaker: str = "speaker",
+    labels: Mapping[str, str | None] | None = None,
     min_clips: int = 2,
 ) -> pd.DataFrame:
     """Clip table from a CSV or Parquet file.
@@ -38,7 +41,9 @@ def load(
     label : str
         Column with the label; becomes `emotion`.
     speaker : str
-        Column with the speaker; becomes `actor`, its values as they are.
+        Column with the speaker; becomes `actor`. Numbers as text stay text: 01 is not 1.
+    labels : mapping of str to str or None, optional
+        Label -> emotion; None leaves its clips out, and labels that it lacks are emotions already.
     min_clips : int
         Fewest clips of a label: one to train on and one to test.
 
@@ -52,17 +57,19 @@ def load(
     Raises
     ------
     SerError
-        The table or a clip is missing, a field is empty, a path is there twice, or there are fewer
-        than two labels or than `min_clips` clips of one.
+        The table or a clip is missing, a field is empty, a path is there twice, two labels or
+        speakers differ by a hair (`ser.data.names`), or there are fewer than two labels or than
+        `min_clips` clips of one.
     """
     if not table:
         raise SerError("No table of clips. Set data.table=FILE, a .csv or .parquet.")
     table = absolute(table)
-    clips = _read(table)
+    clips = _read(table, {"path", label, speaker})
     _check_columns(clips, table, label, speaker)
     clips = clips.rename(columns={label: "emotion", speaker: "actor"})
     _check_filled(clips, table, {"path": "path", "emotion": label, "actor": speaker})
     clips = clips.astype({"path": str, "emotion": str}).sort_values("path", kind="stable")
+    clips = tidied(relabelled(clips, labels) if labels else clips)
     clips["path"] = [os.path.normpath(table.parent / path) for path in clips["path"]]
     _check_paths(clips["path"], table)
     _check_labels(clips["emotion"], table, min_clips)
@@ -71,8 +78,12 @@ def load(
     return clips if known else with_durations(clips)
 
 
-def _read(table: Path) -> pd.DataFrame:
-    """The table as it is, with each row's number in its file as the index."""
+def _read(table: Path, names: set[str]) -> pd.DataFrame:
+    """The table as it is, with each row's number in its file as the index.
+
+    Columns of names and of whole numbers are numbers only where their text says no more: of 01 and
+    1, of 1.0 and 1.00 neither is lost.
+    """
     if table.suffix.lower() not in (".csv", ".parquet"):
         raise SerError(f"{table} is neither .csv nor .parquet. Set data.table=FILE.")
     if not table.is_file():
@@ -88,8 +99,11 @@ def _read(table: Path) -> pd.DataFrame:
         # Read twice: blank lines count in an editor's numbering, but as rows of NaN they would make
         # floats of whole columns of integers.
         clips = pd.read_csv(table, **_CSV).dropna(how="all")
-        lines = pd.read_csv(table, **_CSV, skip_blank_lines=False, dtype=str).dropna(how="all")
-        return clips.set_axis(lines.index + 2)  # line 1 is the header
+        text = pd.read_csv(table, **_CSV, skip_blank_lines=False, dtype=str).dropna(how="all")
+        text.index += 2  # line 1 is the header
+        clips = clips.set_axis(text.index)
+        exact = [c for c in clips if c in names or is_integer_dtype(clips[c])]
+        return clips.assign(**{column: numbers_if_whole(text[column]) for column in exact})
     except Exception as error:  # pyarrow raises its own on a damaged file, beside most of Python's
         raise SerError(f"Cannot read the table {table}: {error}.") from error
 

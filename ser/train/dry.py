@@ -1,0 +1,72 @@
+"""What would fail at a run's end, looked at before its first fit: names, places, room, the model.
+
+What depends on the clips (their names, copies among them, the split) is looked at when they are
+there; labels need no look, as their keys are made legal (`ser.tracking.keys`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from sklearn.pipeline import Pipeline
+
+from ser.core.errors import SerError
+from ser.data.dataset import check_duplicates_choice
+from ser.models.trained import check_loadable
+from ser.tracking.client import unusable
+from ser.tracking.database import ARTIFACTS, sqlite_file
+from ser.tracking.registry import check_name
+from ser.train import build
+
+ROOM = 20_000_000  # bytes: three times what a run of RAVDESS keeps
+
+
+def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
+    """Refuse a config whose run could not be finished.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        Of ``conf/train.yaml``.
+    pipeline : Pipeline
+        Its model, not fitted.
+
+    Raises
+    ------
+    SerError
+        If the model could not be loaded again or registered, a curve is of a parameter that it
+        lacks, a choice of ``data.duplicates`` is not known, or a place is full or read-only.
+    """
+    check_loadable(pipeline, instantiate(cfg.features))
+    check_duplicates_choice(cfg.data.get("duplicates", "raise"))
+    if cfg.get("register") is not None:
+        check_name(str(cfg.register))
+    known = pipeline.get_params()
+    for parameter in build.evaluation_settings(cfg).validation:
+        if parameter not in known:
+            raise SerError(
+                f"model.validation_curve names {parameter.replace('__', '.')}, which the model "
+                "has not. Mend it, or set curves=none or curves=learning."
+            )
+    if problem := _problem(Path(tempfile.gettempdir())):
+        raise SerError(f"{problem}. Make room there, or set TMPDIR to another folder.")
+    if file := sqlite_file(cfg.tracking.uri):
+        for place in (file.parent / ARTIFACTS, file.parent):
+            if problem := _problem(place):
+                raise unusable(cfg.tracking.uri, OSError(problem))
+
+
+def _problem(place: Path) -> str:
+    """Why a folder, or where it will be made, cannot take what a run keeps; empty where it can."""
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} cannot be written"
+    free = shutil.disk_usage(there).free
+    if free < ROOM:
+        return f"{there} has {free / 1e6:.1f} MB free, and a run needs {ROOM / 1e6:.0f} MB"
+    return ""
