@@ -140,6 +140,7 @@ def extract(
         names=extraction.names,
         digests=extraction.content,
         feature_set=feature_set,
+        recordings=extraction.recordings,
     )
 
 

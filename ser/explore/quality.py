@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ser.data.audio import probe
-from ser.features.level import CLIPPED_RUN, SILENCE
+from ser.data.facts import SILENCE
+from ser.features.level import CLIPPED_RUN
 
 NEAR_FULL_SCALE = -0.1  # dBFS
 LONG_SILENCE = 1.0  # seconds before or after the speech

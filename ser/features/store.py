@@ -3,9 +3,9 @@
 A store is one SQLite file. A vector's key is what the clip holds (SHA-256 of its bytes) and what
 computed it (the feature set's class, version and settings), so a moved or copied clip is not
 extracted again and a changed one always is. A further table remembers which content each file had,
-by path, size, times and inode, so that an unchanged file is not even opened. Contents are numbered
-as they come, and vectors lie in that order: a million of them are written and read one after the
-other, however the digests scatter.
+by path, size, times and inode, so that an unchanged file is not even opened, and one what each
+recording is like (`ser.data.facts`). Contents are numbered as they come, and vectors lie in that
+order: a million of them are written and read one after the other, however the digests scatter.
 
 Every batch is one transaction in a write-ahead log: a kill at any moment leaves a readable store
 that lacks at most the batch under way, the next start continues, and several processes may fill
@@ -15,21 +15,24 @@ one store at once.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ser.core import compute
 from ser.core.errors import SerError
-from ser.data.audio import AudioError, read_file
+from ser.data.audio import AudioError, read_audio, read_file
+from ser.data.facts import RecordingFacts, facts_table, recording_facts
 from ser.data.recordings import Recording
 from ser.features import FeatureSet
-from ser.features.extraction import extract_recording
+from ser.features.extraction import extract_with_facts
 from ser.features.store_file import (
     DIGEST_BYTES,
     StoredClip,
@@ -38,12 +41,18 @@ from ser.features.store_file import (
     extractor_id,
     known_contents,
     open_store,
+    read_facts,
     read_vectors,
     save_clips,
+    save_facts,
     stamp_of,
 )
 from ser.features.union import UnionFeatures
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 
 
@@ -63,6 +72,9 @@ class Extraction:
         Path -> why the clip could not be used.
     n_extracted : int
         Contents computed now; the others were there.
+    recordings : (n_clips, ...) DataFrame
+        What each recording is like: the fields of `ser.data.facts.RecordingFacts`, at their
+        defaults where `errors` has the path.
     """
 
     X: np.ndarray
@@ -70,6 +82,7 @@ class Extraction:
     content: np.ndarray
     errors: dict[str, str]
     n_extracted: int
+    recordings: pd.DataFrame
 
 
 def extract(
@@ -122,7 +135,10 @@ def extract(
         wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
         numbers: dict[str, tuple[int, bytes]] = {}
         n_extracted = 0
-        for batch in _run(wanted, feature_set, Path(store), extractor, n_jobs, progress):
+        # SQLite's log does not work over a network: a cluster's workers leave the store alone.
+        seen = (Path(store), extractor) if compute.is_local() else None
+        work = partial(_extract_batch, feature_set=feature_set, seen=seen)
+        for batch in _in_batches(work, wanted, "Extracting", n_jobs, progress):
             good = [clip for clip in batch if clip.error is None]
             n_extracted += save_clips(connection, extractor, good)
             numbers |= content_numbers(connection, good)
@@ -131,7 +147,38 @@ def extract(
             number[row], digest = numbers.get(paths[row], (0, b""))
             content[row] = digest.hex()
         read_vectors(connection, extractor, number, X, rows=missing)
-    return Extraction(X, names, content, errors, n_extracted)
+        recordings = _recordings(connection, paths, number, n_jobs, progress)
+    return Extraction(X, names, content, errors, n_extracted, recordings)
+
+
+def _recordings(
+    connection: sqlite3.Connection,
+    paths: Sequence[str],
+    number: np.ndarray,
+    n_jobs: int,
+    progress: bool,
+) -> pd.DataFrame:
+    """Facts of the clips; an older store's contents are read again for them, once."""
+    known = read_facts(connection, number)
+    by_path = dict(zip(paths, number.tolist(), strict=True))
+    wanted = [path for path, content in by_path.items() if content > 0 and content not in known]
+    for batch in _in_batches(_measure_batch, wanted, "Measuring", n_jobs, progress):
+        measured = {by_path[path]: facts for path, facts in batch}
+        save_facts(connection, measured)
+        known |= measured
+    unknown = RecordingFacts()
+    return facts_table([known.get(content, unknown) for content in number.tolist()])
+
+
+def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
+    """In a worker: what recordings are like, of those that can be read."""
+    measured = []
+    for path in paths:
+        with suppress(AudioError):
+            data = read_file(path)
+            y, _ = read_audio(data, name=path, min_samples=1)
+            measured.append((path, recording_facts(y, data)))
+    return measured
 
 
 def _extract_union(paths: Sequence[str], union: UnionFeatures, **settings: Any) -> Extraction:
@@ -189,37 +236,36 @@ def _joined(
         if paths[row] not in errors:
             raise SerError(f"{paths[row]} changed while its features were extracted; start again.")
     n_extracted = sum(extraction.n_extracted for extraction in extractions)
-    return Extraction(X, names, contents[0], errors, n_extracted)
+    return Extraction(X, names, contents[0], errors, n_extracted, extractions[0].recordings)
 
 
-def _run(
+def _in_batches(
+    function: Callable[[list[str]], list[T]],
     paths: list[str],
-    feature_set: FeatureSet,
-    store: Path,
-    extractor: int,
+    title: str,
     n_jobs: int,
     progress: bool,
-) -> Iterator[list[StoredClip]]:
-    """Extract batches in parallel; yield each as soon as it is there."""
+) -> Iterator[list[T]]:
+    """A function's results of some paths at a time, in parallel, each as soon as it is there."""
     if not paths:
         return
     from joblib import delayed
     from tqdm import tqdm
 
-    # SQLite's log does not work over a network: a cluster's workers leave the store alone.
-    seen = (store, extractor) if compute.is_local() else None
     batches = (paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS))
-    calls = (delayed(_extract_stored)(batch, feature_set, seen) for batch in batches)
-    with tqdm(
-        total=len(paths), desc="Extracting", unit="clip", disable=None if progress else True
-    ) as bar:
-        for batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
+    calls = (delayed(_counted)(function, batch) for batch in batches)
+    with tqdm(total=len(paths), desc=title, unit="clip", disable=None if progress else True) as bar:
+        for n_paths, batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
             yield batch
-            bar.update(len(batch))
+            bar.update(n_paths)
 
 
-def _extract_stored(
-    paths: list[str], feature_set: FeatureSet, seen: tuple[Path, int] | None
+def _counted(function: Callable[[list[str]], list[T]], paths: list[str]) -> tuple[int, list[T]]:
+    return len(paths), function(paths)
+
+
+def _extract_batch(
+    paths: list[str], *, feature_set: FeatureSet, seen: tuple[Path, int] | None
 ) -> list[StoredClip]:
     """In a worker: read each file once, for its hash and for its samples.
 
@@ -251,10 +297,10 @@ def _extract_clip(
         digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
         if is_there(digest):
             return StoredClip(path, stamp, digest, None)
-        vector = extract_recording(Recording(path, data), feature_set)
-        return StoredClip(path, stamp, digest, vector.astype("<f4").tobytes())
+        vector, facts = extract_with_facts(Recording(path, data), feature_set)
+        return StoredClip(path, stamp, digest, vector.astype("<f4").tobytes(), facts)
     except AudioError as error:
-        return StoredClip(path, "", b"", None, error)
+        return StoredClip(path, "", b"", None, error=error)
     except OSError as error:
         cause = error.strerror or str(error)
-        return StoredClip(path, "", b"", None, AudioError(path, cause))
+        return StoredClip(path, "", b"", None, error=AudioError(path, cause))

@@ -108,6 +108,7 @@ def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dat
         digests=extraction.content,
         corpus=cfg.data.name,
         feature_set=instantiate(cfg.features),
+        recordings=extraction.recordings,
     )
     return data.select(good)
 
