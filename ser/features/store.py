@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -64,8 +64,8 @@ class Extraction:
     ----------
     X : (n_clips, n_features) float32
         Row i belongs to path i; a row of NaN where `errors` has the path.
-    names : tuple of str
-        Column names.
+    feature_set : FeatureSet
+        What computed it.
     content : (n_clips,) str
         Hexadecimal digest of each clip's bytes; empty where it could not be read.
     errors : dict of str to str
@@ -78,11 +78,16 @@ class Extraction:
     """
 
     X: np.ndarray
-    names: tuple[str, ...]
+    feature_set: FeatureSet
     content: np.ndarray
     errors: dict[str, str]
     n_extracted: int
     recordings: pd.DataFrame
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names."""
+        return self.feature_set.names
 
 
 def extract(
@@ -124,31 +129,42 @@ def extract(
     if isinstance(feature_set, UnionFeatures):
         same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
         return _extract_union(paths, feature_set, **same)
-    n_clips, names = len(paths), feature_set.names
-    X = np.full((n_clips, len(names)), np.nan, dtype=np.float32)
-    content = np.zeros(n_clips, dtype=f"U{2 * DIGEST_BYTES}")
-    errors: dict[str, str] = {}
+    X = np.full((len(paths), len(feature_set.names)), np.nan, dtype=np.float32)
+    content = np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}")
     with open_store(store) as connection:
         extractor = extractor_id(connection, feature_set)
         number = known_contents(connection, paths, content)
         missing = np.flatnonzero(~read_vectors(connection, extractor, number, X))
         wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
-        numbers: dict[str, tuple[int, bytes]] = {}
-        n_extracted = 0
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
         seen = (Path(store), extractor) if compute.is_local() else None
         work = partial(_extract_batch, feature_set=feature_set, seen=seen)
-        for batch in _in_batches(work, wanted, "Extracting", n_jobs, progress):
-            good = [clip for clip in batch if clip.error is None]
-            n_extracted += save_clips(connection, extractor, good)
-            numbers |= content_numbers(connection, good)
-            errors |= _causes(batch, on_error)
+        batches = _in_batches(work, wanted, "Extracting", n_jobs, progress)
+        numbers, errors, n_extracted = _keep(connection, extractor, batches, on_error)
         for row in missing.tolist():
             number[row], digest = numbers.get(paths[row], (0, b""))
             content[row] = digest.hex()
         read_vectors(connection, extractor, number, X, rows=missing)
         recordings = _recordings(connection, paths, number, n_jobs, progress)
-    return Extraction(X, names, content, errors, n_extracted, recordings)
+    return Extraction(X, feature_set, content, errors, n_extracted, recordings)
+
+
+def _keep(
+    connection: sqlite3.Connection,
+    extractor: int,
+    batches: Iterable[list[StoredClip]],
+    on_error: str,
+) -> tuple[dict[str, tuple[int, bytes]], dict[str, str], int]:
+    """Put batches into the store as they come: contents by path, errors, and how many are new."""
+    numbers: dict[str, tuple[int, bytes]] = {}
+    errors: dict[str, str] = {}
+    n_extracted = 0
+    for batch in batches:
+        good = [clip for clip in batch if clip.error is None]
+        n_extracted += save_clips(connection, extractor, good)
+        numbers |= content_numbers(connection, good)
+        errors |= _causes(batch, on_error)
+    return numbers, errors, n_extracted
 
 
 def _recordings(
@@ -184,7 +200,7 @@ def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
 def _extract_union(paths: Sequence[str], union: UnionFeatures, **settings: Any) -> Extraction:
     each = [extract(paths, member, **settings) for member in union.sets.values()]
     X = np.concatenate([member.X for member in each], axis=1)
-    return _joined(each, paths, X, union.names)
+    return _joined(each, paths, X, union)
 
 
 def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
@@ -212,13 +228,12 @@ def augmented(plain: Extraction, copies: Sequence[Extraction], paths: Sequence[s
         If a clip changed between two extractions.
     """
     every = [plain, *copies]
-    return _joined(
-        every, paths, np.stack([extraction.X for extraction in every], axis=1), plain.names
-    )
+    X = np.stack([extraction.X for extraction in every], axis=1)
+    return _joined(every, paths, X, plain.feature_set)
 
 
 def _joined(
-    extractions: Sequence[Extraction], paths: Sequence[str], X: np.ndarray, names: tuple[str, ...]
+    extractions: Sequence[Extraction], paths: Sequence[str], X: np.ndarray, feature_set: FeatureSet
 ) -> Extraction:
     """Several extractions of the same clips; one that failed in any is in error in all.
 
@@ -236,7 +251,8 @@ def _joined(
         if paths[row] not in errors:
             raise SerError(f"{paths[row]} changed while its features were extracted; start again.")
     n_extracted = sum(extraction.n_extracted for extraction in extractions)
-    return Extraction(X, names, contents[0], errors, n_extracted, extractions[0].recordings)
+    recordings = extractions[0].recordings
+    return Extraction(X, feature_set, contents[0], errors, n_extracted, recordings)
 
 
 def _in_batches(

@@ -107,7 +107,7 @@ def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dat
         names=extraction.names,
         digests=extraction.content,
         corpus=cfg.data.name,
-        feature_set=instantiate(cfg.features),
+        feature_set=extraction.feature_set,
         recordings=extraction.recordings,
     )
     return data.select(good)
