@@ -28,7 +28,8 @@ from ser.core.experiment import Experiment, composed_choices, plain_errors, set_
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
-from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import Evaluation
 from ser.evaluation.protocol import evaluate as evaluate_protocol
 from ser.features import FeatureSet
 from ser.train import build
@@ -217,7 +218,7 @@ def evaluate(
     data: Dataset,
     split: Split,
     *,
-    n_splits: int = 10,
+    n_splits: int | None = None,
     seed: int = 69,
     n_jobs: int = -1,
 ) -> Evaluation:
@@ -231,7 +232,8 @@ def evaluate(
         With features.
     split : Split
     n_splits, seed : int
-        Folds of the cross-validation; of these folds and of the intervals' bootstrap.
+        Folds of the cross-validation, by default ten or as many as the clips allow; of these folds
+        and of the intervals' bootstrap.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 
@@ -389,12 +391,12 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
     Raises
     ------
     SerError
-        If they were not tested on the same clips.
+        If they differ in split, test clips, emotions or folds, or one alone is transductive.
     """
-    from ser.evaluation.significance import paired_tests, scores_by_actor
-    from ser.train.run import Outcome
+    from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
 
-    logged = [run.logged if isinstance(run, Outcome) else run for run in runs]
-    names = [f"{run.name} {run.id[:6]}" for run in logged]
-    tables = [run.test_predictions() for run in logged]
-    return paired_tests(scores_by_actor(dict(zip(names, tables, strict=True)), metric))
+    logged = [run.logged if hasattr(run, "logged") else run for run in runs]
+    named = {f"{run.name} {run.id[:6]}": run for run in logged}
+    predictions = {name: run.test_predictions() for name, run in named.items()}
+    check_comparable(predictions, {name: run.tags for name, run in named.items()})
+    return paired_tests(scores_by_actor(predictions, metric))

@@ -1,7 +1,7 @@
 """``python -m ser.compare RUN RUN ...``: whether runs differ by more than luck.
 
 Runs are compared over actors, as a clip more or less of the same voice is no new evidence: each
-actor gives one pair of accuracies to a Wilcoxon signed-rank test (Demsar 2006), and the p-values of
+actor gives one pair of scores to a sign-flip permutation test (Fisher 1935), and the p-values of
 all pairs of runs are corrected for their number (Holm 1979).
 """
 
@@ -11,6 +11,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -18,7 +19,14 @@ import pandas as pd
 from ser.core.errors import SerError
 
 if TYPE_CHECKING:
+    from ser.evaluation.metrics import Metric
     from ser.tracking.queries import LoggedRun
+    from ser.tracking.run import Run
+
+_NOTE = (
+    "points: the second minus the first. p: sign-flip permutation test over actors; with n actors "
+    "it is\nat least 2 / 2^n."
+)
 
 
 def main() -> None:
@@ -75,13 +83,13 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     Raises
     ------
     SerError
-        If there are fewer than two runs, or they cannot be set side by side: other clips, or
-        transductive and inductive ones together.
+        If there are fewer than two runs, or they cannot be set side by side: other splits, clips,
+        emotions or folds, or transductive and inductive ones together.
     """
     from ser import report
-    from ser.evaluation.significance import paired_tests, scores_by_actor
+    from ser.evaluation.metrics import HEADLINES, METRICS
+    from ser.evaluation.significance import check_comparable, paired_tests, scores_by_actor
     from ser.report import terminal
-    from ser.report.comparison_figures import plot_by_actor
     from ser.tracking.queries import finished_runs
     from ser.tracking.run import start_run
 
@@ -90,10 +98,11 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
         raise SerError(
             f"{len(runs)} runs found in {experiment!r}: a comparison needs at least two."
         )
-    _check_transductive({run.name: run.tags.get("transductive") == "true" for run in runs})
     names = _distinct({run.id: run.name for run in runs})
-    accuracy = scores_by_actor({names[run.id]: run.test_predictions() for run in runs})
-    table = paired_tests(accuracy)
+    predictions = {names[run.id]: run.test_predictions() for run in runs}
+    check_comparable(predictions, {names[run.id]: run.tags for run in runs})
+    by_actor = {METRICS[name]: scores_by_actor(predictions, name) for name in HEADLINES}
+    tests = {metric: paired_tests(scores) for metric, scores in by_actor.items()}
     with start_run(
         uri=uri,
         experiment=experiment,
@@ -101,21 +110,24 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
         tags={"kind": "compare", "command": _command(runs, experiment)},
         description="Compared: " + ", ".join(f"{names[run.id]} ({run.id})" for run in runs),
     ) as parent:
-        parent.table(table, "comparison")
-        parent.table(accuracy.reset_index(), "accuracy_by_actor")
-        parent.figure(plot_by_actor(accuracy), "accuracy_by_actor")
-        parent.metrics({f"accuracy_over_actors_{i}": v for i, v in enumerate(accuracy.mean())})
+        whole = [table.assign(metric=metric.name) for metric, table in tests.items()]
+        parent.table(pd.concat(whole, ignore_index=True), "comparison")
+        _log_by_actor(parent, by_actor)
         report.attach(parent)
-    return f"{_comparison_text(accuracy, table)}\n\n{terminal.where(parent.id, experiment, uri)}"
+    texts = [_comparison_text(metric, by_actor[metric], tests[metric]) for metric in by_actor]
+    lines = [*texts, "", _NOTE, "", terminal.where(parent.id, experiment, uri)]
+    return "\n".join(lines)
 
 
-def _check_transductive(transductive: Mapping[str, bool]) -> None:
-    kinds = {kind: name for name, kind in transductive.items()}
-    if len(kinds) > 1:
-        raise SerError(
-            f"{kinds[True]} is transductive (it was scaled with the test speakers' clips) and "
-            f"{kinds[False]} is not: they answer different questions. Compare them apart."
-        )
+def _log_by_actor(run: Run, by_actor: Mapping[Metric, pd.DataFrame]) -> None:
+    from ser.report.comparison_figures import plot_by_actor
+
+    for metric, scores in by_actor.items():
+        name = f"{metric.name}_by_actor"
+        run.table(scores.reset_index(), name)
+        run.figure(partial(plot_by_actor, scores, label=metric.label), name)
+        means = enumerate(scores.mean())
+        run.metrics({f"{metric.name}_over_actors_{i}": mean for i, mean in means})
 
 
 def _command(runs: Sequence[LoggedRun], experiment: str) -> str:
@@ -129,10 +141,10 @@ def _distinct(names: Mapping[str, str]) -> dict[str, str]:
     return {i: n if every.count(n) == 1 else f"{n} {i[:6]}" for i, n in names.items()}
 
 
-def _comparison_text(accuracy: pd.DataFrame, table: pd.DataFrame) -> str:
-    width = max(map(len, accuracy.columns)) + 2
-    lines = [f"\nAccuracy, mean over {len(accuracy)} actors\n"]
-    lines += [f"{name:{width}}{100 * mean:6.1f} %" for name, mean in accuracy.mean().items()]
+def _comparison_text(metric: Metric, by_actor: pd.DataFrame, table: pd.DataFrame) -> str:
+    width = max(map(len, by_actor.columns)) + 2
+    lines = [f"\n{metric.label}, mean over {len(by_actor)} actors\n"]
+    lines += [f"{name:{width}}{100 * mean:6.1f} %" for name, mean in by_actor.mean().items()]
     lines += ["", f"{'':{2 * width}}{'points':>8}{'better for':>14}{'p':>10}{'p (Holm)':>10}"]
     for row in table.itertuples():
         actors = f"{row.better_actors} of {row.actors}"
@@ -140,10 +152,6 @@ def _comparison_text(accuracy: pd.DataFrame, table: pd.DataFrame) -> str:
             f"{row.a:{width}}{row.b:{width}}{100 * row.difference:+8.1f}{actors:>14}"
             f"{row.p:10.2g}{row.p_holm:10.2g}"
         )
-    lines += [
-        "",
-        "points: accuracy of the second minus the first; paired Wilcoxon test over actors.",
-    ]
     return "\n".join(lines)
 
 

@@ -59,24 +59,26 @@ class RecordingFacts:
 NAMES = tuple(field.name for field in fields(RecordingFacts))
 
 
-def recording_facts(y: np.ndarray, source: str | Path | bytes) -> RecordingFacts:
+def recording_facts(y: np.ndarray, sr: int, source: str | Path | bytes) -> RecordingFacts:
     """Facts of a recording.
 
     Parameters
     ----------
     y : (n_samples,) float32
         Its samples, mixed to mono, as `audio.read_audio` returns them; at least one.
+    sr : int
+        Hz.
     source : str, Path or bytes
-        The file, or what it holds: its header is read.
+        The file, or what it holds: its header tells channels and encoding.
     """
     header = probe(source)
-    levels = block_levels(y, header.sr)
+    levels = block_levels(y, sr)
     first = int(np.argmax(levels > levels.max() - SILENCE))
     return RecordingFacts(
-        sr=header.sr,
+        sr=sr,
         channels=header.channels,
         subtype=header.subtype,
-        duration=len(y) / header.sr,
+        duration=len(y) / sr,
         level=float(_decibels(np.dot(y, y) / len(y))),
         leading_silence=first * BLOCK,
         noise=float(np.percentile(levels, NOISE_PERCENTILE)),

@@ -3,7 +3,7 @@
 A metric is one entry of `METRICS`. It is computed for every part of a run and logged as
 ``train_NAME``, ``cv_NAME_mean``, ``test_NAME``, ...; it stands in the terminal's table, on the
 run's page and in its model card (if `in_tables`); ``--run best`` can be the best by it, and a
-search can maximise it.
+search can look for the best of it.
 """
 
 from __future__ import annotations
@@ -155,6 +155,16 @@ def _auc(y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, labels: Sequ
     return roc(y_true, proba, labels)[1]
 
 
+def _confidence_auroc(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, labels: Sequence[str]
+) -> float:
+    """Whether the model is surer where it is right: of a right and a wrong clip, how often."""
+    right = y_true == y_pred
+    if right.all() or not right.any():
+        return nan
+    return metrics.roc_auc_score(right, proba.max(axis=1))
+
+
 # In the order of tables. UAR, the mean of the emotions' recalls, is also called balanced accuracy;
 # chance is 1 / n_labels. The calibration error is that of `probabilities.reliability`.
 METRICS: dict[str, Metric] = {
@@ -190,6 +200,16 @@ METRICS: dict[str, Metric] = {
             function=_ece,
             unit="points",
             higher_is_better=False,
+            needs_proba=True,
+            per_fold=False,
+            in_tables=False,
+        ),
+        Metric(
+            name="confidence_auroc",
+            label="AUROC of confidence",
+            function=_confidence_auroc,
+            unit="",
+            digits=3,
             needs_proba=True,
             per_fold=False,
             in_tables=False,
@@ -233,15 +253,17 @@ def scores(
     Returns
     -------
     dict of str to float
-        By name. `accuracy`, `uar` (mean of the recalls), `precision_macro`, `recall_macro` (the
-        same as UAR) and `f1_macro` are in [0, 1], `log_loss` in nats.
+        By name, without what is not defined: the AUC where all clips are of one emotion.
+        `accuracy`, `uar` (mean of the recalls), `precision_macro`, `recall_macro` (the same as UAR)
+        and `f1_macro` are in [0, 1], `log_loss` in nats.
     """
-    return {
+    found = {
         metric.name: metric(y_true, y_pred, proba, labels)
         for metric in METRICS.values()
         if metric.per_fold or not per_fold
         if proba is not None or not metric.needs_proba
     }
+    return {name: score for name, score in found.items() if not isnan(score)}
 
 
 def table_metrics() -> list[Metric]:
@@ -250,12 +272,8 @@ def table_metrics() -> list[Metric]:
 
 
 def tunable() -> list[str]:
-    """Names of what a search can maximise: it scores predictions, fold by fold."""
-    return [
-        metric.name
-        for metric in METRICS.values()
-        if metric.higher_is_better and metric.per_fold and not metric.needs_proba
-    ]
+    """Names of what a search can look for the best of: it means something fold by fold."""
+    return [metric.name for metric in METRICS.values() if metric.per_fold]
 
 
 def higher_is_better(key: str) -> bool:

@@ -11,18 +11,85 @@ import pandas as pd
 from ser.core.errors import SerError
 from ser.evaluation.metrics import scores
 
+EXACT = 40  # actors up to which every flip of signs is counted
+FLIPS = 100_000  # drawn for more of them
 
-def scores_by_actor(
-    predictions: Mapping[str, pd.DataFrame], metric: str = "accuracy"
-) -> pd.DataFrame:
-    """Score of every actor's test clips in every run.
+
+def check_comparable(
+    predictions: Mapping[str, pd.DataFrame], tags: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Refuse runs that answer different questions.
 
     Parameters
     ----------
     predictions : mapping of str to DataFrame
         Run -> its test rows of `folds.predictions_table`.
+    tags : mapping of str to mapping
+        Run -> its tags, of which ``transductive`` and ``split`` are looked at.
+
+    Raises
+    ------
+    SerError
+        If two differ in whether they are transductive, the split, the test clips, their emotions,
+        or the folds.
+    """
+    first, *others = predictions
+    for other in others:
+        a, b = tags[first], tags[other]
+        if _is_transductive(a) != _is_transductive(b):
+            one, two = (first, other) if _is_transductive(a) else (other, first)
+            raise SerError(
+                f"{one} is transductive (it was scaled with the test speakers' clips) and "
+                f"{two} is not: they answer different questions. Compare them apart."
+            )
+        if a.get("split") != b.get("split"):
+            raise SerError(
+                f"{first} has split={a.get('split')} and {other} split={b.get('split')}: they "
+                "answer different questions. Compare runs under one split."
+            )
+        _check_same_clips(first, predictions[first], other, predictions[other])
+
+
+def _is_transductive(tags: Mapping[str, str]) -> bool:
+    return tags.get("transductive") == "true"
+
+
+def _check_same_clips(first: str, a: pd.DataFrame, other: str, b: pd.DataFrame) -> None:
+    """Whether two runs tested the same clips, as the same emotions, in the same folds."""
+    a, b = (table.sort_values(["actor", "clip", "fold"], ignore_index=True) for table in (a, b))
+    clips = [set(zip(table["actor"], table["clip"], strict=True)) for table in (a, b)]
+    if not a[["actor", "clip"]].equals(b[["actor", "clip"]]):
+        raise SerError(
+            f"{other} was tested on {len(b)} clips and {first} on {len(a)}, "
+            f"{len(clips[0] & clips[1])} of them the same: only runs on the same test clips (the "
+            "same split and seed) can be compared in pairs."
+        )
+    labels = [{column for column in table if column.startswith("p_")} for table in (a, b)]
+    if labels[0] != labels[1] or not a["true"].equals(b["true"]):
+        names = [", ".join(sorted(c.removeprefix("p_") for c in every)) for every in labels]
+        raise SerError(
+            f"{first} and {other} were tested on the same clips with other labels: {names[0]}; and "
+            f"{names[1]}. Compare runs with the same data.labels."
+        )
+    # Numbered as they come, two partitions are equal where they are the same.
+    folds = [pd.factorize(table["fold"])[0] for table in (a, b)]
+    if not np.array_equal(*folds):
+        raise SerError(
+            f"{first} and {other} were tested on the same clips in other folds "
+            f"({folds[0].max() + 1} and {folds[1].max() + 1}): their models have learned from "
+            "other clips. Compare runs under one split with one seed."
+        )
+
+
+def scores_by_actor(predictions: Mapping[str, pd.DataFrame], metric: str) -> pd.DataFrame:
+    """Score of every actor's test clips in every run.
+
+    Parameters
+    ----------
+    predictions : mapping of str to DataFrame
+        Run -> its test rows of `folds.predictions_table`, of the same clips.
     metric : str
-        ``accuracy``, ``uar``, ...
+        ``uar``, ``accuracy``, ...
 
     Returns
     -------
@@ -31,18 +98,10 @@ def scores_by_actor(
     Raises
     ------
     SerError
-        If there is no such metric, or the runs were not tested on the same clips.
+        If there is no such metric.
     """
-    columns, reference = {}, None
+    columns = {}
     for name, table in predictions.items():
-        clips = set(table["clip"])
-        reference = reference or (name, clips)
-        if clips != reference[1]:
-            raise SerError(
-                f"{name} was tested on {len(clips)} clips and {reference[0]} on "
-                f"{len(reference[1])}, {len(clips & reference[1])} of them the same: only runs on "
-                "the same test clips (the same split and seed) can be compared in pairs."
-            )
         by_actor = table.groupby("actor")[["true", "predicted"]]
         columns[name] = by_actor.apply(lambda clips: _metric_of_actor(clips, metric))
     return pd.DataFrame(columns)
@@ -55,12 +114,13 @@ def _metric_of_actor(clips: pd.DataFrame, metric: str) -> float:
     return every[metric]
 
 
-def paired_tests(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Wilcoxon signed-rank test of every pair of runs over actors, corrected by Holm's method.
+def paired_tests(by_actor: pd.DataFrame) -> pd.DataFrame:
+    """Sign-flip permutation test of every pair of runs over actors, corrected by Holm's method.
 
     Parameters
     ----------
-    accuracy : (n_actors, n_runs) DataFrame
+    by_actor : (n_actors, n_runs) DataFrame
+        Scores in [0, 1].
 
     Returns
     -------
@@ -68,17 +128,55 @@ def paired_tests(accuracy: pd.DataFrame) -> pd.DataFrame:
         a, b, difference (mean over actors of b minus a), better_actors (where b is better),
         actors, p and p_holm.
     """
-    from scipy.stats import wilcoxon
-
     rows = []
-    for a, b in combinations(accuracy.columns, 2):
-        difference = (accuracy[b] - accuracy[a]).to_numpy()
+    for a, b in combinations(by_actor.columns, 2):
         # Rounded: 7/60 - 6/60 and 2/60 - 1/60 must tie.
-        difference = np.round(difference, 9)
-        p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
-        rows.append((a, b, difference.mean(), int((difference > 0).sum()), len(difference), p))
+        difference = np.round((by_actor[b] - by_actor[a]).to_numpy(), 9)
+        better, p = int((difference > 0).sum()), sign_flip_p(difference)
+        rows.append((a, b, difference.mean(), better, len(difference), p))
     table = pd.DataFrame(rows, columns=["a", "b", "difference", "better_actors", "actors", "p"])
     return table.assign(p_holm=holm(table["p"].to_numpy()))
+
+
+def sign_flip_p(differences: np.ndarray) -> float:
+    """How often a mean as far from zero comes up if each difference's sign is a coin's.
+
+    If two runs are equally good, an actor's two scores could as well be swapped: all 2 ** n swaps
+    are equally likely (Fisher 1935). Of up to `EXACT` differences every one is counted, as each
+    is a sum of one half's and one of the other's; of more `FLIPS` are drawn.
+
+    Parameters
+    ----------
+    differences : (n,) float
+
+    Returns
+    -------
+    float
+        Two-sided p; at least 2 / 2 ** n.
+
+    Examples
+    --------
+    >>> sign_flip_p(np.array([0.1, 0.2, 0.3])), sign_flip_p(np.array([0.1, 0.2, -0.3]))
+    (0.25, 1.0)
+    """
+    moved = differences[differences != 0]  # a zero has no sign
+    least = abs(moved.sum()) - 1e-8
+    if least <= 0:
+        return 1.0
+    if len(moved) > EXACT:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(FLIPS, len(moved)))
+        return float(1 + (np.abs(signs @ moved) >= least).sum()) / (1 + FLIPS)
+    half, other = (_signed_sums(part) for part in np.array_split(moved, 2))
+    as_far = len(other) - np.searchsorted(np.sort(other), least - half)
+    return float(2 * as_far.sum() / 2 ** len(moved))
+
+
+def _signed_sums(values: np.ndarray) -> np.ndarray:
+    """The sums of the values under all 2 ** n choices of signs."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums - value, sums + value])
+    return sums
 
 
 def holm(p: np.ndarray) -> np.ndarray:

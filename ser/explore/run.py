@@ -66,19 +66,26 @@ def run_exploration(experiment: Experiment) -> JobResult:
         rows, note = measure.pair(data.clips, cfg.explore.emotions, cfg.explore.actor)
         prosody = instantiate(cfg.prosody)
         exploration = _explored(cfg, data, prosody)
+<<<<<<< HEAD
         shown = [_views(data.clips.loc[row], prosody) for row in rows]
         for doubt in exploration.doubts:
             run.warn(doubt)
+=======
+        shown: list[ClipViews] = []
+        with run.decoration("the pair of clips"):
+            shown = [_views(data.clips.loc[row], prosody) for row in rows]
+>>>>>>> main
         _log(run, exploration, shown, top=cfg.explore.top)
-        html = render_exploration_page(
-            run.so_far(),
-            exploration,
-            shown,
-            data.clips.loc[rows],
-            folder=run.folder / "figures",
-            note=note,
-        )
-        run.text(html, PAGE)
+        with run.decoration(PAGE):
+            html = render_exploration_page(
+                run.so_far(),
+                exploration,
+                shown,
+                data.clips.loc[rows],
+                folder=run.folder / "figures",
+                note=note,
+            )
+            run.text(html, PAGE)
         if out is not None:
             _copy(run.folder, out)
         place = run.artifacts if out is None else str(out)
@@ -118,7 +125,7 @@ def _log(run: Run, exploration: Exploration, shown: Sequence[ClipViews], *, top:
         run.table(table, name)
     figures = exploration_figures(exploration, shown, top=top)
     for name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
-        run.figure(draw(), name)
+        run.figure(draw, name)
 
 
 def _copy(folder: Path, out: Path) -> None:

@@ -108,7 +108,7 @@ def extract_with_facts(
     """
     y, sr = _read(recording, feature_set, MAX_SAMPLES)
     vector = _extract_whole(recording, y, sr, feature_set)
-    return vector, recording_facts(y, recording.source)
+    return vector, recording_facts(y, sr, recording.source)
 
 
 def extract_excerpts(

@@ -89,4 +89,5 @@ def attach(run: Run) -> None:
     """Put the page among the artifacts of a run that is about to end."""
     from ser.report.run_page import render_run_page
 
-    run.text(render_run_page(run.so_far(), run.folder), PAGE)
+    with run.decoration(PAGE):
+        run.text(render_run_page(run.so_far(), run.folder), PAGE)

@@ -90,6 +90,10 @@ FIGURES = {
         "Clips of every emotion. Where the bars differ, accuracy flatters a model that prefers the "
         "common emotions; UAR does not.",
     ),
+    "uar_by_actor": Caption(
+        "UAR by actor",
+        "UAR of each actor's clips in every run: what the test compares.",
+    ),
     "accuracy_by_actor": Caption(
         "Accuracy by actor",
         "Accuracy of each actor's clips in every run: what the test compares.",
@@ -241,8 +245,12 @@ TABLES = {
     ),
     "comparison": Caption(
         "Comparison",
-        "Every pair of runs: the difference of their accuracies (the second minus the first), and "
-        "paired Wilcoxon tests over actors, the p-values corrected after Holm.",
+        "Every pair of runs: the difference of their scores (the second minus the first), and "
+        "sign-flip permutation tests over actors, the p-values corrected after Holm.",
+    ),
+    "uar_by_actor": Caption(
+        "UAR by actor",
+        "UAR of each actor's clips in every run.",
     ),
     "accuracy_by_actor": Caption(
         "Accuracy by actor",

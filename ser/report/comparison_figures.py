@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ser.report.style import COLOURS
 
 
-def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
+def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> Figure:
     """Test UAR of several runs with its interval, one under the other.
 
     Parameters
@@ -17,8 +17,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     table : DataFrame
         name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
         transductive ones in another colour, under a line.
-    chance : float
-        In [0, 1].
+    chance : float or None
+        In [0, 1]; None where the runs have not the same.
     title : str
     """
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
@@ -33,7 +33,9 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
             axes.annotate(
                 f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
             )
-    axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+    if chance is not None:
+        axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+        axes.legend(loc="lower right")
     names = [
         f"{row.name_}{' (transductive)' if row.transductive else ''}"
         for row in table.rename(columns={"name": "name_"}).itertuples()
@@ -42,7 +44,6 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
     axes.set_ylim(min(places) - 0.8, 0.8)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right")
     return figure
 
 
@@ -74,23 +75,25 @@ def plot_sweep(summary: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def plot_by_actor(accuracy: pd.DataFrame) -> Figure:
-    """Accuracy of each actor's clips in several runs.
+def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
+    """Score of each actor's clips in several runs.
 
     Parameters
     ----------
-    accuracy : (n_actors, n_runs) DataFrame
+    scores : (n_actors, n_runs) DataFrame
         In [0, 1]; actors in rows, runs in columns.
+    label : str
+        Of the score.
     """
-    figure = Figure(figsize=(max(7, 1.6 * accuracy.shape[1] + 3), 6), layout="constrained")
+    figure = Figure(figsize=(max(7, 1.6 * scores.shape[1] + 3), 6), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(accuracy.shape[1])
-    for _, row in accuracy.iterrows():
+    places = np.arange(scores.shape[1])
+    for _, row in scores.iterrows():
         axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
-    axes.plot(places, 100 * accuracy.mean(), color=COLOURS[1], marker="D", label="mean over actors")
-    axes.set_xticks(places, accuracy.columns, rotation=15, ha="right")
-    axes.set(ylabel="accuracy on the actor's test clips (%)", ylim=(0, 102))
-    axes.set_title(f"{len(accuracy)} actors, a line for each")
+    axes.plot(places, 100 * scores.mean(), color=COLOURS[1], marker="D", label="mean over actors")
+    axes.set_xticks(places, scores.columns, rotation=15, ha="right")
+    axes.set(ylabel=f"{label} on the actor's test clips (%)", ylim=(0, 102))
+    axes.set_title(f"{len(scores)} actors, a line for each")
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
     return figure

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,8 @@ from ser.data.audio import as_flac, read_audio
 from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.importance import columns_by_name, permutation_importance
 from ser.evaluation.parallel import Workers
-from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import Evaluation
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import views
 from ser.report.html import data_uri, png, render
@@ -84,11 +86,12 @@ def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> Non
             workers=Workers(settings.n_jobs, bar.update),
         )
     run.table(table, "feature_importance")
-    figure = plot_feature_importance(table)
-    run.figure(figure, "feature_importance")
-    rows = np.concatenate([fold.test for fold in split.folds])
-    errors = confident_errors(evaluation.part("test"), data.clips["path"].iloc[rows].to_numpy())
-    run.text(_render(run.so_far(), png(figure), table, errors), PAGE)
+    run.figure(partial(plot_feature_importance, table), "feature_importance")
+    with run.decoration(PAGE):
+        rows = np.concatenate([fold.test for fold in split.folds])
+        errors = confident_errors(evaluation.part("test"), data.clips["path"].iloc[rows].to_numpy())
+        picture = png(plot_feature_importance(table))
+        run.text(_render(run.so_far(), picture, table, errors), PAGE)
 
 
 def confident_errors(

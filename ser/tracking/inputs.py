@@ -101,16 +101,25 @@ def fingerprint_of(data: Dataset) -> str:
 
 def resume_key(config: Mapping[str, Any], fingerprint: str) -> str:
     """Digest of everything that a run's numbers depend on: config, code, packages, clips."""
+    return digest_of(dependencies(config, fingerprint))
+
+
+def dependencies(config: Mapping[str, Any], fingerprint: str) -> dict[str, object]:
+    """Everything that a run's numbers depend on, by name: config, code, packages, clips."""
     resolved = _without_secrets(config)
     for key in _ELSEWHERE:
         resolved.pop(key)
     for key in ("root", "corpus"):
         resolved["data"].pop(key, None)
         resolved.get("test_data", {}).pop(key, None)
-    versions = provenance.package_versions()
-    everything = [resolved, provenance.code_digest(), versions, fingerprint]
-    text = json.dumps(everything, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    made_by = {"code": provenance.code_digest(), "packages": provenance.package_versions()}
+    return flat({**resolved, **made_by, "clips": fingerprint})
+
+
+def digest_of(values: object, size: int = 16) -> str:
+    """Digest of plain values: two hexadecimal digits for each byte of its size."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 def flat(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:

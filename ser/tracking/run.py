@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import getpass
+import io
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,7 @@ class Run:
         self._metrics: list[Metric] = []
         self._tags: dict[str, str] = {}
         self._warnings: list[str] = []
+        self._left_out: list[str] = []
         self._model_id: str | None = None
         self._folder = tempfile.TemporaryDirectory(prefix=f"ser-run-{os.getpid()}-")
 
@@ -95,11 +97,32 @@ class Run:
         self._warnings.append(text)
         self.tags({"warning": "\n".join(self._warnings)})
 
-    def figure(self, figure: Figure, name: str) -> None:
-        """Keep a figure as ``figures/NAME.png``."""
-        # The strongest compression takes as long as the drawing, for a tenth of the size.
-        path = self._path(f"figures/{name}.png")
-        figure.savefig(path, dpi=110, pil_kwargs={"compress_level": 3})
+    @contextmanager
+    def decoration(self, name: str) -> Iterator[None]:
+        """Leave out, with a word, what fails in the block: it shows results and is none.
+
+        Parameters
+        ----------
+        name : str
+            Of what the block makes: a picture, a page, a model card.
+        """
+        try:
+            yield
+        except Exception as error:
+            if _is_of_the_log(error):
+                raise
+            log.warning(f"{name} is left out: {type(error).__name__}: {error}")
+            self._left_out.append(name)
+            self.tags({"left_out": ", ".join(self._left_out)})
+
+    def figure(self, draw: Callable[[], Figure], name: str) -> None:
+        """Keep what is drawn as ``figures/NAME.png``; one that cannot be drawn is left out."""
+        file = f"figures/{name}.png"
+        with self.decoration(file):
+            picture = io.BytesIO()
+            # The strongest compression takes as long as the drawing, for a tenth of the size.
+            draw().savefig(picture, format="png", dpi=110, pil_kwargs={"compress_level": 3})
+            self._path(file).write_bytes(picture.getvalue())
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """Keep a table as ``tables/NAME.csv``."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,9 @@ from ser.core.redact import without_password
 from ser.data.folds import Split
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.curves import Curve
+from ser.evaluation.plan import Settings
 from ser.evaluation.probabilities import precision_recall, reliability, roc
-from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.protocol import Evaluation
 from ser.features import settings
 from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel, check_loadable
@@ -30,6 +32,8 @@ from ser.tracking.registry import CARD
 from ser.tracking.run import start_run
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ser.tracking.run import Run
 
 
@@ -78,7 +82,9 @@ def log_whole_evaluation(
         log_explanation(run, evaluation, explain)
     report.attach(run)
     about = about or "nothing is said of it"
-    card = without_password(model_card.card(run.so_far(), evaluation, about=about))
+    card = "It could not be written."
+    with run.decoration(CARD):
+        card = without_password(model_card.card(run.so_far(), evaluation, about=about))
     run.text(card, CARD)
     data = evaluation.data
     if data.feature_set is not None:  # without one nothing leads from audio to the Pipeline
@@ -126,6 +132,8 @@ def track_evaluation(
         log_config(run, config)
         folder = os.path.commonpath(data.clips["path"].tolist())
         log_dataset(run, data, name=data.corpus, source=folder, context=about["split"])
+        for note in evaluation.notes:
+            run.warn(note)
         log_whole_evaluation(run, evaluation, title=name, about=None, listeners={}, explain=None)
     return queries.find_run(uri, run.id)
 
@@ -162,18 +170,21 @@ def log_evaluation(
     }
     run.table(_confusion_table(counts, labels), "confusion_matrix")
     for part, matrix in counts.items():
-        figure = figures.plot_confusion_matrix(matrix, labels, title=f"{title} · {part}")
-        run.figure(figure, f"confusion_matrix_{part}")
-    both = figures.plot_roc_and_precision_recall(
+        draw = partial(figures.plot_confusion_matrix, matrix, labels, title=f"{title} · {part}")
+        run.figure(draw, f"confusion_matrix_{part}")
+    both = partial(
+        figures.plot_roc_and_precision_recall,
         curves,
         precision_recall(true, proba, labels),
         macro_auc=macro_auc,
         n_clips=len(test),
     )
     run.figure(both, "roc_and_precision_recall")
-    run.figure(figures.plot_reliability(bins, error=error), "reliability")
-    run.figure(figures.plot_breakdown(by_factor, listeners=listeners, title=title), "breakdown")
-    run.figure(figures.plot_class_balance(_balance(clips, split, labels), labels), "class_balance")
+    run.figure(partial(figures.plot_reliability, bins, error=error), "reliability")
+    recalls = partial(figures.plot_breakdown, by_factor, listeners=listeners, title=title)
+    run.figure(recalls, "breakdown")
+    balance = _balance(clips, split, labels)
+    run.figure(partial(figures.plot_class_balance, balance, labels), "class_balance")
     _log_curves(run, evaluation, n_labels=len(labels))
 
 
@@ -182,39 +193,41 @@ def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> 
     part = predictions["part"].iloc[0]
     labels = tuple(c.removeprefix("p_") for c in predictions.filter(regex="^p_"))
     matrix = count_confusions(predictions["true"], predictions["predicted"], labels=labels)
-    run.figure(
-        figures.plot_confusion_matrix(matrix, labels, title=f"{title} · {part}"),
-        f"confusion_matrix_{part}",
-    )
+    draw = partial(figures.plot_confusion_matrix, matrix, labels, title=f"{title} · {part}")
+    run.figure(draw, f"confusion_matrix_{part}")
     run.table(_confusion_table({part: matrix}, labels), "confusion_matrix")
 
 
 def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
     if evaluation.loss:
         n_clips = int(evaluation.metrics["n_development_clips"])
-        run.figure(training_figures.plot_loss_curve(evaluation.loss, n_clips=n_clips), "loss_curve")
+        draw = partial(training_figures.plot_loss_curve, evaluation.loss, n_clips=n_clips)
+        run.figure(draw, "loss_curve")
     if evaluation.learning is not None:
         curve = evaluation.learning
-        figure = training_figures.plot_accuracy_curve(
-            curve, title="Learning curve", xlabel=f"{curve.name} trained on", n_labels=n_labels
-        )
-        run.figure(figure, "learning_curve")
+        xlabel = f"{curve.name} trained on"
+        run.figure(_curve_figure(curve, "Learning curve", xlabel, n_labels), "learning_curve")
         run.table(_curve_table(curve), "learning_curve")
     for curve in evaluation.validation:
-        figure = training_figures.plot_accuracy_curve(
-            curve, title="Validation curve", xlabel=curve.name, n_labels=n_labels
-        )
+        figure = _curve_figure(curve, "Validation curve", curve.name, n_labels)
         run.figure(figure, f"validation_curve_{curve.name}")
         run.table(_curve_table(curve), f"validation_curve_{curve.name}")
     if len(evaluation.permuted):
-        figure = training_figures.plot_permutations(
+        draw = partial(
+            training_figures.plot_permutations,
             evaluation.permuted,
             real=evaluation.metrics["test_uar"],
             n_labels=n_labels,
             p=evaluation.metrics["permuted_p"],
         )
-        run.figure(figure, "permutations")
+        run.figure(draw, "permutations")
         run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
+
+
+def _curve_figure(curve: Curve, title: str, xlabel: str, n_labels: int) -> Callable[[], Figure]:
+    return partial(
+        training_figures.plot_accuracy_curve, curve, title=title, xlabel=xlabel, n_labels=n_labels
+    )
 
 
 def _proba(predictions: pd.DataFrame) -> np.ndarray:

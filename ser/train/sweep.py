@@ -12,22 +12,29 @@ import atexit
 import shlex
 import sys
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 
 from ser.core import paths
 from ser.core.errors import SerError
+from ser.core.experiment import compose
 from ser.core.jobs import INTERRUPTED, Job, outcomes, start_sweep
-from ser.core.overrides import Choices
+from ser.core.overrides import key_of
 from ser.core.redact import masked_override
-from ser.core.second_corpus import with_test_corpus
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ser.tracking.run import Run
+
+SEVERAL = "sweeps"  # MLflow experiment of a sweep whose jobs' runs go to more than one
+# Keys that decide on the names of corpus and experiment.
+_NAMING = ("data", "data.name", "data.test", "experiment", "tracking.experiment")
 
 # A launcher's worker unpickles the callbacks first: now it can resolve the config's ${project:...}.
 paths.register_resolvers()
@@ -44,17 +51,15 @@ class SweepCallback(Callback):
         from ser.tracking.provenance import git_state
         from ser.tracking.run import create_run
 
-        config = config.copy()
-        with suppress(SerError):  # which every job will say
-            with_test_corpus(config, Choices(config.hydra.runtime.choices))
+        corpora, experiments = _of_jobs(config)
+        corpus = "+".join(corpora)
         overrides = shlex.join(map(masked_override, config.hydra.overrides.task))
         command = f"python -m ser.{config.hydra.job.config_name} -m {overrides}"
         self._run = create_run(
             uri=config.tracking.uri,
-            experiment=config.tracking.experiment,
-            name=f"sweep-{config.data.name}",
-            tags={"kind": "sweep", "corpus": config.data.name, "command": command}
-            | git_state(paths.PROJECT),
+            experiment=experiments[0] if len(experiments) == 1 else SEVERAL,
+            name=f"sweep-{corpus}",
+            tags={"kind": "sweep", "corpus": corpus, "command": command} | git_state(paths.PROJECT),
             description=f"`{command}`",
         )
         folder = Path(config.hydra.sweep.dir)
@@ -84,6 +89,31 @@ class SweepCallback(Callback):
     def __getstate__(self) -> dict:
         """Workers get a callback without the run, which is not theirs."""
         return {"_run": None}
+
+
+def _of_jobs(config: DictConfig) -> tuple[list[str], list[str]]:
+    """The corpora of a sweep's jobs, and the MLflow experiments of their runs, each once."""
+    loader = GlobalHydra.instance().config_loader()
+    given = [
+        f"{key}={values}" for key, values in (config.hydra.sweeper.get("params") or {}).items()
+    ]
+    parser = OverridesParser.create(config_loader=loader)
+    choices = []
+    for override in parser.parse_overrides([*given, *config.hydra.overrides.task]):
+        line, key = str(override.input_line), override.get_key_element()
+        if override.is_discrete_sweep():
+            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            choices.append(values if key_of(line) in _NAMING else values[:1])
+        else:
+            choices.append([line])
+    corpora: dict[str, None] = {}
+    experiments: dict[str, None] = {}
+    for job in product(*choices):
+        with suppress(SerError):  # which the job will say
+            overrides = [*config.hydra.overrides.hydra, *job]
+            cfg = compose(overrides, config=config.hydra.job.config_name).cfg
+            corpora[cfg.data.name] = experiments[cfg.tracking.experiment] = None
+    return list(corpora) or [config.data.name], list(experiments) or [config.tracking.experiment]
 
 
 def _report(run: Run, folder: Path, uri: str) -> list[Job]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -19,6 +20,7 @@ from ser.report.comparison_figures import plot_intervals
 from ser.tracking import provenance
 from ser.tracking.run import start_run
 from ser.train.run import Outcome, run_experiment
+from ser.train.sweep import SEVERAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,29 +55,33 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         If there are no variants, or one of them fails; what is finished stays.
     """
     cfg, choices = experiment.cfg, experiment.choices
-    planned = overrides_by_name(cfg.variants)
-    title = f"{cfg.variants.title} · {cfg.data.name}"
+    planned = {
+        name: experiment.vary(
+            [*(cfg.variants.get("common") or []), *overrides], leave_out=["experiment", "variants"]
+        )
+        for name, overrides in overrides_by_name(cfg.variants).items()
+    }
+    configs = [variant.cfg for variant in planned.values()]
+    corpus = "+".join(dict.fromkeys(each.data.name for each in configs))
+    experiments = {each.tracking.experiment for each in configs}
+    title = f"{cfg.variants.title} · {corpus}"
     recipe = choices.groups.get("experiment") or "variants"
     with start_run(
         uri=cfg.tracking.uri,
-        experiment=cfg.tracking.experiment,
-        name=f"{recipe}-{cfg.data.name}",
+        experiment=experiments.pop() if len(experiments) == 1 else SEVERAL,
+        name=f"{recipe}-{corpus}",
         tags={
             "kind": "variants",
             "recipe": recipe,
-            "corpus": cfg.data.name,
+            "corpus": corpus,
             "command": choices.command(),
             **provenance.git_state(paths.PROJECT),
         },
         description=f"{cfg.variants.title}: `{choices.command()}`",
     ) as parent:
         outcomes = {}
-        for number, (name, overrides) in enumerate(planned.items(), start=1):
+        for number, (name, variant) in enumerate(planned.items(), start=1):
             print(f"{number}/{len(planned)}  {name}", flush=True)
-            variant = experiment.vary(
-                [*(cfg.variants.get("common") or []), *overrides],
-                leave_out=["experiment", "variants"],
-            )
             outcomes[name] = run_experiment(variant, parent=parent)
         table = _table(outcomes, cfg.variants.get("published") or {})
         parent.table(table, "variants")
@@ -86,8 +92,9 @@ def run_variants(experiment: Experiment) -> VariantsResult:
                 for row in table.to_dict("records")
             }
         )
-        chance = 1 / next(iter(outcomes.values())).n_labels
-        parent.figure(plot_intervals(table, chance=chance, title=title), "variants")
+        n_labels = {outcome.n_labels for outcome in outcomes.values()}
+        chance = 1 / n_labels.pop() if len(n_labels) == 1 else None
+        parent.figure(partial(plot_intervals, table, chance=chance, title=title), "variants")
         report.attach(parent)
     where = terminal.where(parent.id, parent.experiment, cfg.tracking.uri)
     text = f"\n{title}\n\n{terminal.of_variants(table)}\n\n{where}"

@@ -14,6 +14,7 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
     get_param_importances,
 )
+from optuna.search_space import intersection_search_space
 from optuna.study import Study
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as views
@@ -21,8 +22,8 @@ from optuna.visualization import matplotlib as views
 MIN_TRIALS = 4  # fewer say nothing about a parameter
 
 
-def figures(study: Study) -> dict[str, Figure]:
-    """Optimisation history, and from `MIN_TRIALS` on what the parameters do.
+def figures(study: Study) -> dict[str, Callable[[], Figure]]:
+    """What draws the optimisation history, and from `MIN_TRIALS` on what the parameters do.
 
     Parameters
     ----------
@@ -30,29 +31,35 @@ def figures(study: Study) -> dict[str, Figure]:
 
     Returns
     -------
-    dict of str to Figure
-        optimization_history, intermediate_values, slice, parallel_coordinate, contour (of the two
-        most important parameters), and two importances: by variance (fANOVA) and by what the best
-        tenth has in common (PED-ANOVA), as the two disagree where parameters are conditional.
+    dict of str to callable
+        optimization_history, intermediate_values, slice, parallel_coordinate; and where the trials
+        differ in their scores, contour (of the two most important parameters) and two importances:
+        by variance (fANOVA) and by what the best tenth has in common (PED-ANOVA), as the two
+        disagree where parameters are conditional.
     """
     study = _with_short_names(study)
-    drawn = {"optimization_history": _drawn(lambda: views.plot_optimization_history(study))}
-    drawn["intermediate_values"] = _drawn(lambda: views.plot_intermediate_values(study))
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < MIN_TRIALS:
-        return drawn
-    drawn["slice"] = _drawn(lambda: views.plot_slice(study))
-    drawn["parallel_coordinate"] = _drawn(lambda: views.plot_parallel_coordinate(study))
-    for name, evaluator in (
-        ("importance_fanova", FanovaImportanceEvaluator(seed=0)),
-        ("importance_ped_anova", PedAnovaImportanceEvaluator()),
-    ):
-        drawn[name] = _drawn(partial(views.plot_param_importances, study, evaluator=evaluator))
+    drawn: dict[str, Callable[[], object]] = {
+        "optimization_history": partial(views.plot_optimization_history, study),
+        "intermediate_values": partial(views.plot_intermediate_values, study),
+    }
+    if len(complete) >= MIN_TRIALS:
+        drawn["slice"] = partial(views.plot_slice, study)
+        drawn["parallel_coordinate"] = partial(views.plot_parallel_coordinate, study)
+        if len({trial.value for trial in complete}) > 1:  # else nothing has moved the score
+            fanova, ped_anova = FanovaImportanceEvaluator(seed=0), PedAnovaImportanceEvaluator()
+            importances = partial(views.plot_param_importances, study)
+            drawn["importance_fanova"] = partial(importances, evaluator=fanova)
+            drawn["importance_ped_anova"] = partial(importances, evaluator=ped_anova)
+            varied = intersection_search_space(complete).values()
+            if sum(not distribution.single() for distribution in varied) >= 2:
+                drawn["contour"] = partial(_contour, study)
+    return {name: partial(_drawn, draw) for name, draw in drawn.items()}
+
+
+def _contour(study: Study) -> None:
     importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    if len(importances) >= 2:
-        two = list(importances)[:2]
-        drawn["contour"] = _drawn(lambda: views.plot_contour(study, params=two))
-    return drawn
+    views.plot_contour(study, params=list(importances)[:2])
 
 
 def _with_short_names(study: Study) -> Study:
@@ -62,7 +69,7 @@ def _with_short_names(study: Study) -> Study:
     short = {name: name.rsplit(".", 1)[-1] for name in names}
     if len(set(short.values())) < len(short):
         return study
-    copy = optuna.create_study(direction="maximize")
+    copy = optuna.create_study(direction=study.direction)
     copy.add_trials(
         optuna.trial.create_trial(
             state=trial.state,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ser.evaluation.folds import fit_on
 from ser.evaluation.metrics import METRICS, Metric
 from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.models.partial_fit import EpochFit, has_epochs, trains_by_epochs
-from ser.models.pipeline import originals, with_copies, without_probabilities
+from ser.models.pipeline import originals, predict_emotions, with_copies, without_probabilities
 from ser.train import build
 from ser.tune.space import SearchSpace
 
@@ -69,6 +69,8 @@ class Objective:
         Folds of the clips that may be learned from.
     matrices : dict of str to (n_clips, n_features)
         Feature matrices by the settings of their features, filled as trials ask for them.
+    question : mapping of str to object
+        What its scores depend on besides what is drawn (`question.question_of`).
     """
 
     experiment: Experiment
@@ -76,6 +78,7 @@ class Objective:
     data: Dataset
     split: Split
     matrices: dict[str, np.ndarray]
+    question: Mapping[str, object]
 
     def __call__(self, trial: Trial) -> Score:
         """Score the trial; it stops early where its pruner says so.
@@ -93,7 +96,8 @@ class Objective:
         if scaler is not None:
             X = scaler.transform(X, self.data.groups)
         data = replace(self.data, X=X).bare()
-        pipeline = without_probabilities(pipeline)
+        if not self._metric.needs_proba:
+            pipeline = without_probabilities(pipeline)
         if self._tuner.prune_by == "epochs":
             if not has_epochs(pipeline[-1]):
                 raise SerError(
@@ -192,5 +196,7 @@ def _fold_score(
 
 
 def _score_of(fitted: Pipeline, data: Dataset, rows: np.ndarray, metric: Metric) -> float:
-    predicted = fitted.predict(originals(data.features)[rows])
-    return metric(data.labels[rows], predicted)
+    X, y = originals(data.features)[rows], data.labels[rows]
+    if not metric.needs_proba:
+        return metric(y, fitted.predict(X))
+    return metric(y, *predict_emotions(fitted, X, data.emotions), data.emotions)

@@ -16,9 +16,10 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 from ser.core.redact import without_password
 from ser.data.dataset import Dataset
-from ser.data.folds import Split
+from ser.data.folds import Split, of_fold
 from ser.evaluation.metrics import METRICS, tunable
-from ser.evaluation.protocol import inner_split, pooled_metrics
+from ser.evaluation.plan import inner_split
+from ser.evaluation.protocol import pooled_metrics
 from ser.report import terminal
 from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
@@ -26,6 +27,7 @@ from ser.train import build
 from ser.train.log import log_confusion_matrix
 from ser.train.run import Outcome, load_and_split, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
+from ser.tune.question import question_of, short_digest
 from ser.tune.space import SearchSpace
 from ser.tune.trials import StudyResult, run_trials, value_of
 
@@ -39,7 +41,7 @@ class SearchResult(JobResult):
     run_id : str
         Of the run that tested the best, or of the nested search.
     study : str
-        The study's name.
+        The study's name; of a nested search, what its folds' studies have in common.
     best_params : mapping
         Of the best trial; of a nested search, those of each fold by its number.
     trials : DataFrame
@@ -61,7 +63,7 @@ class _Search:
 
     experiment: Experiment
     space: SearchSpace
-    study: str
+    name: str
     data: Dataset
     matrices: dict[str, np.ndarray]
 
@@ -69,10 +71,21 @@ class _Search:
     def cfg(self) -> DictConfig:
         return self.experiment.cfg
 
-    def objective(self, split: Split) -> Objective:
-        """What a trial is worth on the training clips of a split of one fold."""
-        inner = inner_split(self.data, split, build.evaluation_settings(self.cfg))
-        return Objective(self.experiment, self.space, self.data, inner, self.matrices)
+    def inner(self, split: Split) -> Split:
+        """Folds of the training clips of a split of one fold: what trials are scored on."""
+        return inner_split(self.data, split, build.evaluation_settings(self.cfg))
+
+    def run_trials(self, inner: Split, run: Run, suffix: str = "") -> StudyResult:
+        """A study on the folds of some training clips; the run says which study."""
+        question = question_of(build.plain(self.cfg), self.data, inner)
+        name = f"{self.name}{suffix}"
+        if self.cfg.tuner.study is None:
+            name += f"-{short_digest(question)}"
+        run.tags({"study": name})
+        objective = Objective(
+            self.experiment, self.space, self.data, inner, self.matrices, question
+        )
+        return run_trials(name, objective, run, total=self.cfg.tuner.nested)
 
     def evaluate_best(self, result: StudyResult, run: Run, fold: int | None = None) -> Outcome:
         """The one look at test clips: a run of ``ser.train`` with the best trial's config."""
@@ -110,17 +123,16 @@ def search(experiment: Experiment) -> SearchResult:
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=f"{kind}-{name}",
-        tags={**train_tags(experiment, "ser.tune"), "kind": kind, "study": name},
+        tags={**train_tags(experiment, "ser.tune"), "kind": kind},
         description=f"`{choices.command('ser.tune')}`",
     ) as parent:
         log_config(parent, build.plain(cfg))
-        data, split = load_and_split(experiment, parent)
+        data, split = load_and_split(experiment, parent, lambda *of: _check_folds(cfg, *of))
         matrices = {features_key(cfg): data.features}
         of_all = _Search(experiment, space, name, data, matrices)
         if cfg.tuner.nested:
             return _nested(of_all, split, parent)
-        _check_one_fold(split)
-        result = run_trials(cfg, name, of_all.objective(split), parent)
+        result = of_all.run_trials(of_all.inner(split), parent)
         outcome = of_all.evaluate_best(result, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
         parent.tags({"transductive": str(outcome.transductive).lower()})
@@ -128,7 +140,7 @@ def search(experiment: Experiment) -> SearchResult:
     return SearchResult(
         run_id=outcome.run_id,
         text=_search_text(of_all, result, outcome),
-        study=name,
+        study=result.study,
         best_params=result.best.params,
         trials=result.trials,
         metrics=outcome.metrics,
@@ -147,19 +159,17 @@ def _search_text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
         f"cross-validated {metric.name} {metric.text_with_unit(value_of(result.best))}",
         *(f"  {override}" for override in of_all.space.overrides(result.best.params)),
         outcome.text,
-        f"study   {of_all.study} in {without_password(cfg.tuner.storage)}; "
-        "the same command goes on with it",
+        f"study   {result.study} in {without_password(cfg.tuner.storage)}; "
+        "the same command, code and packages go on with it",
     ]
     return "\n".join(lines)
 
 
 def _nested(of_all: _Search, split: Split, parent: Run) -> SearchResult:
     """A study inside every fold of the split; its best is tested on the fold's held-out clips."""
-    cfg, name = of_all.cfg, of_all.study
+    cfg = of_all.cfg
     outcomes, chosen = [], []
-    for number, fold in enumerate(split.folds):
-        print(f"outer fold {number + 1}/{len(split.folds)}", flush=True)
-        study = f"{name}-fold-{number}-of-{len(split.folds)}"
+    for number in range(len(split.folds)):
         with start_run(
             uri=cfg.tracking.uri,
             experiment=cfg.tracking.experiment,
@@ -167,14 +177,15 @@ def _nested(of_all: _Search, split: Split, parent: Run) -> SearchResult:
             tags={
                 **train_tags(of_all.experiment, "ser.tune"),
                 "kind": "tune",
-                "study": name,
                 "fold": number,
             },
             description="A search on the training clips of one outer fold.",
             parent=parent,
         ) as run:
-            objective = of_all.objective(replace(split, folds=(fold,)))
-            result = run_trials(cfg, study, objective, run, total=True)
+            inner = of_all.inner(of_fold(split, number))
+            inside = len(inner.folds)
+            print(f"outer fold {number + 1}/{len(split.folds)}, {inside} folds inside", flush=True)
+            result = of_all.run_trials(inner, run, f"-fold-{number}-of-{len(split.folds)}")
             outcome = of_all.evaluate_best(result, run, fold=number)
             run.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
         outcomes.append(outcome)
@@ -188,7 +199,7 @@ def _log_nested(
     of_all: _Search, split: Split, parent: Run, outcomes: list[Outcome], chosen: pd.DataFrame
 ) -> SearchResult:
     """Pool the folds' test clips, and log what each fold chose."""
-    cfg, name = of_all.cfg, of_all.study
+    cfg, name = of_all.cfg, of_all.name
     predictions = pd.concat(
         [outcome.predictions.assign(fold=number) for number, outcome in enumerate(outcomes)],
         ignore_index=True,
@@ -234,11 +245,14 @@ def _check(cfg: DictConfig) -> None:
         )
 
 
-def _check_one_fold(split: Split) -> None:
-    if len(split.folds) > 1:
+def _check_folds(cfg: DictConfig, data: Dataset, split: Split) -> None:
+    """Whether a search can choose on training clips of the split, or of each of its folds."""
+    if len(split.folds) > 1 and not cfg.tuner.nested:
         raise SerError(
             f"The split has {len(split.folds)} folds, each with a training part of its own: one "
             "search over all of them would choose on clips that it is tested on. Use "
             "tuner.nested=true, which searches inside every fold, or tune under split=speaker or "
             "split=random."
         )
+    for number in range(len(split.folds)):
+        inner_split(data, of_fold(split, number), build.evaluation_settings(cfg))

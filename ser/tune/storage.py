@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -19,15 +20,17 @@ from optuna.storages import (
     RetryHeartbeatStaleTrialCallback,
 )
 from optuna.storages.journal import JournalFileBackend
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from ser.core.errors import SerError
 from ser.core.locks import locked, try_locked
 from ser.core.redact import without_password
+from ser.tune.question import differences
 
 HEARTBEAT = 30
 START = "start"  # lock of whoever looks for dead workers
+QUESTION = "question"  # user attribute of a study: what its trials are scored on
 WORKER = "worker"  # user attribute of a trial: whose it is
 
 
@@ -49,7 +52,12 @@ class Worker:
 
 @contextmanager
 def open_study(
-    storage: str, name: str, *, heartbeat: int = HEARTBEAT
+    storage: str,
+    name: str,
+    *,
+    question: Mapping[str, object] | None = None,
+    higher_is_better: bool = True,
+    heartbeat: int = HEARTBEAT,
 ) -> Iterator[tuple[Study, Worker]]:
     """Open a study, or make it; retry what workers that died have left running.
 
@@ -62,7 +70,12 @@ def open_study(
     storage : str
         Path of a journal file, made where it is missing, or the URL of a database.
     name : str
-        Of the study; its higher values are better.
+        Of the study.
+    question : mapping of str to object, optional
+        What its trials are scored on (`question.question_of`): a new study keeps it, another one
+        must have it. Without it any study is opened.
+    higher_is_better : bool
+        Of the values of a new study.
     heartbeat : int
         Seconds between a worker's signs of life in a database; a trial without two is retried.
 
@@ -74,36 +87,43 @@ def open_study(
     Raises
     ------
     SerError
-        If the storage cannot be opened.
+        If the storage cannot be opened, or the study asks another question or does not say which.
     """
-    journal = Path(storage)
-    workers = journal.with_suffix(".workers")
-    own = workers / uuid.uuid4().hex
+    new = partial(_create, name=name, higher_is_better=higher_is_better, question=question)
     with ExitStack() as held:
         held.callback(optuna.logging.set_verbosity, optuna.logging.get_verbosity())
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # a failed trial is in the log as such
         if "://" in storage:
-            study = _create(_database(storage, heartbeat), name, storage)
-            yield study, _sign_in(study, own.name)
-            return
-        try:
-            workers.mkdir(parents=True, exist_ok=True)
-            # One worker at a time looks for dead ones.
-            with locked(workers / START, f"the study's journal {journal}"):
-                alive = _living(workers)
-                if not alive:
-                    _trim(journal)
-                held.callback(own.unlink, missing_ok=True)
-                held.enter_context(try_locked(own))
-                study = _create(JournalStorage(JournalFileBackend(str(journal))), name, storage)
-                _retry_trials_of_the_dead(study, alive)
-                worker = _sign_in(study, own.name)
-        except OSError as error:
-            raise SerError(
-                f"The study's journal {journal} cannot be used: {error.strerror}. Give another "
-                "place with tuner.storage=FILE, or the URL of a database."
-            ) from error
-        yield study, worker
+            study = new(_database(storage, heartbeat), where=storage)
+            yield study, _sign_in(study, uuid.uuid4().hex)
+        else:
+            yield _from_journal(Path(storage), new, held)
+
+
+def _from_journal(
+    journal: Path, new: Callable[..., Study], held: ExitStack
+) -> tuple[Study, Worker]:
+    """The study in a journal file and this worker on it, whose lock is held until the end."""
+    workers = journal.with_suffix(".workers")
+    own = workers / uuid.uuid4().hex
+    try:
+        workers.mkdir(parents=True, exist_ok=True)
+        # One worker at a time looks for dead ones.
+        with locked(workers / START, f"the study's journal {journal}"):
+            alive = _living(workers)
+            if not alive:
+                _trim(journal)
+            held.callback(own.unlink, missing_ok=True)
+            held.enter_context(try_locked(own))
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+            study = new(storage, where=str(journal))
+            _retry_trials_of_the_dead(study, alive)
+            return study, _sign_in(study, own.name)
+    except OSError as error:
+        raise SerError(
+            f"The study's journal {journal} cannot be used: {error.strerror}. Give another "
+            "place with tuner.storage=FILE, or the URL of a database."
+        ) from error
 
 
 def _sign_in(study: Study, worker: str) -> Worker:
@@ -114,15 +134,45 @@ def _sign_in(study: Study, worker: str) -> Worker:
     return Worker(worker, order.index(f"worker {worker}"))
 
 
-def _create(storage: BaseStorage, name: str, where: str) -> Study:
+def _create(
+    storage: BaseStorage,
+    *,
+    name: str,
+    higher_is_better: bool,
+    question: Mapping[str, object] | None,
+    where: str,
+) -> Study:
+    direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
+    the_study = f"The study {name!r} in {without_password(where)}"
     try:
-        return optuna.create_study(
-            study_name=name, storage=storage, direction="maximize", load_if_exists=True
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction=direction, load_if_exists=True
         )
     except (ValueError, KeyError) as error:
+        raise SerError(f"{the_study} cannot be read: {error}.") from error
+    if question is not None:
+        _ask(study, question, the_study)
+    return study
+
+
+def _ask(study: Study, question: Mapping[str, object], the_study: str) -> None:
+    """Keep a new study's question; refuse one whose question is another, or not known."""
+    # In this order: another worker that has just made the study asks before it tries anything.
+    has_trials = bool(study.get_trials(deepcopy=False))
+    kept = study.user_attrs.get(QUESTION)
+    remedy = "Give tuner.study another name, or none: it then depends on what is asked."
+    if kept is None and has_trials:
         raise SerError(
-            f"The study {name!r} in {without_password(where)} cannot be read: {error}."
-        ) from error
+            f"{the_study} does not say what its trials were scored on (an older ser made it): "
+            f"they cannot be shown to be comparable with this command's. {remedy}"
+        )
+    if kept is None:
+        study.set_user_attr(QUESTION, dict(question))
+    elif kept != question:
+        raise SerError(
+            f"{the_study} asks another question: {differences(kept, question)}. Its scores cannot "
+            f"stand beside this command's. {remedy}"
+        )
 
 
 def _database(url: str, heartbeat: int) -> RDBStorage:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from optuna.exceptions import ExperimentalWarning, TrialPruned
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
@@ -40,27 +40,26 @@ class StudyResult:
     n_run : int
         Trials of this command.
     interrupted : bool
+    study : str
+        Its name.
     """
 
     best: FrozenTrial
     trials: pd.DataFrame
     n_run: int
     interrupted: bool
+    study: str
 
     def count(self, state: str) -> int:
         """Trials in a state."""
         return int((self.trials["state"] == state).sum())
 
 
-def run_trials(
-    cfg: DictConfig, name: str, objective: Objective, run: Run, *, total: bool = False
-) -> StudyResult:
+def run_trials(name: str, objective: Objective, run: Run, *, total: bool = False) -> StudyResult:
     """Open the study, run trials, and log what it then holds.
 
     Parameters
     ----------
-    cfg : DictConfig
-        ``conf/tune.yaml``, composed.
     name : str
         Of the study.
     objective : Objective
@@ -72,25 +71,33 @@ def run_trials(
     Raises
     ------
     SerError
-        If the storage cannot be used, or no trial has finished.
+        If the storage cannot be used, the study asks something else, no trial has finished, or
+        none of this command's could be scored.
     """
-    n_trials = cfg.tuner.n_trials
-    with open_study(cfg.tuner.storage, name) as (study, worker):
+    cfg, n_trials = objective.experiment.cfg, objective.experiment.cfg.tuner.n_trials
+    metric = METRICS[cfg.tuner.metric]
+    with open_study(
+        cfg.tuner.storage,
+        name,
+        question=objective.question,
+        higher_is_better=metric.higher_is_better,
+    ) as (study, worker):
         study.sampler, study.pruner = _sampler_and_pruner(cfg, worker)
         if total and n_trials is not None:
             n_trials = max(0, n_trials - len(study.get_trials(deepcopy=False, states=FINISHED)))
         loop = _Loop(study, worker, objective, run, n_trials)
         loop.run()
         best = best_trial(study)
-        if best is None:
+        if best is None or loop.all_failed:
             raise SerError(_why_none_finished(loop))
         table = trials_table(study)
         run.table(table, "trials")
-        for figure_name, figure in figures.figures(study).items():
-            run.figure(figure, figure_name)
-        numbers = {f"best_cv_{cfg.tuner.metric}": value_of(best), "n_trials": float(len(table))}
+        with run.decoration("figures of the study"):
+            for figure_name, draw in figures.figures(study).items():
+                run.figure(draw, figure_name)
+        numbers = {f"best_cv_{metric.name}": value_of(best), "n_trials": float(len(table))}
         run.metrics(numbers | {"cpu_seconds": table["cpu_seconds"].sum()})
-    return StudyResult(best, table, loop.n_run, loop.interrupted)
+    return StudyResult(best, table, loop.n_run, loop.interrupted, name)
 
 
 def _why_none_finished(loop: _Loop) -> str:
@@ -109,7 +116,8 @@ def best_trial(study: Study) -> FrozenTrial | None:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not trial.user_attrs.get("pruned")
     ]
-    return max(finished, key=value_of, default=None)
+    lower = study.direction == StudyDirection.MINIMIZE
+    return (min if lower else max)(finished, key=value_of, default=None)
 
 
 def value_of(trial: FrozenTrial) -> float:
@@ -161,6 +169,11 @@ class _Loop:
         self.n_run = 0
         self.interrupted = False
 
+    @property
+    def all_failed(self) -> bool:
+        """Whether there were trials, and the user has not stopped them, and none has a score."""
+        return 0 < self.n_run == self._n_failed and not self.interrupted
+
     def run(self) -> None:
         """Run the trials; `n_run` and `interrupted` then say how it ended."""
         if self._n_trials == 0 or self._spent():
@@ -199,12 +212,10 @@ class _Loop:
             except Exception as error:
                 if _interrupted(error):
                     raise KeyboardInterrupt from error
-                self._n_failed += 1
                 self.last_error = str(error)
                 raise
             finally:
                 run.params(trial.params)
-            self._n_failed = 0
             score.cpu_seconds += drawing
             trial.set_user_attr("cpu_seconds", score.cpu_seconds)
             trial.set_user_attr("pruned", score.pruned)
@@ -231,6 +242,7 @@ class _Loop:
 
     def _after(self, study: Study, trial: FrozenTrial) -> None:
         """Between two trials: the bar, and whether there is to be another one."""
+        self._n_failed = self._n_failed + 1 if trial.state == TrialState.FAIL else 0
         # A draw can be impossible (more neighbours than clips); all of them cannot.
         if self._n_failed >= MAX_FAILED:
             raise SerError(

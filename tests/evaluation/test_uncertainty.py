@@ -6,7 +6,13 @@ import pytest
 from scipy import stats
 
 from ser.core.errors import SerError
-from ser.evaluation.significance import holm, paired_tests, scores_by_actor
+from ser.evaluation.significance import (
+    check_comparable,
+    holm,
+    paired_tests,
+    scores_by_actor,
+    sign_flip_p,
+)
 from ser.evaluation.uncertainty import bootstrap_intervals
 
 
@@ -61,14 +67,30 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says():
     assert 85 <= covered <= 99
 
 
-def test_paired_tests_against_scipy():
+@pytest.mark.parametrize("n", [3, 10])
+def test_sign_flips_against_scipy(n):
+    differences = np.random.default_rng(n).normal(0.05, 0.1, n).round(2)
+    expected = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    assert sign_flip_p(differences) == pytest.approx(expected)
+
+
+def test_sign_flips_of_many_actors():
+    assert sign_flip_p(np.full(24, 0.01)) == pytest.approx(2 / 2**24)
+    differences = np.random.default_rng(0).normal(0.05, 0.2, 60)
+    drawn, exact = sign_flip_p(differences), stats.ttest_1samp(differences, 0).pvalue
+    assert drawn == pytest.approx(exact, rel=0.15)
+
+
+def test_paired_tests_of_all_pairs():
     rng = np.random.default_rng(0)
     a = rng.uniform(0.3, 0.6, 24)
-    accuracy = pd.DataFrame({"a": a, "b": a + 0.05 + 0.02 * rng.normal(size=24), "c": a})
-    table = paired_tests(accuracy)
+    scores = pd.DataFrame({"a": a, "b": a + 0.05 + 0.02 * rng.normal(size=24), "c": a})
+    table = paired_tests(scores)
     ab, ac, bc = table.to_dict("records")
-    assert ab["p"] == pytest.approx(stats.wilcoxon(accuracy["b"] - accuracy["a"]).pvalue)
-    assert (ab["difference"], ab["actors"]) == (pytest.approx((accuracy["b"] - a).mean()), 24)
+    assert ab["p"] == pytest.approx(sign_flip_p(scores["b"] - scores["a"]))
+    assert (ab["difference"], ab["actors"]) == (pytest.approx((scores["b"] - a).mean()), 24)
     assert (ac["p"], ac["p_holm"], ac["better_actors"]) == (1.0, 1.0, 0)
     assert bc["p_holm"] >= bc["p"]
     np.testing.assert_allclose(holm(np.array([0.5, 0.001])), [0.5, 0.002])
@@ -77,15 +99,42 @@ def test_paired_tests_against_scipy():
 def test_paired_tests_equal_steps_tie_whatever_their_rounding():
     # 7/60 - 6/60 and 2/60 - 1/60 differ in their last bits.
     a = np.arange(20) / 60
-    table = paired_tests(pd.DataFrame({"a": a, "b": a + 1 / 60}))
-    assert table["p"][0] == stats.wilcoxon(np.full(20, 1 / 60)).pvalue
+    table = paired_tests(pd.DataFrame({"a": a, "b": a + 1 / 60 * np.resize([1, -1], 20)}))
+    assert table["p"][0] == 1
 
 
-def test_accuracy_by_actor_wants_the_same_clips():
-    table = pd.DataFrame(
-        {"clip": ["x", "y"], "actor": [1, 2], "true": ["sad"] * 2, "predicted": ["sad", "calm"]}
-    )
-    accuracy = scores_by_actor({"one": table, "two": table.iloc[::-1]})
-    assert accuracy.to_dict() == {"one": {1: 1.0, 2: 0.0}, "two": {1: 1.0, 2: 0.0}}
-    with pytest.raises(SerError, match="1 of them the same"):
-        scores_by_actor({"one": table, "two": table.head(1)})
+def predictions(**columns):
+    table = {"clip": list("xyz"), "actor": [1, 2, 2], "fold": [0, 1, 1]}
+    table |= {"true": ["sad", "calm", "sad"], "predicted": ["sad", "sad", "sad"]}
+    return pd.DataFrame(table | {"p_calm": 0.0, "p_sad": 1.0} | columns)
+
+
+def test_scores_by_actor():
+    one = predictions()
+    scores = scores_by_actor({"one": one, "two": one.iloc[::-1]}, "uar")
+    assert scores.to_dict() == {"one": {1: 1.0, 2: 0.5}, "two": {1: 1.0, 2: 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("other", "tags", "said"),
+    [
+        ({}, {"transductive": "true"}, "two is transductive .* and one is not"),
+        ({}, {"split": "loso"}, "one has split=random_10fold and two split=loso"),
+        ({"clip": list("xyw")}, {}, "two was tested on 3 clips and one on 3, 2 of them the same"),
+        ({"actor": [1, 2, 3]}, {}, "2 of them the same"),
+        ({"true": ["sad", "calm", "calm"]}, {}, "with other labels"),
+        ({"p_angry": 0.0}, {}, "other labels: calm, sad; and angry, calm, sad"),
+        ({"fold": [0, 0, 1]}, {}, "in other folds"),
+        ({"fold": [0, 0, 0]}, {}, r"in other folds \(2 and 1\)"),
+    ],
+)
+def test_runs_of_other_questions_are_not_compared(other, tags, said):
+    same = {"split": "random_10fold", "transductive": "false"}
+    tables = {"one": predictions(), "two": predictions(**other).iloc[::-1]}
+    with pytest.raises(SerError, match=said):
+        check_comparable(tables, {"one": same, "two": same | tags})
+
+
+def test_runs_of_one_question_are_compared_however_their_folds_are_numbered():
+    tables = {"one": predictions(), "two": predictions(fold=[5, 3, 3]).iloc[::-1]}
+    check_comparable(tables, {"one": {}, "two": {}})

@@ -188,8 +188,8 @@ def test_store_keeps_what_recordings_are_like(write_tone, store, tmp_path, monke
     assert first["sr"].tolist() == [16_000, 0, 8000]
     assert first["subtype"].tolist() == ["PCM_16", "", "PCM_16"]
     assert first["duration"].fillna(-1).tolist() == [0.3, -1, 0.3]
-    y, _ = read_audio(paths[0])
-    assert tuple(first.iloc[0]) == astuple(recording_facts(y, paths[0]))
+    y, sr = read_audio(paths[0])
+    assert tuple(first.iloc[0]) == astuple(recording_facts(y, sr, paths[0]))
     copy = shutil.copy(paths[0], str(tmp_path / "copy.wav"))
     monkeypatch.setattr("ser.features.store.recording_facts", None)  # nothing is measured again
     again = matrix([copy, paths[2]], store).recordings

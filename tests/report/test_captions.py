@@ -52,7 +52,8 @@ def test_figures_of_a_study_leave_matplotlib_as_it_is():
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=2)
     plt.switch_backend("svg")
     style = dict(matplotlib.rcParams)
-    figures(study)
+    for draw in figures(study).values():
+        draw()
     assert dict(matplotlib.rcParams) == style
     plt.switch_backend("agg")
 

@@ -6,9 +6,13 @@ from dataclasses import asdict
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
+from ser.core.experiment import hydra_context
 from ser.core.jobs import Job, outcomes
-from ser.train.sweep_report import over_seeds
+from ser.tracking.run import start_run
+from ser.train.sweep import _of_jobs
+from ser.train.sweep_report import log_sweep, over_seeds
 
 
 def sweep_demo(demo_root, *overrides):
@@ -129,3 +133,65 @@ def test_over_seeds_keeps_transductive_runs_apart():
     assert summary["test_uar_mean"].tolist() == pytest.approx([0.7, 0.5, 0.9])
     assert summary["test_uar_std"][1] == pytest.approx(0.1 * 2**0.5)
     assert summary["n"].tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "corpora", "experiments"),
+    [
+        (["data=emodb,savee"], "emodb+savee", ["emodb", "savee"]),
+        (["data=savee", "seed=1,2"], "savee", ["savee"]),
+        (["data=emodb", "data.test=savee,demo"], "emodb-savee+emodb-demo", 2),
+        (["data=emodb,savee", "tracking.experiment=mine"], "emodb+savee", ["mine"]),
+        (["data=choice(emodb,demo)", "model=svm,knn"], "emodb+demo", ["emodb", "demo"]),
+        (["data=demo", "experiment=seed,protocols"], "demo", ["demo"]),
+        (["data=demo", "data.test=demo,emodb"], "demo-emodb", ["demo-emodb"]),  # one cannot be
+    ],
+)
+def test_sweep_is_named_by_its_jobs_corpora(overrides, corpora, experiments):
+    hydra = {
+        "sweeper": {"params": None},
+        "job": {"config_name": "train"},
+        "overrides": {"task": overrides, "hydra": []},
+    }
+    with hydra_context():
+        names, places = _of_jobs(OmegaConf.create({"hydra": hydra}))
+    assert "+".join(names) == corpora
+    assert len(places) == experiments if isinstance(experiments, int) else places == experiments
+
+
+@pytest.mark.parametrize(
+    ("splits", "best"),
+    [
+        (["loso", "loso", "loso"], {"best_test_uar": 0.5, "best_transductive_test_uar": 0.9}),
+        (["loso", "random", "loso"], {}),
+    ],
+)
+def test_best_of_a_sweep_is_of_one_question(client, splits, best):
+    uri, jobs = client.tracking_uri, []
+    scores = [0.4, 0.5, 0.9]
+    for number, (split, uar) in enumerate(zip(splits, scores, strict=True)):
+        tags = {"corpus": "demo", "split": split, "transductive": str(uar > 0.8).lower()}
+        with start_run(uri=uri, experiment="x", name="job", tags=tags, description="*") as run:
+            run.metrics({"test_uar": uar})
+        jobs.append(Job(number, (f"model={number}",), run_id=run.id))
+    with start_run(uri=uri, experiment="x", name="sweep", tags={}, description="*") as sweep:
+        log_sweep(sweep, jobs, uri=uri)
+    logged = client.get_run(sweep.id).data.metrics
+    assert {key: value for key, value in logged.items() if "best" in key} == best
+
+
+@pytest.mark.slow
+def test_variants_on_several_corpora_are_named_by_them(run_here, demo_root, client):
+    result = run_here(
+        *("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=dummy"),
+        *("curves=none", "cv.n_splits=2", "compute.n_jobs=1"),
+        "variants={title: x, runs: {one: ['seed=1'], two: ['data.name=twins']}}",
+    )
+    parent = client.get_run(result.parent_id)
+    assert parent.info.run_name == "variants-demo+twins"
+    assert client.get_experiment(parent.info.experiment_id).name == "sweeps"
+    places = [
+        client.get_experiment(client.get_run(run_id).info.experiment_id).name
+        for run_id in result.table["run_id"]
+    ]
+    assert places == ["demo", "twins"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -33,8 +34,8 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     """A network on log-mel spectrograms, as a scikit-learn classifier.
 
     Input is scaled by each band's mean and deviation over the training clips. Early stopping holds
-    out actors among those that train where `groups` are given, clips otherwise; the weights of the
-    lowest validation loss are kept. One thread computes, so that folds run side by side.
+    out actors among those that train where `groups` names two or more, clips otherwise; the weights
+    of the lowest validation loss are kept. One thread computes, so that folds run side by side.
 
     Parameters
     ----------
@@ -276,6 +277,9 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         rows = np.arange(len(target))
         if not self.validation:
             return rows, rows[:0]
+        if groups is not None and len(np.unique(groups)) < 2:
+            groups = None
+            warnings.warn("Training stops by clips of its only actor: add actors.", stacklevel=2)
         splitter = StratifiedShuffleSplit if groups is None else GroupShuffleSplit
         splits = splitter(1, test_size=self.validation, random_state=self.random_state)
         try:
