@@ -136,14 +136,7 @@ def extract(
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
     )
-    return replace(
-        data,
-        X=extraction.X,
-        names=extraction.names,
-        digests=extraction.content,
-        feature_set=extraction.feature_set,
-        recordings=extraction.recordings,
-    )
+    return build.with_features(data, extraction)
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:

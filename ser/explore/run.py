@@ -66,15 +66,11 @@ def run_exploration(experiment: Experiment) -> JobResult:
         rows, note = measure.pair(data.clips, cfg.explore.emotions, cfg.explore.actor)
         prosody = instantiate(cfg.prosody)
         exploration = _explored(cfg, data, prosody)
-<<<<<<< HEAD
-        shown = [_views(data.clips.loc[row], prosody) for row in rows]
         for doubt in exploration.doubts:
             run.warn(doubt)
-=======
         shown: list[ClipViews] = []
         with run.decoration("the pair of clips"):
             shown = [_views(data.clips.loc[row], prosody) for row in rows]
->>>>>>> main
         _log(run, exploration, shown, top=cfg.explore.top)
         with run.decoration(PAGE):
             html = render_exploration_page(

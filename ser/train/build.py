@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,16 +135,20 @@ def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dat
     if not good.any():
         cause = next(iter(extraction.errors.values()))
         raise SerError(f"None of the {len(clips)} clips can be used: {cause}.")
-    data = Dataset(
-        clips,
-        extraction.X,
+    data = with_features(Dataset(clips, corpus=cfg.data.name), extraction)
+    return data.select(good)
+
+
+def with_features(data: Dataset, extraction: Extraction) -> Dataset:
+    """A data set with what was extracted of its clips."""
+    return replace(
+        data,
+        X=extraction.X,
         names=extraction.names,
         digests=extraction.content,
-        corpus=cfg.data.name,
         feature_set=extraction.feature_set,
         recordings=extraction.recordings,
     )
-    return data.select(good)
 
 
 def model_pipeline(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:

@@ -187,7 +187,6 @@ def load_and_split(
     return data, split
 
 
-<<<<<<< HEAD
 def _parts(split: Split, n_clips: int) -> np.ndarray | None:
     """Partition of each clip; None where several folds make each a test clip once."""
     if len(split.folds) > 1:
@@ -198,8 +197,6 @@ def _parts(split: Split, n_clips: int) -> np.ndarray | None:
     return parts
 
 
-def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Dataset, str]:
-=======
 def load_data(
     experiment: Experiment,
     run: Run,
@@ -207,7 +204,6 @@ def load_data(
     context: str,
     check: Callable[[pd.DataFrame], object] = lambda clips: None,
 ) -> tuple[Dataset, str]:
->>>>>>> main
     """Data set of an experiment, and its fingerprint; the run says what was skipped or left out.
 
     `check` is called with the clip table before features are extracted.
@@ -220,14 +216,9 @@ def load_data(
     cfg = experiment.cfg
     clips, left_out = build.load_clips(cfg)
     if left_out is not None:
-<<<<<<< HEAD
         _say_what_is_left_out(left_out, run)
-    extraction = build.features_of(cfg, clips)
-=======
-        _say_what_two_corpora_need(cfg, clips, left_out, run)
     check(clips)
-    extraction = build.features_of(cfg, clips["path"].tolist())
->>>>>>> main
+    extraction = build.features_of(cfg, clips)
     log_skipped(run, extraction.errors, len(clips))
     data = build.dataset(cfg, clips, extraction)
     _say_rates(data, run)
