@@ -109,6 +109,7 @@ def extract(
     Parameters
     ----------
     data : Dataset
+        Clips of several sampling rates are resampled to the lowest, if the features' `sr` is None.
     features : str or FeatureSet
         A choice of ``conf/features``, or a feature set (`ser.features`).
     store : path, optional
@@ -133,14 +134,13 @@ def extract(
     with plain_errors():
         feature_set = instantiate(cfg.features) if isinstance(features, str) else features
     extraction = build.extract_features(
-        data.clips["path"].tolist(),
+        data.clips,
         feature_set,
         instantiate(cfg.augmentation),
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
     )
-    X, names, digests = extraction.X, extraction.names, extraction.content
-    return without_copies(replace(data, X=X, names=names, digests=digests, feature_set=feature_set))
+    return without_copies(build.with_features(data, extraction))
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:

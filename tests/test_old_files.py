@@ -98,6 +98,7 @@ def test_old_store_is_read_and_nothing_extracted(tmp_path):
         stored = extract(CLIPS, feature_set, store=store, n_jobs=1, progress=False)
         assert stored.n_extracted == 0, name
         assert stored.content.tolist() == EXPECTED["store"]["content"]
+        assert (stored.recordings["sr"] > 0).all()
         columns = expected["columns"]
         assert list(stored.names[: len(columns)]) == columns
         assert len(stored.names) == expected["n_columns"]

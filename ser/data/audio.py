@@ -153,30 +153,52 @@ class Header(NamedTuple):
     sr : int
         Sampling rate in Hz.
     channels : int
+    subtype : str
+        Encoding of the samples, in libsndfile's words: ``PCM_16``, ``VORBIS``, ...
     """
 
     duration: float
     sr: int
     channels: int
+    subtype: str
 
 
-def probe(path: str | Path) -> Header:
-    """Duration, sampling rate and channels, as the header tells them, or an MP3's frames.
+_NO_HEADER = Header(math.nan, 0, 0, "")
 
-    Nothing is decoded, and nothing raised: `(nan, 0, 0)` where the header cannot be read, or what
-    is there is no file (`read_audio` says why).
+
+def probe(source: str | Path | bytes) -> Header:
+    """Duration, sampling rate, channels and encoding, by a file's header or an MP3's frames.
+
+    Nothing is decoded, and nothing raised: `(nan, 0, 0, "")` where the header cannot be read, or
+    what is there is no file (`read_audio` says why).
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        The file, or what it holds.
     """
     try:
-        if not Path(path).is_file():  # opening a pipe would wait for somebody to write to it
-            return Header(math.nan, 0, 0)
+        if isinstance(source, bytes):
+            with sf.SoundFile(_Bytes(source)) as file:
+                return _header(file)
+        if not Path(source).is_file():  # opening a pipe would wait for somebody to write to it
+            return _NO_HEADER
         # Given a path, libsndfile takes macOS's ._ file beside an MP3 for a part of it.
-        with Path(path).open("rb") as opened, sf.SoundFile(opened.fileno(), closefd=False) as file:
-            n_samples = math.nan if file.frames == _NO_LENGTH else file.frames
-            if file.format == "MP3" and not mpeg.says_length(_start_of(path)):
-                n_samples = containers.content(read_file(path)).n_samples or n_samples
-            return Header(n_samples / file.samplerate, file.samplerate, file.channels)
+        with (
+            Path(source).open("rb") as opened,
+            sf.SoundFile(opened.fileno(), closefd=False) as file,
+        ):
+            if file.format == "MP3" and not mpeg.says_length(_start_of(source)):
+                return _header(file, containers.content(read_file(source)).n_samples)
+            return _header(file)
     except (sf.SoundFileError, AudioError, OSError, ValueError):
-        return Header(math.nan, 0, 0)
+        return _NO_HEADER
+
+
+def _header(file: sf.SoundFile, n_samples: int | None = None) -> Header:
+    known = math.nan if file.frames == _NO_LENGTH else file.frames
+    duration = (n_samples or known) / file.samplerate
+    return Header(duration, file.samplerate, file.channels, file.subtype)
 
 
 def as_flac(y: np.ndarray, sr: int) -> bytes:

@@ -32,6 +32,8 @@ class Dataset:
         Name of the corpus, or of the two.
     feature_set : FeatureSet or None
         What computed `X` from audio (`ser.features`).
+    recordings : (n_clips, ...) DataFrame or None
+        What each recording is like (`ser.data.facts`). None before features are extracted.
     transductive : bool
         Whether each actor's clips were scaled by the statistics of all of them, test clips too.
     duplicates : {"raise", "drop", "keep"}
@@ -50,6 +52,7 @@ class Dataset:
     digests: np.ndarray | None = None
     corpus: str = ""
     feature_set: Any = None
+    recordings: pd.DataFrame | None = None
     transductive: bool = False
     duplicates: str = "raise"
 
@@ -95,17 +98,22 @@ class Dataset:
         ----------
         rows : (n_clips,) bool, or (n_selected,) int
         """
+        chosen = np.arange(len(self))[rows]
+        recordings = self.recordings
+        if recordings is not None:
+            recordings = recordings.iloc[chosen].reset_index(drop=True)
         return replace(
             self,
-            clips=self.clips.iloc[np.arange(len(self))[rows]].reset_index(drop=True),
+            clips=self.clips.iloc[chosen].reset_index(drop=True),
             X=None if self.X is None else self.X[rows],
             digests=None if self.digests is None else self.digests[rows],
+            recordings=recordings,
         )
 
     def bare(self) -> Dataset:
         """Only what a fit needs, features, labels and actors: little to send to workers."""
         columns = self.clips[["emotion", "actor"]].astype("category")
-        return replace(self, clips=columns, digests=None)
+        return replace(self, clips=columns, digests=None, recordings=None)
 
 
 def check_duplicates_choice(choice: str) -> None:

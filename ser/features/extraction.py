@@ -14,6 +14,7 @@ from ser.core import compute
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.data.audio import MAX_SAMPLES, AudioError, read_audio
+from ser.data.facts import RecordingFacts, recording_facts
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet
 
@@ -92,10 +93,22 @@ def extract_recording(
         If the recording cannot be used, with these settings or with any.
     """
     y, sr = _read(recording, feature_set, max_samples)
-    try:
-        return extract_samples(y, sr, feature_set)
-    except SerError as error:  # of this recording and these settings: F0 too high for its rate
-        raise AudioError(recording.name, str(error).rstrip(".")) from None
+    return _extract_whole(recording, y, sr, feature_set)
+
+
+def extract_with_facts(
+    recording: Recording, feature_set: FeatureSet
+) -> tuple[np.ndarray, RecordingFacts]:
+    """Vector of a whole recording, as `extract_recording` has it, and what the recording is like.
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be used, with these settings or with any.
+    """
+    y, sr = _read(recording, feature_set, MAX_SAMPLES)
+    vector = _extract_whole(recording, y, sr, feature_set)
+    return vector, recording_facts(y, sr, recording.source)
 
 
 def extract_excerpts(
@@ -147,6 +160,15 @@ def _extract_batch(
         for recording in batch
         for excerpt in extract_excerpts(recording, feature_set, windows)
     ]
+
+
+def _extract_whole(
+    recording: Recording, y: np.ndarray, sr: int, feature_set: FeatureSet
+) -> np.ndarray:
+    try:
+        return extract_samples(y, sr, feature_set)
+    except SerError as error:  # of this recording and these settings: F0 too high for its rate
+        raise AudioError(recording.name, str(error).rstrip(".")) from None
 
 
 def _extract_window(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ser.data.facts import SILENCE
 from ser.features.spectrum import MIN_POWER, frame
 
-SILENCE = 40.0  # dB below the loudest frame: pauses and what surrounds the speech
 FULL_SCALE = 0.999  # of the largest sample that a file can hold
 HOP = 0.01  # s between the frames that `trim` looks at
 WINDOW = 0.04  # s that each of them lasts

@@ -3,9 +3,9 @@
 A store is one SQLite file. A vector's key is what the clip holds (SHA-256 of its bytes) and what
 computed it (the feature set's class, version and settings), so a moved or copied clip is not
 extracted again and a changed one always is. A further table remembers which content each file had,
-by path, size, times and inode, so that an unchanged file is not even opened. Contents are numbered
-as they come, and vectors lie in that order: a million of them are written and read one after the
-other, however the digests scatter.
+by path, size, times and inode, so that an unchanged file is not even opened, and one what each
+recording is like (`ser.data.facts`). Contents are numbered as they come, and vectors lie in that
+order: a million of them are written and read one after the other, however the digests scatter.
 
 Every batch is one transaction in a write-ahead log: a kill at any moment leaves a readable store
 that lacks at most the batch under way, the next start continues, and several processes may fill
@@ -15,21 +15,24 @@ one store at once.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ser.core import compute
 from ser.core.errors import SerError
-from ser.data.audio import AudioError, read_file
+from ser.data.audio import AudioError, read_audio, read_file
+from ser.data.facts import RecordingFacts, facts_table, recording_facts
 from ser.data.recordings import Recording
 from ser.features import FeatureSet
-from ser.features.extraction import extract_recording
+from ser.features.extraction import extract_with_facts
 from ser.features.store_file import (
     DIGEST_BYTES,
     StoredClip,
@@ -38,12 +41,18 @@ from ser.features.store_file import (
     extractor_id,
     known_contents,
     open_store,
+    read_facts,
     read_vectors,
     save_clips,
+    save_facts,
     stamp_of,
 )
 from ser.features.union import UnionFeatures
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 
 
@@ -55,21 +64,30 @@ class Extraction:
     ----------
     X : (n_clips, n_features) float32
         Row i belongs to path i; a row of NaN where `errors` has the path.
-    names : tuple of str
-        Column names.
+    feature_set : FeatureSet
+        What computed it.
     content : (n_clips,) str
         Hexadecimal digest of each clip's bytes; empty where it could not be read.
     errors : dict of str to str
         Path -> why the clip could not be used.
     n_extracted : int
         Contents computed now; the others were there.
+    recordings : (n_clips, ...) DataFrame
+        What each recording is like: the fields of `ser.data.facts.RecordingFacts`, at their
+        defaults where `errors` has the path.
     """
 
     X: np.ndarray
-    names: tuple[str, ...]
+    feature_set: FeatureSet
     content: np.ndarray
     errors: dict[str, str]
     n_extracted: int
+    recordings: pd.DataFrame
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names."""
+        return self.feature_set.names
 
 
 def extract(
@@ -111,33 +129,78 @@ def extract(
     if isinstance(feature_set, UnionFeatures):
         same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
         return _extract_union(paths, feature_set, **same)
-    n_clips, names = len(paths), feature_set.names
-    X = np.full((n_clips, len(names)), np.nan, dtype=np.float32)
-    content = np.zeros(n_clips, dtype=f"U{2 * DIGEST_BYTES}")
-    errors: dict[str, str] = {}
+    X = np.full((len(paths), len(feature_set.names)), np.nan, dtype=np.float32)
+    content = np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}")
     with open_store(store) as connection:
         extractor = extractor_id(connection, feature_set)
         number = known_contents(connection, paths, content)
         missing = np.flatnonzero(~read_vectors(connection, extractor, number, X))
         wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
-        numbers: dict[str, tuple[int, bytes]] = {}
-        n_extracted = 0
-        for batch in _run(wanted, feature_set, Path(store), extractor, n_jobs, progress):
-            good = [clip for clip in batch if clip.error is None]
-            n_extracted += save_clips(connection, extractor, good)
-            numbers |= content_numbers(connection, good)
-            errors |= _causes(batch, on_error)
+        # SQLite's log does not work over a network: a cluster's workers leave the store alone.
+        seen = (Path(store), extractor) if compute.is_local() else None
+        work = partial(_extract_batch, feature_set=feature_set, seen=seen)
+        batches = _in_batches(work, wanted, "Extracting", n_jobs, progress)
+        numbers, errors, n_extracted = _keep(connection, extractor, batches, on_error)
         for row in missing.tolist():
             number[row], digest = numbers.get(paths[row], (0, b""))
             content[row] = digest.hex()
         read_vectors(connection, extractor, number, X, rows=missing)
-    return Extraction(X, names, content, errors, n_extracted)
+        recordings = _recordings(connection, paths, number, n_jobs, progress)
+    return Extraction(X, feature_set, content, errors, n_extracted, recordings)
+
+
+def _keep(
+    connection: sqlite3.Connection,
+    extractor: int,
+    batches: Iterable[list[StoredClip]],
+    on_error: str,
+) -> tuple[dict[str, tuple[int, bytes]], dict[str, str], int]:
+    """Put batches into the store as they come: contents by path, errors, and how many are new."""
+    numbers: dict[str, tuple[int, bytes]] = {}
+    errors: dict[str, str] = {}
+    n_extracted = 0
+    for batch in batches:
+        good = [clip for clip in batch if clip.error is None]
+        n_extracted += save_clips(connection, extractor, good)
+        numbers |= content_numbers(connection, good)
+        errors |= _causes(batch, on_error)
+    return numbers, errors, n_extracted
+
+
+def _recordings(
+    connection: sqlite3.Connection,
+    paths: Sequence[str],
+    number: np.ndarray,
+    n_jobs: int,
+    progress: bool,
+) -> pd.DataFrame:
+    """Facts of the clips; an older store's contents are read again for them, once."""
+    known = read_facts(connection, number)
+    by_path = dict(zip(paths, number.tolist(), strict=True))
+    wanted = [path for path, content in by_path.items() if content > 0 and content not in known]
+    for batch in _in_batches(_measure_batch, wanted, "Measuring", n_jobs, progress):
+        measured = {by_path[path]: facts for path, facts in batch}
+        save_facts(connection, measured)
+        known |= measured
+    unknown = RecordingFacts()
+    return facts_table([known.get(content, unknown) for content in number.tolist()])
+
+
+def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
+    """In a worker: what recordings are like, of those that can be read."""
+    measured = []
+    for path in paths:
+        with suppress(AudioError):
+            data = read_file(path)
+            y, sr = read_audio(data, name=path, min_samples=1)
+            measured.append((path, recording_facts(y, sr, data)))
+    return measured
 
 
 def _extract_union(paths: Sequence[str], union: UnionFeatures, **settings: Any) -> Extraction:
     each = [extract(paths, member, **settings) for member in union.sets.values()]
     X = np.concatenate([member.X for member in each], axis=1)
-    return _joined(each, paths, X, union.names)
+    return _joined(each, paths, X, union)
 
 
 def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
@@ -165,13 +228,12 @@ def augmented(plain: Extraction, copies: Sequence[Extraction], paths: Sequence[s
         If a clip changed between two extractions.
     """
     every = [plain, *copies]
-    return _joined(
-        every, paths, np.stack([extraction.X for extraction in every], axis=1), plain.names
-    )
+    X = np.stack([extraction.X for extraction in every], axis=1)
+    return _joined(every, paths, X, plain.feature_set)
 
 
 def _joined(
-    extractions: Sequence[Extraction], paths: Sequence[str], X: np.ndarray, names: tuple[str, ...]
+    extractions: Sequence[Extraction], paths: Sequence[str], X: np.ndarray, feature_set: FeatureSet
 ) -> Extraction:
     """Several extractions of the same clips; one that failed in any is in error in all.
 
@@ -189,37 +251,37 @@ def _joined(
         if paths[row] not in errors:
             raise SerError(f"{paths[row]} changed while its features were extracted; start again.")
     n_extracted = sum(extraction.n_extracted for extraction in extractions)
-    return Extraction(X, names, contents[0], errors, n_extracted)
+    recordings = extractions[0].recordings
+    return Extraction(X, feature_set, contents[0], errors, n_extracted, recordings)
 
 
-def _run(
+def _in_batches(
+    function: Callable[[list[str]], list[T]],
     paths: list[str],
-    feature_set: FeatureSet,
-    store: Path,
-    extractor: int,
+    title: str,
     n_jobs: int,
     progress: bool,
-) -> Iterator[list[StoredClip]]:
-    """Extract batches in parallel; yield each as soon as it is there."""
+) -> Iterator[list[T]]:
+    """A function's results of some paths at a time, in parallel, each as soon as it is there."""
     if not paths:
         return
     from joblib import delayed
     from tqdm import tqdm
 
-    # SQLite's log does not work over a network: a cluster's workers leave the store alone.
-    seen = (store, extractor) if compute.is_local() else None
     batches = (paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS))
-    calls = (delayed(_extract_stored)(batch, feature_set, seen) for batch in batches)
-    with tqdm(
-        total=len(paths), desc="Extracting", unit="clip", disable=None if progress else True
-    ) as bar:
-        for batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
+    calls = (delayed(_counted)(function, batch) for batch in batches)
+    with tqdm(total=len(paths), desc=title, unit="clip", disable=None if progress else True) as bar:
+        for n_paths, batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
             yield batch
-            bar.update(len(batch))
+            bar.update(n_paths)
 
 
-def _extract_stored(
-    paths: list[str], feature_set: FeatureSet, seen: tuple[Path, int] | None
+def _counted(function: Callable[[list[str]], list[T]], paths: list[str]) -> tuple[int, list[T]]:
+    return len(paths), function(paths)
+
+
+def _extract_batch(
+    paths: list[str], *, feature_set: FeatureSet, seen: tuple[Path, int] | None
 ) -> list[StoredClip]:
     """In a worker: read each file once, for its hash and for its samples.
 
@@ -251,10 +313,10 @@ def _extract_clip(
         digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
         if is_there(digest):
             return StoredClip(path, stamp, digest, None)
-        vector = extract_recording(Recording(path, data), feature_set)
-        return StoredClip(path, stamp, digest, vector.astype("<f4").tobytes())
+        vector, facts = extract_with_facts(Recording(path, data), feature_set)
+        return StoredClip(path, stamp, digest, vector.astype("<f4").tobytes(), facts)
     except AudioError as error:
-        return StoredClip(path, "", b"", None, error)
+        return StoredClip(path, "", b"", None, error=error)
     except OSError as error:
         cause = error.strerror or str(error)
-        return StoredClip(path, "", b"", None, AudioError(path, cause))
+        return StoredClip(path, "", b"", None, error=AudioError(path, cause))

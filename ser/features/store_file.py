@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.data import facts
 from ser.data.audio import AudioError, read_file
+from ser.data.facts import RecordingFacts
 from ser.features import FeatureSet, settings
 
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
@@ -24,7 +26,8 @@ LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
 TICK = 20_000_000
 
 
-LAYOUT = 2  # of the tables; SQLite's user_version
+LAYOUT = 3  # of the tables; SQLite's user_version
+WITHOUT_FACTS = 2  # the layout before: all but the table of facts
 
 
 DIGEST_BYTES = 16
@@ -43,6 +46,8 @@ _PLACE_AT_FAULT = (
 )
 
 
+_FACTS = f"""CREATE TABLE facts (
+    content INTEGER PRIMARY KEY REFERENCES contents, {", ".join(facts.NAMES)})"""
 _SCHEMA = (
     "CREATE TABLE extractors (id INTEGER PRIMARY KEY, settings TEXT NOT NULL UNIQUE)",
     "CREATE TABLE contents (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE)",
@@ -54,17 +59,19 @@ _SCHEMA = (
     """CREATE TABLE files (
         path TEXT PRIMARY KEY, stamp TEXT NOT NULL,
         content INTEGER NOT NULL REFERENCES contents) WITHOUT ROWID""",
+    _FACTS,
 )
 
 
 @dataclass(frozen=True)
 class StoredClip:
-    """One worker's result for one file; `vector` is None if the store already had it."""
+    """One worker's result for one file; no `vector` and `facts` if the store has the vector."""
 
     path: str
     stamp: str
     digest: bytes
     vector: bytes | None
+    facts: RecordingFacts | None = None
     error: AudioError | None = None
 
 
@@ -133,7 +140,7 @@ def _advice(error: sqlite3.DatabaseError) -> str:
 
 
 def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables where there are none, or an older layout's: all of it can be made again."""
+    """Make the tables that are not there. Of a layout before `WITHOUT_FACTS` nothing is kept."""
     query = "PRAGMA user_version"
     if connection.execute(query).fetchone()[0] == LAYOUT:
         return
@@ -144,12 +151,14 @@ def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
         raise SerError(
             f"The feature store {path} was made by a newer ser. Give another place with store=FILE."
         )
-    if layout < LAYOUT:
+    if layout == WITHOUT_FACTS:
+        connection.execute(_FACTS)
+    elif layout < LAYOUT:
         for table in ("files", "vectors", "contents", "extractors"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+    connection.execute(f"PRAGMA user_version = {LAYOUT}")
     connection.execute("COMMIT")
 
 
@@ -246,14 +255,47 @@ def save_clips(connection: sqlite3.Connection, extractor: int, clips: Sequence[S
             SELECT ?, ?, id FROM contents WHERE digest = ?""",
         [(_sqlite_name(clip.path), clip.stamp, clip.digest) for clip in clips],
     )
+    measured = {clip.digest: clip.facts for clip in clips if clip.facts is not None}
+    number = _numbers(connection, list(measured))
+    _insert_facts(connection, {number[digest]: facts for digest, facts in measured.items()})
     connection.execute("COMMIT")
     return max(added.rowcount, 0)
+
+
+def read_facts(connection: sqlite3.Connection, number: np.ndarray) -> dict[int, RecordingFacts]:
+    """Number of a content -> what its recording is like, of those that the store knows."""
+    query = f"SELECT content, {', '.join(facts.NAMES)} FROM facts WHERE content IN"
+    wanted = np.unique(number[number > 0]).tolist()
+    return {
+        content: RecordingFacts(*columns)
+        for start in range(0, len(wanted), PORTION)
+        for content, *columns in _select(connection, query, wanted[start : start + PORTION])
+    }
+
+
+def save_facts(connection: sqlite3.Connection, measured: Mapping[int, RecordingFacts]) -> None:
+    """Keep what recordings are like, by the number of their content, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    _insert_facts(connection, measured)
+    connection.execute("COMMIT")
+
+
+def _insert_facts(connection: sqlite3.Connection, measured: Mapping[int, RecordingFacts]) -> None:
+    values = ", ".join("?" * (1 + len(facts.NAMES)))
+    connection.executemany(
+        f"INSERT OR REPLACE INTO facts VALUES ({values})",
+        [(content, *astuple(known)) for content, known in measured.items()],
+    )
 
 
 def content_numbers(
     connection: sqlite3.Connection, clips: Sequence[StoredClip]
 ) -> dict[str, tuple[int, bytes]]:
     """Path -> number and digest of its content."""
-    query = "SELECT digest, id FROM contents WHERE digest IN"
-    number = dict(_select(connection, query, [clip.digest for clip in clips]))
+    number = _numbers(connection, [clip.digest for clip in clips])
     return {clip.path: (number[clip.digest], clip.digest) for clip in clips}
+
+
+def _numbers(connection: sqlite3.Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
+    query = "SELECT digest, id FROM contents WHERE digest IN"
+    return dict(_select(connection, query, digests))

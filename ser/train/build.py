@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
-from ser.data import cross_corpus
+from ser.data import cross_corpus, kinds
 from ser.data.cross_corpus import Part
 from ser.data.dataset import Dataset
 from ser.data.duplicates import without_copies
@@ -19,6 +21,7 @@ from ser.data.names import tidied
 from ser.evaluation.plan import Settings
 from ser.features import FeatureSet
 from ser.features.augmentation import Augmentation
+from ser.features.resampling import at_one_rate
 from ser.features.store import Extraction, augmented, extract
 from ser.models.pipeline import build_pipeline
 from ser.models.scaling import SpeakerScaler
@@ -56,16 +59,16 @@ def load_clips(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     return cross_corpus.join(train, test)
 
 
-def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:
+def features_of(cfg: DictConfig, clips: pd.DataFrame) -> Extraction:
     """Features of the clips, by the config's feature set, and of their augmented copies.
 
     Raises
     ------
     SerError
-        If a clip or the store is at fault.
+        If a clip or the store is at fault, or clips of several rates cannot be resampled.
     """
     return extract_features(
-        paths,
+        clips,
         instantiate(cfg.features),
         instantiate(cfg.get("augmentation")),
         store=cfg.store,
@@ -82,21 +85,45 @@ def shape_of_features(cfg: DictConfig) -> tuple[int, ...]:
 
 
 def extract_features(
-    paths: list[str], feature_set: FeatureSet, augmentation: Augmentation | None, **settings: Any
+    clips: pd.DataFrame,
+    feature_set: FeatureSet,
+    augmentation: Augmentation | None,
+    **settings: Any,
 ) -> Extraction:
     """Features of the clips and, side by side along another axis, of their augmented copies.
 
+    Clips of several sampling rates are resampled to the lowest, unless the feature set's `sr` says
+    otherwise; the extraction's `feature_set` has the rate.
+
     Parameters
     ----------
-    paths : list of str
+    clips : DataFrame
+        With the column path; the column sr spares the reading of headers.
     feature_set : FeatureSet
     augmentation : Augmentation or None
     **settings : object
         Of `ser.features.store.extract`.
     """
+    paths = clips["path"].tolist()
+    feature_set = at_one_rate(feature_set, kinds.rates(clips))
     copies = augmentation.of(feature_set) if augmentation else ()
     original, *altered = (extract(paths, each, **settings) for each in (feature_set, *copies))
+    _check_rates(clips, original)
     return augmented(original, altered, paths) if altered else original
+
+
+def _check_rates(clips: pd.DataFrame, extraction: Extraction) -> None:
+    """Refuse a table whose own column sr is wrong: by it clips are resampled, or are not."""
+    if "sr" not in clips:
+        return
+    said, real = clips["sr"].to_numpy(), extraction.recordings["sr"].to_numpy()
+    wrong = np.flatnonzero((said != real) & (said > 0) & (real > 0))
+    if len(wrong):
+        first = wrong[0]
+        raise SerError(
+            f"The column sr is wrong for {len(wrong)} clips: {clips['path'].iloc[first]} has "
+            f"{real[first]} Hz, not {said[first]}. Correct the column, or leave it out."
+        )
 
 
 def dataset(
@@ -126,16 +153,21 @@ def dataset(
     if not good.any():
         cause = next(iter(extraction.errors.values()))
         raise SerError(f"None of the {len(clips)} clips can be used: {cause}.")
-    data = Dataset(
-        clips,
-        extraction.X,
+    duplicates = cfg.data.get("duplicates", "raise")
+    data = with_features(Dataset(clips, corpus=cfg.data.name, duplicates=duplicates), extraction)
+    return without_copies(data.select(good), say=say)
+
+
+def with_features(data: Dataset, extraction: Extraction) -> Dataset:
+    """A data set with what was extracted of its clips."""
+    return replace(
+        data,
+        X=extraction.X,
         names=extraction.names,
         digests=extraction.content,
-        corpus=cfg.data.name,
-        feature_set=instantiate(cfg.features),
-        duplicates=cfg.data.get("duplicates", "raise"),
+        feature_set=extraction.feature_set,
+        recordings=extraction.recordings,
     )
-    return without_copies(data.select(good), say=say)
 
 
 def model_pipeline(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:

@@ -168,7 +168,7 @@ def test_read_audio_keeps_the_rate(sr, tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(encoded(noise(), sr=sr))
     assert read_audio(path)[1] == sr
-    assert probe(path) == (8000 / sr, sr, 1)
+    assert probe(path) == probe(path.read_bytes()) == (8000 / sr, sr, 1, "PCM_16")
 
 
 @pytest.mark.parametrize("channels", [2, 5, 208])
@@ -196,10 +196,10 @@ def test_probe_of_what_has_no_header_is_nan(tmp_path):
     (tmp_path / "text.wav").write_bytes(b"text")
     for path in (tmp_path / "text.wav", tmp_path / "missing.wav", tmp_path):
         duration, *others = probe(path)
-        assert math.isnan(duration) and others == [0, 0]
+        assert math.isnan(duration) and others == [0, 0, ""]
     (tmp_path / "endless.flac").write_bytes(flac_without_length())
     duration, *others = probe(tmp_path / "endless.flac")
-    assert math.isnan(duration) and others == [SR, 1]
+    assert math.isnan(duration) and others == [SR, 1, "PCM_16"]
 
 
 def test_as_flac_is_the_clip_scaled_into_its_bounds():

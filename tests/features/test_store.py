@@ -6,16 +6,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from ser.core.errors import SerError
-from ser.data.audio import AudioError
+from ser.data.audio import AudioError, read_audio
+from ser.data.facts import recording_facts
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
+from ser.features.union import UnionFeatures
 
 
 @pytest.fixture
@@ -174,6 +178,46 @@ def test_store_of_an_older_layout_is_made_anew(write_tone, store):
         connection.execute("INSERT INTO vectors VALUES (1, x'00', x'00')")
     assert matrix([path], store).n_extracted == 1
     assert matrix([path], store).n_extracted == 0
+
+
+def test_store_keeps_what_recordings_are_like(write_tone, store, tmp_path, monkeypatch):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    paths = [write_tone(sr=16_000), str(bad), write_tone("8.wav", sr=8000)]
+    first = matrix(paths, store, on_error="skip").recordings
+    assert first["sr"].tolist() == [16_000, 0, 8000]
+    assert first["subtype"].tolist() == ["PCM_16", "", "PCM_16"]
+    assert first["duration"].fillna(-1).tolist() == [0.3, -1, 0.3]
+    y, sr = read_audio(paths[0])
+    assert tuple(first.iloc[0]) == astuple(recording_facts(y, sr, paths[0]))
+    copy = shutil.copy(paths[0], str(tmp_path / "copy.wav"))
+    monkeypatch.setattr("ser.features.store.recording_facts", None)  # nothing is measured again
+    again = matrix([copy, paths[2]], store).recordings
+    pd.testing.assert_frame_equal(again, first.iloc[[0, 2]].reset_index(drop=True))
+    union = UnionFeatures(sets={"a": NotebookFeatures(), "b": NotebookFeatures()})
+    pd.testing.assert_frame_equal(matrix(paths[::2], store, union).recordings, again)
+
+
+def without_facts(store):
+    """Make it a store of the layout before."""
+    with sqlite3.connect(store) as connection:
+        connection.execute("DROP TABLE facts")
+        connection.execute("PRAGMA user_version = 2")
+
+
+def test_store_without_facts_keeps_its_vectors_and_is_measured_once(write_tone, store):
+    paths = [write_tone(f"{i}.wav", frequency=100 + i) for i in range(20)]
+    new = matrix(paths, store)
+    without_facts(store)
+    gone = Path(paths[3])
+    gone.rename(gone.with_suffix(".moved"))
+    workers = [start_worker(store, paths[4:]) for _ in range(3)]
+    assert [worker.communicate()[0] for worker in workers] == ["0\n"] * 3
+    gone.with_suffix(".moved").rename(gone)
+    old = matrix(paths, store)
+    assert old.n_extracted == 0
+    np.testing.assert_array_equal(old.X, new.X)
+    pd.testing.assert_frame_equal(old.recordings, new.recordings)
 
 
 def test_store_of_a_newer_layout_is_left_alone(write_tone, store):
