@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ser.core.threads import one_thread
 from ser.data.dataset import Dataset
 from ser.features.extraction import Extractor
 from ser.models.familiarity import FACTS, Distance, Familiarity, learn_familiarity
@@ -34,6 +35,7 @@ class TrainingClips:
     answers: KnownAnswers
 
 
+@one_thread()
 def describe(pipeline: Pipeline, data: Dataset) -> TrainingClips:
     """What is kept of training clips.
 
