@@ -101,6 +101,9 @@ def extract(
 ) -> Dataset:
     """The data set with features of every clip: from the store, and what is missing from audio.
 
+    Clips of several sampling rates are resampled to the lowest, unless the feature set's `sr` says
+    otherwise; the data set's `feature_set` then has it.
+
     Parameters
     ----------
     data : Dataset
@@ -128,7 +131,7 @@ def extract(
     with plain_errors():
         feature_set = instantiate(cfg.features) if isinstance(features, str) else features
     extraction = build.extract_features(
-        data.clips["path"].tolist(),
+        data.clips,
         feature_set,
         instantiate(cfg.augmentation),
         store=store or paths.feature_store(),
@@ -139,7 +142,7 @@ def extract(
         X=extraction.X,
         names=extraction.names,
         digests=extraction.content,
-        feature_set=feature_set,
+        feature_set=extraction.feature_set,
         recordings=extraction.recordings,
     )
 

@@ -71,44 +71,6 @@ def join(train: Part, test: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
     return clips, pd.DataFrame(left_out, columns=["corpus", "emotion", "clips"])
 
 
-def rates(clips: pd.DataFrame) -> dict[str, list[int]]:
-    """Corpus -> sampling rates of its clips in Hz, sorted; without those that are not known."""
-    by_corpus = clips[clips["sr"] > 0].groupby("corpus", sort=False)["sr"]
-    return {name: sorted(map(int, set(corpus_rates))) for name, corpus_rates in by_corpus}
-
-
-def rates_warning(clips: pd.DataFrame, *, resampled: int | None, can_resample: bool) -> str | None:
-    """What is to be known of features of clips of several sampling rates; None where nothing is.
-
-    Parameters
-    ----------
-    clips : (n_clips, ...) DataFrame
-        With `corpus` and `sr`.
-    resampled : int or None
-        Rate in Hz that the features resample clips to; None where they do not.
-    can_resample : bool
-        Whether these features could.
-    """
-    by_corpus = rates(clips)
-    all_rates = sorted({rate for corpus_rates in by_corpus.values() for rate in corpus_rates})
-    listed = ", ".join(f"{name} {_listed(sr)} Hz" for name, sr in by_corpus.items())
-    lowest = min(all_rates, default=0)
-    if resampled is not None and all_rates and resampled > lowest:
-        return (
-            f"Sampling rates: {listed}, resampled to {resampled} Hz. Clips of {lowest} Hz hold "
-            f"nothing above {lowest // 2} Hz, the others do: the model can hear the corpus. "
-            f"features.sr={lowest} takes that away."
-        )
-    if resampled is not None or len(all_rates) < 2:
-        return None
-    remedy = f" features.sr={lowest} resamples all clips first." if can_resample else ""
-    return (
-        f"Sampling rates: {listed}. The lower the rate, the longer are frames that are counted in "
-        "samples and the less high reach the MFCCs: the same column measures something else in "
-        f"clips of another rate.{remedy}"
-    )
-
-
 def described(left_out: pd.DataFrame) -> str:
     """The left-out clips in words.
 
@@ -125,7 +87,3 @@ def _renamed(part: Part, clips: pd.DataFrame) -> pd.DataFrame:
             clips[column] = clips[column].map(f"{part.people}:{{}}".format, na_action="ignore")
     clips.insert(1, "corpus", part.name)
     return clips
-
-
-def _listed(values: list[int]) -> str:
-    return " and ".join(map(str, values))

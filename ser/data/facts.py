@@ -65,7 +65,6 @@ class RecordingFacts:
 
 
 NAMES = tuple(field.name for field in fields(RecordingFacts))
-OF_THE_FILE = ("sr", "channels", "subtype")  # no voice decides them
 
 
 def recording_facts(y: np.ndarray, source: str | Path | bytes) -> RecordingFacts:

@@ -5,6 +5,8 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `names`: tuple of str, one name per column;
 - `min_samples`: int, the samples that one analysis frame needs;
 - `version`: class variable, raised whenever the same settings would give other numbers;
+- `sr`, where it can resample: the rate in Hz that every clip is brought to first, or None for each
+  clip's own. Clips of several rates need one (`ser.features.resampling.at_one_rate`);
 - `package`: class variable of a set that another package computes: its name, whose version counts;
 - `__call__(y, sr)`: y (n_samples,) float32 -> (len(names),) float32.
 

@@ -36,7 +36,7 @@ class NotebookFeatures:
     sr : int or None
         Rate that clips are resampled to first, in Hz. Without it each clip is taken at its own:
         frames of `n_fft` samples and MFCCs up to sr/2 then mean other times and frequencies in
-        clips of other rates.
+        clips of other rates (`resampling.at_one_rate` sees to it that there are none).
 
     Raises
     ------
@@ -68,14 +68,11 @@ class NotebookFeatures:
             "n_fft": (16, 1 << 20),
         }
         bounds |= {"hop_length": (1, self.n_fft), "fmax": (1, 1e6)}
-        if isinstance(self.sr, int):
-            bounds["sr"] = (resampling.MIN_SR, resampling.MAX_SR)
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SerError(f"features.{name}={value} is not in {low} .. {high}.")
-        if not isinstance(self.sr, int | None):
-            raise SerError(f"features.sr={self.sr!r}: give whole Hz, or null for each clip's own.")
+        resampling.check_rate(self.sr)
         if self.n_fft % 2:
             raise SerError(f"features.n_fft={self.n_fft} is odd; give an even number of samples.")
         if not self.names:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.features import level
+from ser.features import level, resampling
 
 SETS = ("eGeMAPSv02", "ComParE_2016")
 MIN_SECONDS = 0.1  # of sound that openSMILE is given: its longest window is 60 ms
@@ -32,6 +32,8 @@ class OpensmileFeatures:
         6373 columns (Schuller et al. 2016).
     trim : bool
         Whether the silence before and after is cut off first.
+    sr : int or None
+        Rate that clips are resampled to, in Hz; None for each clip's own.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class OpensmileFeatures:
 
     set: str
     trim: bool = True
+    sr: int | None = None
 
     version: ClassVar[int] = 2  # what lies beyond [-1, 1] is clipped
     package: ClassVar[str] = "opensmile"
@@ -48,6 +51,7 @@ class OpensmileFeatures:
     def __post_init__(self) -> None:
         if self.set not in SETS:
             raise SerError(f"features.set={self.set!r} is not known: give {' or '.join(SETS)}.")
+        resampling.check_rate(self.sr)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -77,6 +81,8 @@ class OpensmileFeatures:
         """
         if self.trim:
             y = level.trim(y, sr)
+        if self.sr is not None:
+            y, sr = resampling.resample(y, sr, self.sr), self.sr
         y = np.pad(y, (0, max(0, round(MIN_SECONDS * sr) - len(y))))
         y = np.clip(y, -1, 1 - 2**-15)  # opensmile would let 1.0 wrap around to -1
         vector = _extractor(self.set).process_signal(y, sr).to_numpy()[0]

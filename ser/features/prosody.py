@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.features import f0, level, spectrum
+from ser.features import f0, level, resampling, spectrum
 
 NAMES = {
     "f0_median": "Hz; 0 where no frame is voiced",
@@ -46,6 +46,8 @@ class ProsodyFeatures:
         From one frame to the next, in seconds.
     window : float
         Of a frame whose level is taken, in seconds.
+    sr : int or None
+        Rate that clips are resampled to first, in Hz; None for each clip's own.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class ProsodyFeatures:
     threshold: float = f0.THRESHOLD
     hop: float = 0.01
     window: float = 0.04
+    sr: int | None = None
 
     version: ClassVar[int] = 1
 
@@ -76,6 +79,7 @@ class ProsodyFeatures:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SerError(f"prosody: {name}={value} is not in {low} .. {high}.")
+        resampling.check_rate(self.sr)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,6 +105,8 @@ class ProsodyFeatures:
         -------
         (len(names),) float32
         """
+        if self.sr is not None:
+            y, sr = resampling.resample(y, sr, self.sr), self.sr
         energy, hertz = self.contours(y, sr)
         sounding = np.flatnonzero(~level.silent(energy))
         voiced = hertz[~np.isnan(hertz)]

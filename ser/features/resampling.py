@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+
+from ser.core.errors import SerError
+from ser.features import FeatureSet
 
 MIN_SR, MAX_SR = 1000, 768_000  # Hz
 # Of the ratio of two rates. The filter has 20 taps for each: an odd rate that a header claims, such
@@ -42,3 +47,61 @@ def resample(y: np.ndarray, sr: int, target_sr: int) -> np.ndarray:
 
     ratio = Fraction(target_sr, sr).limit_denominator(MAX_DENOMINATOR)
     return resample_poly(y, ratio.numerator, ratio.denominator).astype(np.float32, copy=False)
+
+
+def at_one_rate(feature_set: FeatureSet, rates: Sequence[int]) -> FeatureSet:
+    """The feature set for clips of these sampling rates: of several, it resamples to the lowest.
+
+    The same column would otherwise measure something else in clips of another rate, and a model
+    could learn which clips these are.
+
+    Parameters
+    ----------
+    feature_set : FeatureSet
+        Left as it is where it resamples already (its `sr` is set), or where there is one rate. Of
+        a union, each set for itself.
+    rates : sequence of int
+        In Hz, each once.
+
+    Raises
+    ------
+    SerError
+        If it has no `sr`, so that it cannot resample.
+    """
+    if len(rates) < 2:
+        return feature_set
+    if (sets := getattr(feature_set, "sets", None)) is not None:
+        each = {name: at_one_rate(member, rates) for name, member in sets.items()}
+        return replace(feature_set, sets=each)  # type: ignore[type-var]  # a union
+    if not hasattr(feature_set, "sr"):
+        listed = ", ".join(map(str, sorted(rates)))
+        raise SerError(
+            f"The clips have several sampling rates ({listed} Hz), and {type(feature_set).__name__}"
+            f" cannot resample them, as it has no setting sr. Bring all clips to {min(rates)} Hz, "
+            "or choose other features."
+        )
+    return replace(feature_set, sr=min(rates)) if feature_set.sr is None else feature_set  # type: ignore[type-var]
+
+
+def rates_of(feature_set: FeatureSet) -> set[int]:
+    """Rates in Hz that a feature set resamples clips to: one or none, of a union those of each."""
+    if (sets := getattr(feature_set, "sets", None)) is not None:
+        return {rate for member in sets.values() for rate in rates_of(member)}
+    rate = getattr(feature_set, "sr", None)
+    return set() if rate is None else {rate}
+
+
+def check_rate(sr: int | None) -> None:
+    """Refuse a setting `sr` that is neither None nor a rate.
+
+    Raises
+    ------
+    SerError
+        If it is no whole number of Hz in `MIN_SR` to `MAX_SR`.
+    """
+    if sr is None:
+        return
+    if not isinstance(sr, int) or isinstance(sr, bool):
+        raise SerError(f"features.sr={sr!r}: give whole Hz, or null for each clip's own.")
+    if not MIN_SR <= sr <= MAX_SR:
+        raise SerError(f"features.sr={sr} is not in {MIN_SR} .. {MAX_SR}.")

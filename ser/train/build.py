@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
-from ser.data import cross_corpus
+from ser.data import cross_corpus, kinds
 from ser.data.cross_corpus import Part
 from ser.data.dataset import Dataset
 from ser.evaluation.protocol import Settings
 from ser.features import FeatureSet
 from ser.features.augmentation import Augmentation
+from ser.features.resampling import at_one_rate
 from ser.features.store import Extraction, augmented, extract
 from ser.models.pipeline import build_pipeline
 from ser.models.scaling import SpeakerScaler
@@ -53,16 +55,16 @@ def load_clips(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     return cross_corpus.join(train, test)
 
 
-def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:
+def features_of(cfg: DictConfig, clips: pd.DataFrame) -> Extraction:
     """Features of the clips, by the config's feature set, and of their augmented copies.
 
     Raises
     ------
     SerError
-        If a clip or the store is at fault.
+        If a clip or the store is at fault, or clips of several rates cannot be resampled.
     """
     return extract_features(
-        paths,
+        clips,
         instantiate(cfg.features),
         instantiate(cfg.get("augmentation")),
         store=cfg.store,
@@ -72,21 +74,45 @@ def features_of(cfg: DictConfig, paths: list[str]) -> Extraction:
 
 
 def extract_features(
-    paths: list[str], feature_set: FeatureSet, augmentation: Augmentation | None, **settings: Any
+    clips: pd.DataFrame,
+    feature_set: FeatureSet,
+    augmentation: Augmentation | None,
+    **settings: Any,
 ) -> Extraction:
     """Features of the clips and, side by side along another axis, of their augmented copies.
 
+    Clips of several sampling rates are resampled to the lowest, unless the feature set's `sr` says
+    otherwise; the extraction's `feature_set` has the rate.
+
     Parameters
     ----------
-    paths : list of str
+    clips : DataFrame
+        With the column path; the column sr spares the reading of headers.
     feature_set : FeatureSet
     augmentation : Augmentation or None
     **settings : object
         Of `ser.features.store.extract`.
     """
+    paths = clips["path"].tolist()
+    feature_set = at_one_rate(feature_set, kinds.rates(clips))
     copies = augmentation.of(feature_set) if augmentation else ()
     original, *altered = (extract(paths, each, **settings) for each in (feature_set, *copies))
+    _check_rates(clips, original)
     return augmented(original, altered, paths) if altered else original
+
+
+def _check_rates(clips: pd.DataFrame, extraction: Extraction) -> None:
+    """Refuse a table whose own column sr is wrong: by it clips are resampled, or are not."""
+    if "sr" not in clips:
+        return
+    said, real = clips["sr"].to_numpy(), extraction.recordings["sr"].to_numpy()
+    wrong = np.flatnonzero((said != real) & (said > 0) & (real > 0))
+    if len(wrong):
+        first = wrong[0]
+        raise SerError(
+            f"The column sr is wrong for {len(wrong)} clips: {clips['path'].iloc[first]} has "
+            f"{real[first]} Hz, not {said[first]}. Correct the column, or leave it out."
+        )
 
 
 def dataset(cfg: DictConfig, clips: pd.DataFrame, extraction: Extraction) -> Dataset:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 from ser.core.experiment import Experiment, JobResult
-from ser.data import cross_corpus
+from ser.data import cross_corpus, kinds
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
 from ser.evaluation.protocol import Evaluation, evaluate
+from ser.features.resampling import rates_of
 from ser.models.trained import check_loadable
 from ser.report import terminal
 from ser.tracking import queries
@@ -134,7 +135,7 @@ def finished_before(experiment: Experiment) -> LoggedRun | None:
     """
     cfg = experiment.cfg
     clips, _ = build.load_clips(cfg)
-    data = build.dataset(cfg, clips, build.features_of(cfg, clips["path"].tolist()))
+    data = build.dataset(cfg, clips, build.features_of(cfg, clips))
     key = resume_key(build.plain(cfg), fingerprint_of(data))
     return queries.finished_with_key(cfg.tracking.uri, cfg.tracking.experiment, key)
 
@@ -157,9 +158,21 @@ def load_and_split(experiment: Experiment, run: Run) -> tuple[Dataset, Split]:
     cfg = experiment.cfg
     data, fingerprint = load_data(experiment, run, context=experiment.choices["split"])
     split = instantiate(cfg.split, data.clips)
+    for warning in kinds.warnings(data, parts=_parts(split, len(data)), grouped=split.grouped):
+        run.warn(warning)
     run.tags({"resume_key": resume_key(build.plain(cfg), fingerprint)})
     run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
     return data, split
+
+
+def _parts(split: Split, n_clips: int) -> np.ndarray | None:
+    """Partition of each clip; None where several folds make each a test clip once."""
+    if len(split.folds) > 1:
+        return None
+    parts = np.full(n_clips, "validation", dtype=object)
+    parts[split.folds[0].train] = "train"
+    parts[split.folds[0].test] = "test"
+    return parts
 
 
 def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Dataset, str]:
@@ -173,28 +186,29 @@ def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Datase
     cfg = experiment.cfg
     clips, left_out = build.load_clips(cfg)
     if left_out is not None:
-        _say_what_two_corpora_need(cfg, clips, left_out, run)
-    extraction = build.features_of(cfg, clips["path"].tolist())
+        _say_what_is_left_out(left_out, run)
+    extraction = build.features_of(cfg, clips)
     log_skipped(run, extraction.errors, len(clips))
     data = build.dataset(cfg, clips, extraction)
+    _say_rates(data, run)
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]
     return data, log_dataset(run, data, name=name, source=source, context=context)
 
 
-def _say_what_two_corpora_need(
-    cfg: DictConfig, clips: pd.DataFrame, left_out: pd.DataFrame, run: Run
-) -> None:
-    """Tell the terminal and the run what is left out, and what differing sampling rates do."""
+def _say_what_is_left_out(left_out: pd.DataFrame, run: Run) -> None:
+    """Tell the terminal and the run what is left out."""
     run.metrics({"n_left_out_clips": float(left_out["clips"].sum())})
     if len(left_out):
         run.table(left_out, "left_out_clips")
         print(f"Left out, as only one of the corpora has them: {cross_corpus.described(left_out)}.")
-    features = instantiate(cfg.features)
-    warning = cross_corpus.rates_warning(
-        clips, resampled=getattr(features, "sr", None), can_resample=hasattr(features, "sr")
-    )
-    # Features that count in seconds and Hz mean the same at every rate.
-    if warning and hasattr(features, "n_fft"):
-        run.warn(warning)
+
+
+def _say_rates(data: Dataset, run: Run) -> None:
+    """Tell the terminal and the run which rate clips of several are resampled to."""
+    lowest = min(kinds.rates(data.recordings), default=0)
+    for rate in sorted(rates_of(data.feature_set)):
+        if said := kinds.rates_said(data, rate):
+            run.tags({"resampled_to": f"{rate} Hz"})
+            run.warn(said) if rate > lowest else print(said)

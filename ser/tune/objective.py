@@ -163,8 +163,7 @@ class Objective:
     def _matrix(self, cfg: DictConfig) -> np.ndarray:
         key = features_key(cfg)
         if key not in self.matrices:
-            paths = self.data.clips["path"].tolist()
-            self.matrices[key] = build.features_of(cfg, paths).X
+            self.matrices[key] = build.features_of(cfg, self.data.clips).X
         return self.matrices[key]
 
 
