@@ -115,7 +115,8 @@ def learn_familiarity(
     if facts is not None:
         recordings, distance = _spread(_scales(facts, highest), fold, floors=_FACT_FLOORS)
         held_out = np.maximum(held_out, distance)
-    limit = np.quantile(held_out, 1 - FLAGGED)
+    level = min(1, (1 - FLAGGED) * (1 + 1 / len(X)))  # one clip more: the one that is asked
+    limit = np.quantile(held_out, level, method="higher")
     return Familiarity(columns, vectors / limit, recordings and recordings / limit, highest)
 
 
