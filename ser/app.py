@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.core.errors import SerError
-from ser.models.predictions import UNFAMILIAR
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -203,6 +202,8 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
 
 def remarks(prediction: Prediction, sr: int | None) -> str:
     """What is to be known of an answer, in Markdown; `sr` is the model's, in Hz."""
+    from ser.models.predictions import UNFAMILIAR
+
     sentences = []
     if prediction.unfamiliar:
         sentences.append(f"**This recording is {UNFAMILIAR}: do not trust the answer.**")
