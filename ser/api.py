@@ -101,12 +101,10 @@ def extract(
 ) -> Dataset:
     """The data set with features of every clip: from the store, and what is missing from audio.
 
-    Clips of several sampling rates are resampled to the lowest, unless the feature set's `sr` says
-    otherwise; the data set's `feature_set` then has it.
-
     Parameters
     ----------
     data : Dataset
+        Clips of several sampling rates are resampled to the lowest, if the features' `sr` is None.
     features : str or FeatureSet
         A choice of ``conf/features``, or a feature set (`ser.features`).
     store : path, optional

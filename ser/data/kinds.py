@@ -93,8 +93,8 @@ def warnings(data: Dataset, parts: np.ndarray | None = None, *, grouped: bool) -
 def goes_along(kinds: np.ndarray, labels: np.ndarray) -> bool:
     """Whether kinds of recordings and labels go together more than by chance.
 
-    By mutual information against `SHUFFLES` shuffles of the labels (p of 0.005). Kinds that fewer than
-    `MIN_SHARE` of the clips have are left out.
+    By mutual information against `SHUFFLES` shuffles of the labels (p of 0.005). Kinds that fewer
+    than `MIN_SHARE` of the clips have are left out.
 
     Parameters
     ----------

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ser.core.errors import SerError
+from ser.data import kinds
 from ser.data.corpora import EMOTIONS
 from ser.data.dataset import Dataset
 from ser.explore import maps, quality, statistics
+from ser.features.prosody import NAMES as PROSODY
 
 PAIR = ("happy", "angry")  # whose clips are compared unless told, where the corpus has them
 CANDIDATES = 100  # clips of each emotion among which a pair is looked for
@@ -45,6 +47,10 @@ class Exploration:
         See `maps.neighbours`.
     spoken, quality, findings, loudness : DataFrame
         See `ser.explore.quality`.
+    told : DataFrame
+        See `ser.data.kinds.told_table`.
+    doubts : tuple of str
+        See `ser.data.kinds.warnings`.
     """
 
     clips: pd.DataFrame
@@ -61,6 +67,8 @@ class Exploration:
     quality: pd.DataFrame
     findings: pd.DataFrame
     loudness: pd.DataFrame
+    told: pd.DataFrame
+    doubts: tuple[str, ...]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -72,6 +80,7 @@ class Exploration:
             "n_features": len(self.names),
             "hours": self.prosody["duration"].sum() / 3600,
             "n_duplicates": (self.quality["duplicate_of"] != "").sum(),
+            "n_near_copies": (self.quality["near_copy_of"] != "").sum(),
             "n_not_mono": (self.quality["channels"] > 1).sum(),
             "n_clipped": (self.quality["clipping_share"] > 0).sum(),
             "loudness_between_actors_db": np.ptp(self.loudness["median"]),
@@ -88,7 +97,7 @@ STEPS = 4  # calls of `advance`
 
 def explore_corpus(
     data: Dataset,
-    prosody: pd.DataFrame,
+    by_clip: pd.DataFrame,
     *,
     max_clips: int = 5000,
     neighbours: Sequence[int] = (1, 10),
@@ -101,8 +110,8 @@ def explore_corpus(
     ----------
     data : Dataset
         Its clip table's gender is used where there is one.
-    prosody : (n_clips, ...) DataFrame
-        The columns of `ProsodyFeatures`.
+    by_clip : (n_clips, ...) DataFrame
+        See `quality.clip_quality` and `quality.findings`.
     max_clips : int
         Of more, a sample is mapped and ranked, with every actor and emotion in their share.
     neighbours : sequence of int
@@ -121,7 +130,8 @@ def explore_corpus(
     advance()
     ranking = statistics.ranking(sample_X, sample, names, seed=seed)
     advance()
-    by_clip = quality.clip_quality(clips, prosody, X, _digests(data))
+    prosody = by_clip[list(PROSODY)]
+    grouped = len(set(data.groups)) > 1
     exploration = Exploration(
         clips=clips,
         emotions=emotions_in_order(clips["emotion"].unique()),
@@ -137,14 +147,11 @@ def explore_corpus(
         quality=by_clip,
         findings=quality.findings(by_clip),
         loudness=quality.loudness(by_clip),
+        told=kinds.told_table(data),
+        doubts=tuple(kinds.warnings(data, grouped=grouped)),
     )
     advance()
     return exploration
-
-
-def _digests(data: Dataset) -> np.ndarray:
-    """Of every clip; where none are known, each clip is its own."""
-    return np.arange(len(data)).astype(str) if data.digests is None else data.digests
 
 
 def emotions_in_order(emotions: Sequence[str]) -> tuple[str, ...]:

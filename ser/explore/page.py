@@ -39,6 +39,7 @@ def exploration_tables(exploration: Exploration) -> dict[str, pd.DataFrame]:
         "clip_quality": exploration.quality,
         "findings": exploration.findings,
         "loudness": exploration.loudness,
+        "told_by_recording": exploration.told,
     }
 
 
@@ -131,6 +132,7 @@ def render_exploration_page(
         findings=exploration.findings.to_dict("records"),
         neighbours=exploration.neighbours.to_dict("records"),
         statistics=exploration.statistics.to_dict("records"),
+        told=exploration.told.to_dict("records"),
         note=note,
         command=run.tags["command"],
     )
@@ -156,6 +158,9 @@ def exploration_text(exploration: Exploration, *, title: str, note: str) -> str:
     for row in exploration.findings.itertuples():
         if row.clips:
             lines.append(f"{row.clips:>6}  {row.issue}")
+    for row in exploration.told[exploration.told["fact"] == "all"].itertuples():
+        told = f"{100 * row.uar:>6.1f}  % UAR of a tree that knows how clips were recorded, not the"
+        lines.append(f"{told} voice (chance {100 * row.chance:.1f})")
     spread = exploration.metrics["loudness_between_actors_db"]
     lines += [f"{spread:>6.1f}  dB between the quietest and the loudest actor", ""]
     return "\n".join(lines)

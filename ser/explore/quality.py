@@ -1,7 +1,7 @@
 """How good the recordings of a corpus are, and how its emotions are spoken.
 
-From the clips' headers and prosodic features (`ser.features.prosody`), which the store keeps: no
-audio is read again.
+From the recordings' facts (`ser.data.facts`) and prosodic features (`ser.features.prosody`), which
+the store keeps: no audio is read again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ser.data.audio import probe
+from ser.data.dataset import Dataset
 from ser.data.facts import SILENCE
 from ser.features.level import CLIPPED_RUN
 
@@ -32,41 +32,36 @@ SPOKEN = {
 }
 
 
-def clip_quality(
-    clips: pd.DataFrame, prosody: pd.DataFrame, X: np.ndarray, content: np.ndarray
-) -> pd.DataFrame:
+def clip_quality(data: Dataset, prosody: pd.DataFrame) -> pd.DataFrame:
     """What is known of every clip's recording.
 
     Parameters
     ----------
-    clips : (n_clips, ...) DataFrame
-        With the columns path, emotion and actor.
+    data : Dataset
+        Its features say which clips have the same sound, in whatever container.
     prosody : (n_clips, ...) DataFrame
         The columns of `ProsodyFeatures`.
-    X : (n_clips, n_features)
-        Features: the same sound has the same, in whatever container.
-    content : (n_clips,) str
-        Digest of each clip's bytes.
 
     Returns
     -------
     (n_clips, ...) DataFrame
-        path, emotion, actor, channels, sr (Hz), the prosodic columns, duplicate_of (path of the
-        first clip with the same sound; empty for others) and same_bytes (whether the file is the
-        same, too).
+        path, emotion, actor, channels, sr (Hz), encoding, noise (dBFS), the prosodic columns,
+        duplicate_of (path of the first clip with the same sound; empty for others) and same_bytes
+        (whether the file is the same, too).
     """
-    headers = [probe(path) for path in clips["path"]]
-    table = clips[["path", "emotion", "actor"]].assign(
-        channels=[header.channels for header in headers], sr=[header.sr for header in headers]
+    clips, recordings = data.clips, data.recordings
+    assert recordings is not None and data.digests is not None, "of a data set that is extracted"
+    facts = recordings[["channels", "sr", "subtype", "noise"]].rename(
+        columns={"subtype": "encoding"}
     )
-    table = pd.concat([table, prosody], axis=1)
-    both = np.hstack([X, prosody.to_numpy(dtype=np.float32)]).astype(np.float32)
+    table = pd.concat([clips[["path", "emotion", "actor"]], facts, prosody], axis=1)
+    both = np.hstack([data.features, prosody.to_numpy(dtype=np.float32)]).astype(np.float32)
     sound = pd.Series([row.tobytes() for row in both])
     first = sound.map({key: i for i, key in reversed(list(enumerate(sound)))}).to_numpy()
     again = first != np.arange(len(clips))
     paths = clips["path"].to_numpy(dtype=object)
     table["duplicate_of"] = np.where(again, paths[first], "")
-    table["same_bytes"] = again & (content == content[first])
+    table["same_bytes"] = again & (data.digests == data.digests[first])
     return table
 
 
@@ -76,7 +71,7 @@ def findings(quality: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     quality : DataFrame
-        See `clip_quality`.
+        See `clip_quality`, with near_copy_of (path of the clip that it is a copy of; or empty).
 
     Returns
     -------
@@ -94,6 +89,14 @@ def _issues(q: pd.DataFrame) -> Iterator[tuple[str, pd.Series, str]]:
     first = q.set_index("path")["emotion"].reindex(q["duplicate_of"]).to_numpy()
     odd = again & (q["emotion"] != first)
     yield "same sound under another emotion", odd, _first(map(_name, q["path"][odd]))
+    near = q["near_copy_of"] != ""
+    pairs = zip(q["path"][near], q["near_copy_of"][near], strict=True)
+    named = _first(f"{_name(a)} = {_name(b)}" for a, b in pairs)
+    yield "encoded, cut or amplified copy of another clip", near, named
+    first = q.set_index("path").reindex(q["near_copy_of"])
+    other = (q[["emotion", "actor"]].to_numpy() != first[["emotion", "actor"]].to_numpy()).any(1)
+    odd = near & other
+    yield "such a copy under another emotion or actor", odd, _first(map(_name, q["path"][odd]))
     stereo = q["channels"] > 1
     yield "not mono", stereo, "mixed by the mean: " + _first(map(_name, q["path"][stereo]))
     rates = q["sr"].value_counts()

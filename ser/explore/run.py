@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ser.core.experiment import Experiment, JobResult
 from ser.data.audio import read_audio
 from ser.data.dataset import Dataset
-from ser.explore import measure
+from ser.explore import copies, measure
 from ser.explore.measure import Exploration
 from ser.explore.page import (
     exploration_figures,
@@ -22,6 +22,7 @@ from ser.explore.page import (
     exploration_text,
     render_exploration_page,
 )
+from ser.explore.quality import clip_quality
 from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
 from ser.report import terminal
@@ -66,6 +67,8 @@ def run_exploration(experiment: Experiment) -> JobResult:
         prosody = instantiate(cfg.prosody)
         exploration = _explored(cfg, data, prosody)
         shown = [_views(data.clips.loc[row], prosody) for row in rows]
+        for doubt in exploration.doubts:
+            run.warn(doubt)
         _log(run, exploration, shown, top=cfg.explore.top)
         html = render_exploration_page(
             run.so_far(),
@@ -88,10 +91,14 @@ def _explored(cfg: DictConfig, data: Dataset, prosody: ProsodyFeatures) -> Explo
     """The numbers, with a bar."""
     paths = data.clips["path"].tolist()
     spoken = extract(paths, prosody, store=cfg.store, n_jobs=cfg.compute.n_jobs)
+    by_clip = clip_quality(data, pd.DataFrame(spoken.X, columns=list(spoken.names)))
+    single = by_clip.loc[by_clip["duplicate_of"] == "", "path"].tolist()
+    near = copies.near_copies(single, n_jobs=cfg.compute.n_jobs)
+    by_clip["near_copy_of"] = by_clip["path"].map(near).fillna("")
     with tqdm(total=measure.STEPS, desc="Measuring", disable=None) as bar:
         return measure.explore_corpus(
             data,
-            pd.DataFrame(spoken.X, columns=list(spoken.names)),
+            by_clip,
             max_clips=cfg.explore.max_clips,
             neighbours=cfg.explore.neighbours,
             seed=cfg.seed,

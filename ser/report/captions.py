@@ -312,7 +312,7 @@ TABLES = {
     ),
     "clip_quality": Caption(
         "Clip quality",
-        "Channels, sampling rate, level, silence and voice of every clip's recording.",
+        "Channels, sampling rate, level, silence, voice and copies of every clip's recording.",
     ),
     "findings": Caption(
         "Findings",
@@ -321,6 +321,10 @@ TABLES = {
     "loudness": Caption(
         "Loudness",
         "Quartiles of the level of each actor's speech (dBFS), the quietest first.",
+    ),
+    "told_by_recording": Caption(
+        "Told by the recording",
+        "UAR of a small tree that knows only how clips were recorded, on actors it does not know.",
     ),
 }
 

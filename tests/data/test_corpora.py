@@ -383,23 +383,6 @@ def test_cross_corpus_split_of_the_same_people_knows_the_actors():
     assert str(split) == "test corpus never heard, test actors known to the model"
 
 
-def test_rates_warning_only_where_rates_matter():
-    def clips(**rates):
-        table = [(name, rate) for name, some in rates.items() for rate in some]
-        return pd.DataFrame(table, columns=["corpus", "sr"])
-
-    def warning(table, resampled=None, *, can_resample=True):
-        return cross_corpus.rates_warning(table, resampled=resampled, can_resample=can_resample)
-
-    assert warning(clips(a=[16_000], b=[16_000, 0])) is None
-    two = clips(a=[48_000], b=[16_000, 24_414])
-    assert "a 48000 Hz, b 16000 and 24414 Hz" in warning(two)
-    assert "features.sr=16000 resamples" in warning(two)
-    assert "features.sr" not in warning(two, can_resample=False)
-    assert warning(two, 16_000) is None
-    assert "nothing above 8000 Hz" in warning(two, 48_000)
-
-
 def test_breakdown_leaves_out_what_nothing_is_known_of():
     predictions = pd.DataFrame(
         {
@@ -450,7 +433,8 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert "test (48 clips)" in outcome.text and "train (176 clips)" in outcome.text
     printed = capsys.readouterr().out
     assert "demo calm 32, demo surprised 32, emodb boredom 8." in printed
-    assert "demo 48000 Hz, emodb 16000 Hz" in caplog.text
+    assert "48000 Hz (176 clips), 16000 Hz (48 clips); all are resampled to 16000 Hz" in printed
+    assert "goes along" not in caplog.text  # each corpus is of one kind
 
     (run,) = runs(client)
     assert run.info.run_name == outcome.name == "naive_bayes-cross-demo-emodb-notebook"
@@ -459,7 +443,7 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert (tags["split"], tags["corpus"], tags["test_corpus"]) == ("cross", "demo-emodb", "emodb")
     assert tags["protocol"] == "test corpus, actor and statement never heard"
     assert tags["interval_over"] == "actors" and tags["transductive"] == "false"
-    assert "data.test=emodb" in tags["command"] and "features.sr=16000" in tags["warning"]
+    assert "data.test=emodb" in tags["command"] and tags["resampled_to"] == "16000 Hz"
     assert run.data.params["test_data.labels.F"] == "happy"
     assert run.data.params["split.test"] == "emodb"
     assert run.data.metrics["n_left_out_clips"] == 72
@@ -473,12 +457,14 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert len(parts["test"]) == 48 and len(parts["cv"]) == 176
     assert set(predictions["true"]) == {*EMOTIONS} - {"calm", "surprised"}
     page = Path(client.download_artifacts(run.info.run_id, "report.html")).read_text()
-    assert "Sampling rates" in page and "Left out clips" in page and "Synthetic voices" in page
+    assert "Left out clips" in page and "Synthetic voices" in page
 
+    same = run_here(*speech, *small("features.sr=16000"))
+    assert same.metrics["test_uar"] == outcome.metrics["test_uar"]
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        run_here(*speech, *small("features.sr=16000"))
-    assert "Sampling rates" not in caplog.text
+        run_here(*speech, *small("features.sr=22050"))
+    assert "features.sr=16000 takes that away" in caplog.text
     other = runs(client)[0].data
     assert other.tags["resume_key"] != tags["resume_key"]
     assert other.tags["data_fingerprint"] == tags["data_fingerprint"]

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from ser.core.errors import SerError
+from ser.data.dataset import Dataset
 from ser.explore import maps, measure, quality, statistics
 from ser.features.notebook import NotebookFeatures
 from ser.features.prosody import ProsodyFeatures
@@ -211,7 +212,12 @@ def test_quality_finds_what_is_odd(recordings, tmp_path):
     extraction = extract(paths, NotebookFeatures(), store=store, progress=False)
     spoken = extract(paths, ProsodyFeatures(), store=store, progress=False)
     prosody = pd.DataFrame(spoken.X, columns=list(spoken.names))
-    table = quality.clip_quality(recordings, prosody, extraction.X, extraction.content)
+    data = Dataset(
+        recordings, extraction.X, digests=extraction.content, recordings=extraction.recordings
+    )
+    table = quality.clip_quality(data, prosody)
+    near = [table["path"][0] if "late" in path else "" for path in table["path"]]
+    table["near_copy_of"] = near
     table.index = [path.rsplit("/", 1)[1].split(".")[0] for path in table["path"]]
     plain = recordings["path"].iloc[0]
     assert table["duplicate_of"].to_dict() | {"again": plain, "flac": plain} == (
@@ -224,6 +230,8 @@ def test_quality_finds_what_is_odd(recordings, tmp_path):
     assert found == {
         "same sound as another clip": 2,
         "same sound under another emotion": 1,
+        "encoded, cut or amplified copy of another clip": 1,
+        "such a copy under another emotion or actor": 0,
         "not mono": 1,
         "another sampling rate than most": 0,
         "clipped": 1,
