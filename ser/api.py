@@ -28,7 +28,8 @@ from ser.core.experiment import Experiment, composed_choices, plain_errors, set_
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
-from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import Evaluation
 from ser.evaluation.protocol import evaluate as evaluate_protocol
 from ser.features import FeatureSet
 from ser.train import build
@@ -217,7 +218,7 @@ def evaluate(
     data: Dataset,
     split: Split,
     *,
-    n_splits: int = 10,
+    n_splits: int | None = None,
     seed: int = 69,
     n_jobs: int = -1,
 ) -> Evaluation:
@@ -231,7 +232,8 @@ def evaluate(
         With features.
     split : Split
     n_splits, seed : int
-        Folds of the cross-validation; of these folds and of the intervals' bootstrap.
+        Folds of the cross-validation, by default ten or as many as the clips allow; of these folds
+        and of the intervals' bootstrap.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 

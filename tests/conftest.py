@@ -78,6 +78,14 @@ def ravdess_root():
     return Path(root)
 
 
+@pytest.fixture(scope="session")
+def emodb_root():
+    root = os.environ.get("SER_EMODB_ROOT")
+    if not root:
+        pytest.skip("SER_EMODB_ROOT names no folder with EMO-DB")
+    return Path(root)
+
+
 @pytest.fixture
 def clips():
     """A clip table of RAVDESS's shape without audio: 24 actors x 60 clips."""

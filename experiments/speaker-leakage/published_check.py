@@ -19,7 +19,8 @@ from ser.data import splits
 from ser.data.audio import read_audio
 from ser.data.corpora import ravdess
 from ser.data.dataset import Dataset
-from ser.evaluation.protocol import Settings, evaluate
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import evaluate
 from ser.models.pipeline import build_pipeline
 
 

@@ -9,8 +9,10 @@ the others have no check for a cut, and parsers that few files have tried.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ import numpy as np
 import soundfile as sf
 
 from ser.core.errors import SerError
-from ser.data import containers
+from ser.data import containers, mpeg, not_audio
 
 BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
 # Of one clip: 1 GiB of float32, 93 min at 48 kHz.
@@ -29,6 +31,8 @@ MIN_SR, MAX_SR = 4000, 768_000
 MAX_PEAK = 2.0**31  # floats in the scale of 32-bit integers; squares of far larger ones overflow
 
 _FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # as libsndfile calls them
+_N_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of a FLAC's sample
+_HEAD = 2**16  # bytes at a file's start that hold most tags
 _NO_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: the header does not tell
 
 
@@ -82,20 +86,23 @@ def read_audio(
     Raises
     ------
     AudioError
-        The file is missing, unreadable, not audio, cut short, corrupt, empty, too short, too
-        long, silent (a constant is), at a rate outside of `MIN_SR` to `MAX_SR`, or holds NaN,
-        infinite or absurdly large samples.
+        The file is missing, unreadable, not audio, cut short, corrupt, empty, of several streams,
+        of a length that nobody knows, too short, too long, silent (a constant is), at a rate
+        outside of `MIN_SR` to `MAX_SR`, or holds NaN, infinite or absurdly large samples.
     """
     name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_file(source)
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
-    if not containers.is_known(data):
-        cause = f"it is not readable as audio (it does not start as {containers.NAMES} do)"
-        raise AudioError(name, cause)
-    if broken := containers.fault(data):
-        raise AudioError(name, broken)
-    y, sr = _decode(data, name, max_samples)
+    what = not_audio.described(data)
+    if what or not containers.is_known(data):
+        what = f"it is {what}" if what else f"it does not start as {containers.NAMES} do"
+        raise AudioError(name, f"it is not readable as audio: {what}")
+    try:
+        content = containers.content(data)
+    except ValueError as error:
+        raise AudioError(name, str(error)) from None
+    y, sr = _decode(content, name, max_samples)
     if y.size == 0:
         raise AudioError(name, "it holds no samples")
     if y.size < min_samples:
@@ -128,7 +135,10 @@ def read_file(path: str | Path) -> bytes:
             raise AudioError(str(path), f"it has {size} bytes, more than {MAX_BYTES}")
         return path.read_bytes()
     except FileNotFoundError:
-        raise AudioError(str(path), "there is no such file") from None
+        cause = "there is no such file"
+        if Path(path).is_symlink():
+            cause = not_audio.broken_link(str(Path(path).readlink()))
+        raise AudioError(str(path), cause) from None
     except (OSError, ValueError, MemoryError) as error:
         raise AudioError(str(path), f"it cannot be read ({error})") from None
 
@@ -157,7 +167,7 @@ _NO_HEADER = Header(math.nan, 0, 0, "")
 
 
 def probe(source: str | Path | bytes) -> Header:
-    """Duration, sampling rate, channels and encoding, as the header of a file tells them.
+    """Duration, sampling rate, channels and encoding, by a file's header or an MP3's frames.
 
     Nothing is decoded, and nothing raised: `(nan, 0, 0, "")` where the header cannot be read, or
     what is there is no file (`read_audio` says why).
@@ -178,13 +188,16 @@ def probe(source: str | Path | bytes) -> Header:
             Path(source).open("rb") as opened,
             sf.SoundFile(opened.fileno(), closefd=False) as file,
         ):
+            if file.format == "MP3" and not mpeg.says_length(_start_of(source)):
+                return _header(file, containers.content(read_file(source)).n_samples)
             return _header(file)
-    except (sf.SoundFileError, OSError, ValueError):
+    except (sf.SoundFileError, AudioError, OSError, ValueError):
         return _NO_HEADER
 
 
-def _header(file: sf.SoundFile) -> Header:
-    duration = math.nan if file.frames == _NO_LENGTH else file.frames / file.samplerate
+def _header(file: sf.SoundFile, n_samples: int | None = None) -> Header:
+    known = math.nan if file.frames == _NO_LENGTH else file.frames
+    duration = (n_samples or known) / file.samplerate
     return Header(duration, file.samplerate, file.channels, file.subtype)
 
 
@@ -203,6 +216,11 @@ def as_flac(y: np.ndarray, sr: int) -> bytes:
     return file.getvalue()
 
 
+def _start_of(path: str | Path) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(_HEAD)
+
+
 class _Bytes(io.BytesIO):
     """Bytes in which nothing is before the start.
 
@@ -219,43 +237,55 @@ class _Bytes(io.BytesIO):
         return super().seek(max(0, start + offset))
 
 
-def _decode(data: bytes, name: str, max_samples: int) -> tuple[np.ndarray, int]:
+def _decode(content: containers.Content, name: str, max_samples: int) -> tuple[np.ndarray, int]:
     """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
     try:
-        file = sf.SoundFile(_Bytes(data))
+        file = sf.SoundFile(_Bytes(content.data))
     except (sf.LibsndfileError, ValueError) as error:
-        raise AudioError(name, f"it is not readable as audio ({_reason(error)})") from None
+        convert = f": {not_audio.CONVERT}" if "unimplemented" in _reason(error) else ""
+        cause = f"it is not readable as audio ({_reason(error)}){convert}"
+        raise AudioError(name, cause) from None
     with file:
         if file.format not in _FORMATS:
             raise AudioError(name, f"it is {file.format}, not {containers.NAMES}")
         # libsndfile takes the tag's length off the samples of the others.
-        if data.startswith(containers.ID3) and file.format not in ("MP3", "FLAC"):
+        if content.data.startswith(mpeg.ID3) and file.format not in ("MP3", "FLAC"):
             raise AudioError(name, f"it is {file.format} behind an ID3 tag")
         if not MIN_SR <= file.samplerate <= MAX_SR:
             cause = f"its sampling rate is {file.samplerate} Hz, not in {MIN_SR} .. {MAX_SR}"
             raise AudioError(name, cause)
+        md5 = hashlib.md5(usedforsecurity=False) if content.md5 else None
         try:
-            mono = _mono_blocks(file, name, max_samples)
+            mono = _mono_blocks(file, name, max_samples, md5)
             y = mono[0] if len(mono) == 1 else np.concatenate(mono)
         except (sf.LibsndfileError, ValueError, MemoryError) as error:
-            cause = f"it is corrupt, cut short or without a length ({_reason(error)})"
+            cause = f"it is corrupt or cut short ({_reason(error)})"
             raise AudioError(name, cause) from None
-        if y.size < file.frames:
-            cause = f"its header claims {file.frames} samples and the file holds {y.size}"
+        claimed = content.n_samples or file.frames
+        if y.size != claimed:
+            cause = f"its header claims {claimed} samples and the file holds {y.size}"
             raise AudioError(name, cause)
+        if md5 and md5.digest() != content.md5:
+            raise AudioError(name, "it is corrupt: its samples are not those of its MD5")
         return y, file.samplerate
 
 
-def _mono_blocks(file: sf.SoundFile, name: str, max_samples: int) -> list[np.ndarray]:
+def _mono_blocks(
+    file: sf.SoundFile, name: str, max_samples: int, md5: hashlib._Hash | None
+) -> list[np.ndarray]:
+    """Samples in blocks; a FLAC's, as integers and of all channels, go into its MD5 as well."""
     block_frames = max(BLOCK_SAMPLES // file.channels, 1)
+    dtype = "int16" if file.subtype == "PCM_16" else "int32" if md5 else "float32"
     # libsndfile takes four times as long to scale 16-bit samples itself, to the same numbers.
-    scale = np.float32(1 / 2**15) if file.subtype == "PCM_16" else None
+    scale = {"int16": np.float32(2**-15), "int32": np.float32(2**-31)}.get(dtype)
     blocks: list[np.ndarray] = []
     n_samples, more = 0, True
     while more:
-        block = file.read(block_frames, dtype="int16" if scale else "float32", always_2d=True)
+        block = file.read(block_frames, dtype=dtype, always_2d=True)
+        if md5:
+            md5.update(_little_endian(block, _N_BYTES[file.subtype]))
         if scale:
-            block = block * scale
+            block = np.multiply(block, scale, dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # inf and NaN are looked for later
             blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
         n_samples += block.size
@@ -263,6 +293,14 @@ def _mono_blocks(file: sf.SoundFile, name: str, max_samples: int) -> list[np.nda
         if n_samples > max_samples:
             raise AudioError(name, f"it is longer than {max_samples} samples: cut it into clips")
     return blocks
+
+
+def _little_endian(block: np.ndarray, n_bytes: int) -> bytes | memoryview:
+    """Integers as the bytes of their upper part, the least one first."""
+    if block.itemsize == n_bytes and sys.byteorder == "little":
+        return block.data
+    octets = block.astype(f"<i{block.itemsize}").view(np.uint8).reshape(-1, block.itemsize)
+    return octets[:, -n_bytes:].tobytes()
 
 
 def _reason(error: Exception) -> str:

@@ -1,16 +1,18 @@
-"""Whether an audio file is whole, by its container: what libsndfile does not say.
+"""Whether an audio file is whole, and one, by its container: what libsndfile does not say.
 
-It takes what is there of a cut or damaged WAV, AIFF or OGG, and of an MP3 as much as it guessed
-beforehand.
+It takes what is there of a cut or damaged WAV, AIFF or OGG, as many samples of a FLAC as its header
+claims and of an MP3 as it guessed beforehand, and of several streams in a file the first.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from typing import NamedTuple
+
+from ser.data import mpeg
 
 NAMES = "WAV, FLAC, OGG, MP3 or AIFF"
-ID3 = b"ID3"  # starts a tag that may stand before an MP3 or FLAC
 
 # Container -> byte order and name of the chunk with the samples.
 _CHUNKED = {
@@ -20,67 +22,113 @@ _CHUNKED = {
     b"FORM": (">", b"SSND"),
 }
 _OGG, _FLAC = b"OggS", b"fLaC"
+_STREAMINFO = (b"\0\0\0\x22", b"\x80\0\0\x22")  # how the first block starts, the last one or not
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_NO_LENGTH = 0x7FFF_0000  # bytes; who writes into a pipe claims more, or 0
+_NO_LENGTH_ADVICE = (
+    "it was written into a pipe or not to its end, and nobody can tell whether it is cut: if it is "
+    "whole, 'ffmpeg -i FILE whole.wav' gives it a length"
+)
+_MAX_JUNK = 4096  # bytes behind the samples that are no chunk
+_MAX_CANDIDATES = 1000  # for a FLAC's last frame: a few bytes of samples look like one's start
 
-# Of MPEG audio, by the version's and the layer's two bits (ISO 11172-3, 13818-3 and "MPEG 2.5").
-_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8000)}
-_KBITS = {
-    (1, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (1, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (0, 3): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (0, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (0, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
+
+class Content(NamedTuple):
+    """What libsndfile is given, and what must come out.
+
+    Attributes
+    ----------
+    data : bytes
+    n_samples : int or None
+        Of one channel, where libsndfile knows no better.
+    md5 : bytes or None
+        Of a FLAC's samples, as its encoder computed it.
+    """
+
+    data: bytes
+    n_samples: int | None = None
+    md5: bytes | None = None
 
 
 def is_known(data: bytes) -> bool:
     """Whether a file starts as one of the containers that `ser` reads."""
-    return data.startswith((*_CHUNKED, _OGG, _FLAC, ID3)) or _is_mpeg(data)
+    return data.startswith((*_CHUNKED, _OGG, _FLAC, mpeg.ID3)) or mpeg.is_mpeg(data)
 
 
-def fault(data: bytes) -> str | None:
-    """Why a file is not whole; None where it is, or where libsndfile finds out itself."""
+def content(data: bytes) -> Content:
+    """A file that is whole, as far as its container tells.
+
+    Raises
+    ------
+    ValueError
+        It is not; the error says why. What libsndfile finds out itself is left to it.
+    """
     if data[:4] in _CHUNKED:
-        return _cut_chunk(data)
-    if data.startswith(_OGG):
-        return _broken_page(data)
-    if data.startswith(ID3) and len(data) > 10:
-        a, b, c, d = data[6:10]  # its length, in four times 7 bits
-        data = data[10 + (a << 21 | b << 14 | c << 7 | d) :]
-    return _unknown_length(data) if _is_mpeg(data) else None
+        _check_chunks(data)
+    elif data.startswith(_OGG):
+        _check_pages(data)
+    else:
+        start = mpeg.behind_tags(data)
+        if data.startswith(_FLAC, start):
+            return Content(data, md5=_check_flac(data, start))
+        if mpeg.is_mpeg(data, start):
+            return Content(*mpeg.whole_stream(data))
+    return Content(data)
 
 
-def _cut_chunk(data: bytes) -> str | None:
-    """Why the chunk of samples is not what its header says.
+def _check_chunks(data: bytes) -> None:
+    """ValueError where the chunk of samples is not what its header says.
 
-    A recorder or encoder that was killed, or that wrote into a pipe, leaves the size 0 or
-    0xFFFFFFFF: nobody knows then what is missing. See "Multimedia Programming Interface and Data
-    Specifications 1.0" (RIFF), EBU Tech 3306 (RF64) and "Audio Interchange File Format 1.3" (AIFF).
+    See "Multimedia Programming Interface and Data Specifications 1.0" (RIFF), EBU Tech 3306 (RF64)
+    and "Audio Interchange File Format 1.3" (AIFF).
     """
     order, samples_chunk = _CHUNKED[data[:4]]
     start, long_size = 12, None
     while start + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}4sI", data, start)
-        held = len(data) - start - 8
+        start += 8
+        held = len(data) - start
         if kind == b"ds64" and held >= 16:  # RF64 keeps the 64-bit size of its data chunk here
-            long_size = struct.unpack_from("<8xQ", data, start + 8)[0]
+            long_size = struct.unpack_from("<8xQ", data, start)[0]
         if kind == samples_chunk:
             if size == 0xFFFFFFFF and long_size is not None:
                 size = long_size
-            if size > held or (size == 0 and held):
-                return f"its header claims {size} bytes of samples and the file holds {held}"
-            return None
-        start += 8 + size + size % 2  # chunks start at even bytes
-    return None
+            _check_size(size, held, order)
+            _check_behind(data, start + size)
+            return
+        start += size + size % 2  # chunks start at even bytes
 
 
-def _broken_page(data: bytes) -> str | None:
-    """Why the pages of an OGG are not whole: a damaged one is skipped, the last one is marked.
+def _check_size(size: int, held: int, order: str) -> None:
+    if size <= held and (size or not held):
+        return
+    cause = f"its header claims {size} bytes of samples and the file holds {held}"
+    if size and size < _NO_LENGTH:
+        raise ValueError(cause)
+    # A recorder or encoder was killed, or wrote into a pipe. ffmpeg refuses such an AIFF, too.
+    raise ValueError(f"{cause}; {_NO_LENGTH_ADVICE if order == '<' else 'encode it again'}")
 
-    See RFC 3533, section 6.
+
+def _check_behind(data: bytes, end: int) -> None:
+    """ValueError where more samples follow those that the header claims, or another file does."""
+    marks = (data[end : end + 4], data[end + 1 : end + 5])  # some forget the byte that fills up
+    if not _CHUNKED.keys().isdisjoint(marks):
+        raise ValueError(f"it holds {mpeg.ANOTHER}")
+    is_chunk = any(mark.isascii() and mark.decode().isprintable() for mark in marks)
+    if len(data) - end > _MAX_JUNK and not is_chunk and data[end:].strip(b"\0"):
+        raise ValueError(
+            f"its header claims fewer bytes of samples than there are: behind them are "
+            f"{len(data) - end} more, and no chunk starts there"
+        )
+
+
+def _check_pages(data: bytes) -> None:
+    """ValueError where the pages of an OGG are not whole, or of two streams.
+
+    libsndfile skips a damaged page; the first and the last of a stream are marked. See RFC 3533,
+    section 6.
     """
-    start, number, is_last = 0, 0, False
+    start, number, is_last, heads_end = 0, 0, False, False
     while data.startswith(_OGG, start):
         number += 1
         head = data[start : start + 27]
@@ -89,13 +137,16 @@ def _broken_page(data: bytes) -> str | None:
         if len(head) < 27 or len(lengths) < head[-1] or len(page) < 27 + head[-1] + sum(lengths):
             break
         if _checksum(page) != struct.unpack_from("<I", head, 22)[0]:
-            return f"it is corrupt: its page {number} fails its checksum"
-        is_last = bool(head[5] & 4)
+            raise ValueError(f"it is corrupt: its page {number} fails its checksum")
+        is_first = bool(head[5] & 2)
+        if is_first and heads_end:
+            raise ValueError(f"it holds {mpeg.ANOTHER}")
+        is_last, heads_end = bool(head[5] & 4), not is_first
         start += len(page)
     else:
         if is_last:
-            return None
-    return "it is cut short: its last page is not whole"
+            return
+    raise ValueError("it is cut short: its last page is not whole")
 
 
 def _checksum(page: bytes) -> int:
@@ -105,37 +156,66 @@ def _checksum(page: bytes) -> int:
     return int(f"{crc:032b}"[::-1], 2)
 
 
-def _is_mpeg(data: bytes) -> bool:
-    return len(data) > 1 and data[0] == 0xFF and data[1] >= 0xE0  # eleven bits that are set
+def _check_flac(data: bytes, start: int) -> bytes | None:
+    """The MD5 of a FLAC's samples, None where it was not set; ValueError where it is not one whole.
+
+    See RFC 9639, sections 8.2 and 9.1.
+    """
+    info = data[start + 8 : start + 42]
+    if len(info) < 34 or data[start + 4 : start + 8] not in _STREAMINFO:
+        return None
+    if (last := data.rfind(_FLAC)) > start and data[last + 4 : last + 8] in _STREAMINFO:
+        raise ValueError(f"it holds {mpeg.ANOTHER}")
+    claimed, block_size = int.from_bytes(info[13:18]) % 2**36, int.from_bytes(info[2:4])
+    if not claimed:
+        raise ValueError(f"its header gives no length; {_NO_LENGTH_ADVICE}")
+    held = _flac_samples(data, start + 4, block_size if info[:2] == info[2:4] else 0)
+    if held not in (claimed, None):
+        raise ValueError(f"its header claims {claimed} samples and the file holds {held}")
+    return info[18:] if any(info[18:]) else None
 
 
-def _unknown_length(data: bytes) -> str | None:
-    """Why an MP3's length cannot be known: libsndfile then guesses it from the first bit rate."""
-    start, first = 0, None
-    while frame := _mpeg_frame(data, start):
-        length, kbits = frame
-        if first is None:
-            first = kbits
-            if any(mark in data[:length] for mark in (b"Xing", b"Info", b"VBRI")):
-                return None
-        if kbits != first:
-            return "it is an MP3 of varying bit rate without a length: encode it again"
-        start += length
+def _flac_samples(data: bytes, start: int, block_size: int) -> int | None:
+    """Samples of one channel, by the header of the last frame; None where it cannot be told.
+
+    `block_size` is that of frames which have a number instead of a time, 0 where they differ.
+    """
+    is_last = False
+    while not is_last and start + 4 <= len(data):  # the blocks of metadata
+        is_last = bool(data[start] & 0x80)
+        start += 4 + int.from_bytes(data[start + 1 : start + 4])
+    first, at = data[start : start + 4], len(data)
+    if len(first) < 4 or not (block_size or first[1] & 1):
+        return None
+    for _ in range(_MAX_CANDIDATES):
+        if (at := data.rfind(first[:2], start, at)) < 0:
+            break
+        head = data[at : at + 16].ljust(16, b"\0")
+        same = (head[2] ^ first[2]) & 15 == 0 == (head[3] ^ first[3]) & 15  # rate, bits
+        if same and (end := _frame_end(head, block_size)) is not None:
+            return end
     return None
 
 
-def _mpeg_frame(data: bytes, start: int) -> tuple[int, int] | None:
-    """Length in bytes and bit rate (kbit/s) of the frame that starts there; None if none does."""
-    head = data[start : start + 4]
-    if len(head) < 4 or not _is_mpeg(head):
+def _frame_end(head: bytes, block_size: int) -> int | None:
+    """Number of the sample behind a FLAC's frame, by its 16 first bytes; None where it is none."""
+    ones = 8 - (head[4] ^ 0xFF).bit_length()  # its number is coded as characters are in UTF-8
+    number, at = head[4] & 0x7F >> ones, 4 + max(ones, 1)
+    if ones in (1, 8) or any(byte >> 6 != 2 for byte in head[5:at]):
         return None
-    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3  # version 3 is MPEG 1; layer 1 is III
-    rate, kbits = head[2] >> 2 & 3, head[2] >> 4
-    if version == 1 or layer == 0 or rate == 3 or not 0 < kbits < 15:
+    for byte in head[5:at]:
+        number = number << 6 | byte & 63
+    code = head[2] >> 4
+    if code in (6, 7):
+        length, at = int.from_bytes(head[at : at + code - 5]) + 1, at + code - 5
+    else:
+        length = 192 if code < 2 else 576 << code - 2 if code < 6 else 256 << code - 8
+    at += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)  # a rate that has no code
+    crc = 0
+    for byte in head[: at + 1]:  # 0 with the checksum itself
+        crc ^= byte
+        for _ in range(8):
+            crc = crc << 1 ^ (0x107 if crc & 0x80 else 0)
+    if crc or not code:
         return None
-    sr, bits = _RATES[version][rate], 1000 * _KBITS[version == 3, layer][kbits - 1]
-    padding = head[2] >> 1 & 1
-    if layer == 3:
-        return 4 * (12 * bits // sr + padding), bits // 1000
-    n_samples = 576 if layer == 1 and version != 3 else 1152
-    return n_samples // 8 * bits // sr + padding, bits // 1000
+    return (number if head[1] & 1 else number * block_size) + length

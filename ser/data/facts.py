@@ -67,18 +67,20 @@ class RecordingFacts:
 NAMES = tuple(field.name for field in fields(RecordingFacts))
 
 
-def recording_facts(y: np.ndarray, source: str | Path | bytes) -> RecordingFacts:
+def recording_facts(y: np.ndarray, sr: int, source: str | Path | bytes) -> RecordingFacts:
     """Facts of a recording.
 
     Parameters
     ----------
     y : (n_samples,) float32
         Its samples, mixed to mono, as `audio.read_audio` returns them; at least one.
+    sr : int
+        Hz.
     source : str, Path or bytes
-        The file, or what it holds: its header is read.
+        The file, or what it holds: its header tells channels and encoding.
     """
     header = probe(source)
-    return replace(facts_of(y, header.sr), channels=header.channels, subtype=header.subtype)
+    return replace(facts_of(y, sr), channels=header.channels, subtype=header.subtype)
 
 
 def facts_of(y: np.ndarray, sr: int) -> RecordingFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -78,6 +78,11 @@ class Split:
         return f"test {listed} never heard{known}"
 
 
+def of_fold(split: Split, number: int | None) -> Split:
+    """The split with one of its folds alone, or as it is."""
+    return split if number is None else replace(split, folds=(split.folds[number],))
+
+
 def check(split: Split, clips: pd.DataFrame) -> None:
     """Refuse a split that no model can be fitted or scored on, or that is not what it says.
 
@@ -111,15 +116,50 @@ def check(split: Split, clips: pd.DataFrame) -> None:
         if missing:
             raise SerError(
                 f"Fold {number} of the split leaves no training clip of {', '.join(missing)} "
-                f"({len(fold.train)} training clips). Use another split, or more clips of it."
+                f"({len(fold.train)} training clips): what is not learned cannot be tested. Use "
+                "another split or seed, give more clips of it, or leave it out."
             )
         _check_apart(fold, number, clips, split.held_out)
 
 
+def most_folds(y: np.ndarray, groups: np.ndarray, *, grouped: bool) -> tuple[int, str]:
+    """How many folds the training part allows, and what allows no more.
+
+    Parameters
+    ----------
+    y, groups : (n_clips,)
+        Emotion and actor of each training clip.
+    grouped : bool
+        Whether every actor is kept within one fold.
+
+    Returns
+    -------
+    n_folds : int
+        The clips of the rarest emotion or, grouped, the number of actors if that is less.
+    why : str
+        ``4 training actors``, ``3 training clips of sad``.
+    """
+    emotions, counts = np.unique(y, return_counts=True)
+    rarest = counts.argmin()
+    n_actors = len(np.unique(groups))
+    if grouped and n_actors < counts[rarest]:
+        return n_actors, _counted(n_actors, "training actor")
+    return int(counts[rarest]), f"{_counted(counts[rarest], 'training clip')} of {emotions[rarest]}"
+
+
 def cross_validation_folds(
-    y: np.ndarray, groups: np.ndarray, *, n_splits: int, grouped: bool, seed: int | None
+    y: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_splits: int,
+    grouped: bool,
+    seed: int | None,
+    key: str = "cv.n_splits",
 ) -> list[Fold]:
     """Stratified folds of the training part, with whole actors where the split is grouped.
+
+    No fold is empty. `StratifiedGroupKFold` can leave one without clips (scikit-learn issue 34828);
+    it then gets an actor of the fold with most actors.
 
     Parameters
     ----------
@@ -128,34 +168,48 @@ def cross_validation_folds(
     groups : (n_clips,)
         Actor of each training clip.
     n_splits : int
-        At least 2. At most the clips of the rarest emotion and, grouped, the number of actors.
+        At least 2, at most `most_folds`.
     grouped : bool
         Keep every actor within one fold.
     seed : int
+    key : str
+        Of the config, that `n_splits` comes from.
 
     Raises
     ------
     SerError
         If there are too few clips of an emotion, or too few actors, for `n_splits` folds.
     """
-    emotions, counts = np.unique(y, return_counts=True)
-    n_actors = len(np.unique(groups))
     if n_splits < 2:
-        raise SerError(f"cv.n_splits={n_splits}: cross-validation needs at least 2 folds.")
-    if grouped and n_splits > n_actors:
+        raise SerError(f"{key}={n_splits}: cross-validation needs at least 2 folds.")
+    most, why = most_folds(y, groups, grouped=grouped)
+    if n_splits > most:
         raise SerError(
-            f"cv.n_splits={n_splits}, but the training part has {n_actors} actors, and each "
-            f"belongs to one fold: give cv.n_splits={n_actors} or less."
-        )
-    if counts.min() < n_splits:
-        raise SerError(
-            f"cv.n_splits={n_splits}, but the training part has only {counts.min()} clips of "
-            f"{emotions[counts.argmin()]}: give fewer folds or more clips."
+            f"{key}={n_splits}, but there are only {why}, and every fold needs one: "
+            + (f"give {key}={most} or less." if most > 1 else "give more clips.")
         )
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
     folds = kind(n_splits=n_splits, shuffle=True, random_state=seed)
-    positions = folds.split(np.zeros(len(y)), y, groups if grouped else None)
-    return [Fold(train, test) for train, test in positions]
+    number = np.empty(len(y), dtype=int)  # of the fold that tests each clip
+    for each, (_, test) in enumerate(folds.split(np.zeros(len(y)), y, groups if grouped else None)):
+        number[test] = each
+    for empty in np.setdiff1d(np.arange(n_splits), number):
+        actors = [np.unique(groups[number == each]) for each in range(n_splits)]
+        number[groups == max(actors, key=len)[-1]] = empty
+    return [
+        Fold(np.flatnonzero(number != each), np.flatnonzero(number == each))
+        for each in range(n_splits)
+    ]
+
+
+def lacking(y: np.ndarray, folds: Sequence[Fold]) -> str | None:
+    """An emotion without a training clip in one of the folds, if there is one."""
+    known = set(y)
+    return min((each for fold in folds for each in known - set(y[fold.train])), default=None)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _check_apart(fold: Fold, number: int, clips: pd.DataFrame, promised: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files
+from ser.data.not_audio import CONVERT
 
 STANDARD_INPUT = "-"
 BY_FOLDER = "folder"
@@ -96,7 +97,7 @@ def find_recordings(
     Raises
     ------
     SerError
-        If nothing is found, or a table has not the columns that it needs.
+        If one of them names nothing, or a table has not the columns that it needs.
     """
     by_name: dict[str, Recording] = {}
     for number, source in enumerate(sources):
@@ -104,15 +105,17 @@ def find_recordings(
             by_name[f"<bytes {number}>"] = Recording(f"<bytes {number}>", source)
             continue
         try:
-            for recording in _expand(str(source), speaker):
-                by_name.setdefault(recording.name, recording)
+            found = list(_expand(str(source), speaker))
         except (OSError, ValueError) as error:  # a name too long, or with a NUL
             raise SerError(f"{source} cannot be looked for: {error}.") from error
-        if not by_name:
+        if not found:
             raise SerError(
                 f"{source} names no audio. Give a file, a folder, a glob, a CSV with a column "
-                f"'path', or '-' for standard input; audio is {', '.join(AUDIO_SUFFIXES)}."
+                f"'path', or '-' for standard input; audio is {', '.join(AUDIO_SUFFIXES)}, and "
+                f"where it is another, {CONVERT}."
             )
+        for recording in found:
+            by_name.setdefault(recording.name, recording)
     if not by_name:
         raise SerError("Say what to predict: a file, a folder, a glob, a CSV, or '-'.")
     return list(by_name.values())

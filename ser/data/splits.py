@@ -79,6 +79,7 @@ def random_folds(clips: pd.DataFrame, *, n_splits: int, seed: int) -> Split:
         n_splits=n_splits,
         grouped=False,
         seed=seed,
+        key="split.n_splits",
     )
     return Split(tuple(folds))
 
@@ -138,16 +139,17 @@ def actor_folds(clips: pd.DataFrame, *, folds: Sequence[Sequence[object]]) -> Sp
     SerError
         If an actor is unknown, named twice or left out, or a fold holds all actors.
     """
-    named = Counter(actor for fold in folds for actor in fold)
+    tested = Counter(actor for fold in folds for actor in fold)
     present = dict.fromkeys(np.unique(clips["actor"]))  # ordered, and asked often
     for problem, actors in (
-        ("are not in the clip table", [a for a in named if a not in present]),
-        ("are in more than one fold", sorted((a for a, n in named.items() if n > 1), key=str)),
-        ("are in no fold", [a for a in present if a not in named]),
+        ("are not in the clip table", [a for a in tested if a not in present]),
+        ("are in more than one fold", sorted((a for a, n in tested.items() if n > 1), key=str)),
+        ("are in no fold", [a for a in present if a not in tested]),
     ):
         if actors:
+            named = ", ".join(map(str, actors[:5])) + (", ..." if len(actors) > 5 else "")
             raise SerError(
-                f"Actors {', '.join(map(str, actors))} {problem}, but split.folds must hold each "
+                f"Actors {named} {problem}, but split.folds must hold each "
                 f"of the table's {len(present)} actors once. Fixed folds belong to one corpus: "
                 "use split=loso or split=speaker on another, or on a part of it."
             )

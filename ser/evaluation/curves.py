@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -15,7 +14,7 @@ from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
 from ser.evaluation.folds import fit_on
 from ser.evaluation.parallel import Workers, run_fits
-from ser.models.pipeline import originals
+from ser.models.pipeline import ClipsRefusedError, originals
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def learning_curve(
     counts = sorted({min(size, most) for size in sizes})
     jobs = [
         (
-            _fit_and_score_part,
+            _fit_and_score,
             (pipeline, data, Fold(np.concatenate(order[:count]), fold.test), split.grouped),
         )
         for fold, order in zip(split.folds, orders, strict=True)
@@ -145,24 +144,20 @@ def _order(data: Dataset, fold: Fold, grouped: bool, seed: int) -> list[np.ndarr
     return [fold.train[groups == actor] for actor in draw.permutation(np.unique(groups))]
 
 
-def _fit_and_score_part(*arguments: Any) -> tuple[float, float]:
-    """As `_fit_and_score`, of a part that may be too small for the model.
-
-    Twenty neighbours cannot be found among ten clips, nor can early stopping keep a clip of every
-    emotion aside. What is wrong with a model on all clips, the run's own fits say.
-    """
-    try:
-        return _fit_and_score(*arguments)
-    except ValueError:
-        return np.nan, np.nan
-
-
 def _fit_and_score(
     pipeline: Pipeline, data: Dataset, fold: Fold, grouped: bool
 ) -> tuple[float, float]:
-    y = data.labels
+    """Accuracy on the clips fitted on and on those held out; NaN where the model asks for more.
+
+    Twenty neighbours cannot be found among ten clips, nor can early stopping keep a clip of every
+    emotion aside.
+    """
+    X, y = originals(data.features), data.labels
     if len(np.unique(y[fold.train])) < 2:  # no classifier can be fitted on one emotion
         return np.nan, np.nan
-    fitted = fit_on(pipeline, data, fold.train, grouped)
-    X = originals(data.features)
-    return tuple(fitted.score(X[rows], y[rows]) for rows in (fold.train, fold.test))
+    try:
+        fitted = fit_on(pipeline, data, fold.train, grouped)
+        train, held_out = (fitted.score(X[rows], y[rows]) for rows in (fold.train, fold.test))
+    except (ClipsRefusedError, ValueError):
+        return np.nan, np.nan
+    return train, held_out

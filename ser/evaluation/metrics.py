@@ -233,15 +233,17 @@ def scores(
     Returns
     -------
     dict of str to float
-        By name. `accuracy`, `uar` (mean of the recalls), `precision_macro`, `recall_macro` (the
-        same as UAR) and `f1_macro` are in [0, 1], `log_loss` in nats.
+        By name, without what is not defined: the AUC where all clips are of one emotion.
+        `accuracy`, `uar` (mean of the recalls), `precision_macro`, `recall_macro` (the same as UAR)
+        and `f1_macro` are in [0, 1], `log_loss` in nats.
     """
-    return {
+    found = {
         metric.name: metric(y_true, y_pred, proba, labels)
         for metric in METRICS.values()
         if metric.per_fold or not per_fold
         if proba is not None or not metric.needs_proba
     }
+    return {name: score for name, score in found.items() if not isnan(score)}
 
 
 def table_metrics() -> list[Metric]:

@@ -4,62 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.data.dataset import Dataset
-from ser.data.folds import Fold, Split, check, cross_validation_folds
+from ser.data.folds import Split
 from ser.evaluation.curves import Curve, learning_curve, validation_curve
 from ser.evaluation.folds import FoldResult, evaluate_fold, fit_on, predictions_table
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Job, Workers, run_fits
+from ser.evaluation.plan import Settings, plan
 from ser.evaluation.uncertainty import bootstrap_intervals, permutation_uars
 from ser.models.pipeline import inner_classifier, predict_emotions, without_probabilities
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a protocol is carried out.
-
-    Attributes
-    ----------
-    n_splits : int
-        Folds of the cross-validation.
-    grouped : bool or None
-        Whether these folds keep actors apart; None for as the split does.
-    learning_clips, learning_actors : tuple of int
-        What the learning curve trains on: clips, or actors under a grouped split; empty for none.
-    validation : mapping of str to sequence
-        Parameter of the pipeline (``classifier__alpha``) -> values to draw a validation curve of.
-    keep_models : bool
-        Whether the models of several folds stay in memory, to be explained.
-    n_permutations : int
-        Shuffles of the emotions for the permutation check; 0 for none.
-    seed : int
-    n_jobs : int
-        joblib workers; -1 for one per core.
-    """
-
-    n_splits: int
-    seed: int
-    grouped: bool | None = None
-    learning_clips: tuple[int, ...] = ()
-    learning_actors: tuple[int, ...] = ()
-    validation: Mapping[str, Sequence[object]] = field(default_factory=dict)
-    keep_models: bool = False
-    n_permutations: int = 0
-    n_jobs: int = -1
-
-    @property
-    def draws_curves(self) -> bool:
-        """Whether there are learning or validation curves to draw."""
-        return bool(self.learning_clips or self.learning_actors or self.validation)
 
 
 @dataclass(frozen=True)
@@ -96,6 +57,8 @@ class Evaluation:
         Test UARs after the emotions were shuffled.
     warnings : tuple of str
         What the fits warned of.
+    notes : tuple of str
+        What was not as one may expect: see `ser.evaluation.plan.Plan`.
     """
 
     data: Dataset
@@ -112,6 +75,7 @@ class Evaluation:
     loss: dict[str, list[float]]
     permuted: np.ndarray
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def part(self, name: str) -> pd.DataFrame:
         """Predictions of one part, ``cv``, ``validation`` or ``test``."""
@@ -138,11 +102,8 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
     SerError
         If there are too few clips or actors for the folds, or the folds would leak.
     """
-    check(split, data.clips)
-    labels = data.emotions
-    inner = None
-    if len(split.folds) == 1 or settings.draws_curves:
-        inner = inner_split(data, split, settings)
+    planned = plan(data, split, settings)
+    labels, inner = data.emotions, planned.inner
     bare = data.bare()
     outer, cv, final, messages = _fit_all(pipeline, bare, split, inner, settings)
     learning, validation = _curves(pipeline, bare, inner, settings) if inner else (None, ())
@@ -178,6 +139,7 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
         loss=_losses(final),
         permuted=permuted,
         warnings=messages,
+        notes=planned.notes,
     )
 
 
@@ -208,32 +170,6 @@ def pooled_metrics(predictions: pd.DataFrame, split: Split, *, seed: int) -> dic
         for end, value in zip(("low", "high"), interval, strict=True)
     }
     return _part_metrics(test, "test") | ends
-
-
-def inner_split(data: Dataset, split: Split, settings: Settings) -> Split:
-    """The split's cross-validation folds of the clips that may be learned from.
-
-    Raises
-    ------
-    SerError
-        If there are too few clips or actors, or the folds share actors where the split does not.
-    """
-    grouped = split.grouped if settings.grouped is None else settings.grouped
-    if split.grouped and not grouped:
-        raise SerError(
-            "cv.grouped=false cannot go with a split that keeps actors apart: what is chosen on "
-            "folds that share actors is chosen for known voices, and tested on unknown ones. "
-            "Leave cv.grouped out, or use split=random."
-        )
-    rows = split.development
-    folds = cross_validation_folds(
-        data.labels[rows],
-        data.groups[rows],
-        n_splits=settings.n_splits,
-        grouped=grouped,
-        seed=settings.seed,
-    )
-    return replace(split, folds=tuple(Fold(rows[fold.train], rows[fold.test]) for fold in folds))
 
 
 def _fit_all(

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ser.core.errors import SerError
 from ser.data.dataset import Dataset
-from ser.data.folds import Split
+from ser.data.folds import Split, lacking
 from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.parallel import Workers
 
 N_RESAMPLES = 2000
+MOST_DRAWS = 10_000  # of one order of the emotions
 
 
 def bootstrap_intervals(
@@ -140,9 +142,21 @@ def permutation_uars(
     draw = np.random.default_rng(seed)
     uars = []
     for _ in range(n_permutations):
-        shuffled = replace(data, clips=data.clips.assign(emotion=draw.permutation(data.labels)))
+        shuffled = replace(data, clips=data.clips.assign(emotion=_shuffled(data, split, draw)))
         results, _ = evaluate_folds(pipeline, shuffled, split, workers)
         true = np.concatenate([shuffled.labels[result.test] for result in results])
         predicted = np.concatenate([result.predicted for result in results])
         uars.append(METRICS["uar"](true, predicted))
     return np.array(uars)
+
+
+def _shuffled(data: Dataset, split: Split, draw: np.random.Generator) -> np.ndarray:
+    """Emotions in another order, which leaves every fold a training clip of each."""
+    for _ in range(MOST_DRAWS):
+        shuffled = draw.permutation(data.labels)
+        if lacking(shuffled, split.folds) is None:
+            return shuffled
+    raise SerError(
+        f"permutations: of {MOST_DRAWS} orders of the emotions, none leaves every fold a training "
+        "clip of each. Set permutations=0, or train on more clips."
+    )

@@ -134,7 +134,7 @@ def extract_with_facts(
         vector = extract_samples(y, sr, feature_set)
     except SerError as error:  # of this recording and these settings: F0 too high for its rate
         raise AudioError(recording.name, str(error).rstrip(".")) from None
-    return vector, recording_facts(y, recording.source)
+    return vector, recording_facts(y, sr, recording.source)
 
 
 def extract_excerpts(recording: Recording, extractor: Extractor) -> list[Excerpt]:

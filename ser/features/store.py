@@ -192,8 +192,8 @@ def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
     for path in paths:
         with suppress(AudioError):
             data = read_file(path)
-            y, _ = read_audio(data, name=path, min_samples=1)
-            measured.append((path, recording_facts(y, data)))
+            y, sr = read_audio(data, name=path, min_samples=1)
+            measured.append((path, recording_facts(y, sr, data)))
     return measured
 
 

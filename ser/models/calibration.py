@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from ser.data.folds import cross_validation_folds
+from ser.data.folds import Fold, cross_validation_folds
 
 MIN_PROBABILITY = 1e-12  # a probability whose logarithm is taken
 PLATT_C = 1e6  # nearly no penalty on two numbers
+MIN_ACTORS = 3  # fewer cannot show how sure a model may be of another one
+# A share of the priors that leaves the log loss at most 0.1 nats above theirs: -log(share) = 0.1.
+PRIOR_SHARE = float(np.exp(-0.1))
 
 
 class Calibration(ClassifierMixin, BaseEstimator):
@@ -29,8 +34,7 @@ class Calibration(ClassifierMixin, BaseEstimator):
         With ``decision_function`` of shape (n_clips, n_classes), or (n_clips,) for two classes;
         without one, the logarithms of its probabilities are its scores.
     n_splits : int
-        Folds that the out-of-fold scores come from; fewer where an emotion has fewer clips or there
-        are fewer actors. With only one clip of an emotion nothing is fitted.
+        Folds that the out-of-fold scores come from: see `inner_folds`.
     random_state : int or None
         Seed of the folds.
 
@@ -39,7 +43,13 @@ class Calibration(ClassifierMixin, BaseEstimator):
     estimator_ : classifier
         Fitted on all clips.
     classes_ : (n_classes,)
+    priors_ : (n_classes,) or None
+        Shares of the training clips, which `shrunk` moves the probabilities to, where no held-out
+        clips can show how good they are: with fewer than `MIN_ACTORS` actors, or without a held-out
+        clip of every emotion. None where the probabilities are used as they are.
     """
+
+    priors_: np.ndarray | None = None
 
     def __init__(
         self,
@@ -62,10 +72,16 @@ class Calibration(ClassifierMixin, BaseEstimator):
         groups : (n_clips,) or None
             Actor of each clip; given, no actor is in two of the calibration's folds.
         """
-        self.estimator_ = clone(self.estimator).fit(X, y)
-        self.classes_ = self.estimator_.classes_
-        scores, targets = self._out_of_fold(X, np.asarray(y), groups)
+        y = np.asarray(y)
+        self.estimator_ = fit_classifier(self.estimator, X, y, groups)
+        self.classes_, counts = np.unique(y, return_counts=True)
+        scores, targets = self._out_of_fold(X, y, groups)
         self._calibrate(scores, targets)
+        few_actors = groups is not None and len(np.unique(groups)) < MIN_ACTORS
+        self.priors_ = None
+        if few_actors or len(np.unique(targets)) < len(self.classes_):
+            self.priors_ = counts / counts.sum()
+            warn_of_shrinking()
         return self
 
     def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
@@ -78,7 +94,8 @@ class Calibration(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
         check_is_fitted(self)
-        return self._probabilities(self._scores(self.estimator_, X))
+        proba = self._probabilities(self._scores(self.estimator_, X))
+        return proba if self.priors_ is None else shrunk(proba, self.priors_)
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -87,27 +104,12 @@ class Calibration(ClassifierMixin, BaseEstimator):
         self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Decision values of clips that the classifier was not fitted on, and their class index."""
-        n_splits = min(self.n_splits, np.unique(y, return_counts=True)[1].min())
-        if groups is not None:
-            n_splits = min(n_splits, len(np.unique(groups)))
-        if n_splits < 2:
-            return np.empty((0, len(self.classes_))), np.empty(0, dtype=int)
-        folds = cross_validation_folds(
-            y,
-            np.zeros(len(y)) if groups is None else groups,
-            n_splits=n_splits,
-            grouped=groups is not None,
-            seed=self.random_state,
-        )
-        scores, targets = [], []
-        for fold in folds:
-            fitted = clone(self.estimator).fit(X[fold.train], y[fold.train])
-            if len(fitted.classes_) < len(self.classes_):
-                continue  # a fold of few actors can lack an emotion, and then a column
+        scores, targets = [np.empty((0, len(self.classes_)))], [np.empty(0, dtype=int)]
+        for fold in inner_folds(y, groups, n_splits=self.n_splits, seed=self.random_state):
+            of_train = None if groups is None else groups[fold.train]
+            fitted = fit_classifier(self.estimator, X[fold.train], y[fold.train], of_train)
             scores.append(self._scores(fitted, X[fold.test]))
             targets.append(np.searchsorted(self.classes_, y[fold.test]))
-        if not scores:
-            return np.empty((0, len(self.classes_))), np.empty(0, dtype=int)
         return np.concatenate(scores), np.concatenate(targets)
 
     @staticmethod
@@ -160,7 +162,8 @@ class SigmoidCalibration(Calibration):
 
     def _calibrate(self, scores: np.ndarray, targets: np.ndarray) -> None:
         self.slope_, self.intercept_ = np.ones(len(self.classes_)), np.zeros(len(self.classes_))
-        for index in np.unique(targets):
+        present = np.unique(targets)
+        for index in present if len(present) > 1 else ():
             fitted = LogisticRegression(C=PLATT_C).fit(scores[:, [index]], targets == index)
             self.slope_[index], self.intercept_[index] = fitted.coef_[0, 0], fitted.intercept_[0]
 
@@ -168,6 +171,94 @@ class SigmoidCalibration(Calibration):
         odds = expit(scores * self.slope_ + self.intercept_)
         odds = np.maximum(odds, MIN_PROBABILITY)
         return odds / odds.sum(axis=1, keepdims=True)
+
+
+def fit_classifier(
+    classifier: ClassifierMixin, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+) -> ClassifierMixin:
+    """A fitted clone of the classifier; one whose `fit` asks for `groups` gets them."""
+    return clone(classifier).fit(X, y, **wanted_groups(classifier, groups))
+
+
+def wanted_groups(classifier: ClassifierMixin, groups: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The keyword `groups` for the classifier's `fit`, where it has one and there are groups."""
+    wanted = groups is not None and has_fit_parameter(classifier, "groups")
+    return {"groups": groups} if wanted else {}
+
+
+def inner_folds(
+    y: np.ndarray, groups: np.ndarray | None, *, n_splits: int, seed: int | None
+) -> list[Fold]:
+    """As many folds of training clips as these allow, each with every emotion where it trains.
+
+    Parameters
+    ----------
+    y : (n_clips,)
+    groups : (n_clips,) or None
+        Actor of each clip; given, no actor is in two folds.
+    n_splits : int
+        Fewer where an emotion has fewer clips or there are fewer actors.
+    seed : int or None
+
+    Returns
+    -------
+    list of Fold
+        Empty where there is one clip of an emotion, or one actor. A fold without an emotion where
+        it trains, or without a test clip, is left out.
+    """
+    emotions, counts = np.unique(y, return_counts=True)
+    n_splits = min(n_splits, counts.min())
+    if groups is not None:
+        n_splits = min(n_splits, len(np.unique(groups)))
+    if n_splits < 2:
+        return []
+    folds = cross_validation_folds(
+        y,
+        np.zeros(len(y)) if groups is None else groups,
+        n_splits=n_splits,
+        grouped=groups is not None,
+        seed=seed,
+    )
+    return [f for f in folds if len(f.test) and len(np.unique(y[f.train])) == len(emotions)]
+
+
+def shrunk(proba: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """Probabilities that are `PRIOR_SHARE` the priors, with the same class the most probable.
+
+    Where that class would not be, it and those above it share their sum alike.
+
+    Parameters
+    ----------
+    proba : (n_clips, n_classes)
+    priors : (n_classes,)
+
+    Examples
+    --------
+    >>> shrunk(np.array([[0.0, 1.0]]), np.array([0.5, 0.5])).round(2)
+    array([[0.45, 0.55]])
+    >>> shrunk(np.array([[0.0, 1.0]]), np.array([0.9, 0.1])).round(2)
+    array([[0.5, 0.5]])
+    """
+    rows, top = np.arange(len(proba)), proba.argmax(axis=1)
+    mixed = (1 - PRIOR_SHARE) * proba + PRIOR_SHARE * priors
+    own = mixed[rows, top]
+    mixed[rows, top] = 0
+    above = np.cumsum(-np.sort(-mixed, axis=1)[:, :-1], axis=1)
+    means = (own[:, None] + above) / np.arange(2, len(priors) + 1)
+    level = np.maximum(own, means.max(axis=1))
+    mixed = np.minimum(mixed, level[:, None] * (1 - 1e-9))
+    mixed[rows, top] = level
+    return mixed / mixed.sum(axis=1, keepdims=True)
+
+
+def warn_of_shrinking() -> None:
+    """Say that the probabilities are nearly the priors."""
+    warnings.warn(
+        f"Training clips of fewer than {MIN_ACTORS} actors, or held-out clips without all "
+        "emotions, cannot show how sure the model may be: its probabilities are kept near the "
+        "emotions' shares of the training clips. Train on more actors.",
+        stacklevel=2,
+    )
 
 
 def best_temperature(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:

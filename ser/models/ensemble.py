@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ser.core.errors import SerError
-from ser.data.folds import cross_validation_folds
 from ser.features import FeatureSet
 from ser.features.union import UnionFeatures
+from ser.models.calibration import inner_folds
 from ser.models.pipeline import build_pipeline, fit
 
 
@@ -31,7 +33,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):
     final : classifier or None
         Fitted on the members' probabilities for clips that they had not seen; None for their mean.
     n_splits : int
-        Folds that these come from.
+        Folds that these come from; fewer where the clips allow fewer (`ser.models.calibration.
+        inner_folds`). Where none has every emotion, the members' mean is taken.
     random_state : int or None
 
     Attributes
@@ -39,7 +42,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):
     classes_ : (n_classes,)
     members_ : dict of str to Pipeline
         Fitted on all clips.
-    final_ : classifier or None
+    final_ : Pipeline or None
+        Of the one classifier.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):
         Raises
         ------
         SerError
-            If there is no member, or there are too few clips or actors for the folds.
+            If there is no member.
         """
         pipelines = {
             name: build_pipeline(steps, seed=self.random_state)
@@ -78,28 +82,40 @@ class Ensemble(ClassifierMixin, BaseEstimator):
         if not pipelines:
             raise SerError("The ensemble has no members: +model@model.classifier.members.a=svm.")
         self.classes_ = np.unique(y)
-        self.final_ = None
-        if self.final is not None:
-            folds = cross_validation_folds(
-                y,
-                np.arange(len(y)) if groups is None else groups,
-                n_splits=self.n_splits,
-                grouped=groups is not None,
-                seed=self.random_state,
-            )
-            held_out = np.zeros((len(y), len(pipelines) * len(self.classes_)))
-            for fold in folds:
-                train_groups = None if groups is None else groups[fold.train]
-                fitted = {
-                    name: fit(pipeline, X[fold.train], y[fold.train], groups=train_groups)
-                    for name, pipeline in pipelines.items()
-                }
-                held_out[fold.test] = np.hstack(list(self._votes(fitted, X[fold.test])))
-            self.final_ = clone(self.final).fit(held_out, y)
+        self.final_ = None if self.final is None else self._fit_final(pipelines, X, y, groups)
         self.members_ = {
             name: fit(pipeline, X, y, groups=groups) for name, pipeline in pipelines.items()
         }
         return self
+
+    def _fit_final(
+        self,
+        pipelines: Mapping[str, Pipeline],
+        X: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray | None,
+    ) -> Pipeline | None:
+        """The final classifier, fitted on votes for clips that the members had not seen."""
+        rows, votes = [np.empty(0, dtype=int)], []
+        for fold in inner_folds(y, groups, n_splits=self.n_splits, seed=self.random_state):
+            of_train = None if groups is None else groups[fold.train]
+            fitted = {
+                name: fit(pipeline, X[fold.train], y[fold.train], groups=of_train)
+                for name, pipeline in pipelines.items()
+            }
+            rows.append(fold.test)
+            votes.append(np.hstack(list(self._votes(fitted, X[fold.test]))))
+        held_out = np.concatenate(rows)
+        if len(np.unique(y[held_out])) < len(self.classes_):
+            warnings.warn(
+                "Too few clips or actors to weigh an ensemble's members on held-out clips of every "
+                "emotion: it takes their mean. Add clips, or train model=ensemble.",
+                stacklevel=2,
+            )
+            return None
+        of_held_out = None if groups is None else groups[held_out]
+        final = build_pipeline({"final": self.final}, seed=self.random_state)
+        return fit(final, np.vstack(votes), y[held_out], groups=of_held_out)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
@@ -114,11 +130,9 @@ class Ensemble(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _votes(self, fitted: Mapping[str, BaseEstimator], X: np.ndarray) -> Iterator[np.ndarray]:
-        """Probabilities of every member; 0 for an emotion that its fold lacked."""
+        """Probabilities of every member."""
         for member in fitted.values():
-            votes = np.zeros((len(X), len(self.classes_)))
-            votes[:, np.isin(self.classes_, member.classes_)] = member.predict_proba(X)
-            yield votes
+            yield member.predict_proba(X)
 
 
 def columns_of(name: str, features: FeatureSet) -> ColumnTransformer:

@@ -19,7 +19,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ser.core.errors import SerError
-from ser.models.calibration import best_temperature
+from ser.models.calibration import MIN_ACTORS, best_temperature, shrunk, warn_of_shrinking
 
 KERNELS = ("rbf", "linear")
 MEDIAN_OF = 500  # clips: whose distances the median is of
@@ -52,6 +52,9 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         Chosen.
     temperature_ : float
         Of the softmax, by the left-out clips' log loss.
+    priors_ : (n_classes,) or None
+        Shares of the training clips, which the probabilities are moved to where there are too few
+        actors to leave out: see `ser.models.calibration.shrunk`.
     X_fit_ : (n_clips, n_features) float32
     dual_coef_ : (n_clips, n_classes) float64
 
@@ -62,6 +65,8 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
     Letters 9, doi 10.1023/A:1018628609742.
     Pahikkala, Boberg, Salakoski (2006), Fast n-fold cross-validation for regularized least-squares.
     """
+
+    priors_: np.ndarray | None = None
 
     def __init__(
         self,
@@ -114,6 +119,10 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
                 if loss < best:
                     best, self.alpha_, self.gamma_ = loss, float(alpha), float(gamma)
                     self.temperature_, self.dual_coef_ = temperature, weight * dual
+        self.priors_ = None
+        if groups is not None and len(np.unique(groups)) < MIN_ACTORS:
+            self.priors_ = np.bincount(target) / len(target)
+            warn_of_shrinking()
         return self
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
@@ -125,7 +134,8 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
-        return softmax(self.decision_function(X) / self.temperature_, axis=1)
+        proba = softmax(self.decision_function(X) / self.temperature_, axis=1)
+        return proba if self.priors_ is None else shrunk(proba, self.priors_)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n_clips,) the emotion of the largest regression."""

@@ -8,12 +8,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
-from sklearn.utils.validation import has_fit_parameter
 
 from ser.core.errors import SerError
-from ser.models.calibration import Calibration, SigmoidCalibration, TemperatureScaling
+from ser.models.calibration import (
+    Calibration,
+    SigmoidCalibration,
+    TemperatureScaling,
+    wanted_groups,
+)
 
 CALIBRATIONS = {"temperature": TemperatureScaling, "sigmoid": SigmoidCalibration}
+
+
+class ClipsRefusedError(SerError):
+    """A step cannot be fitted on the training clips, or cannot predict after them."""
 
 
 def build_pipeline(
@@ -73,15 +81,21 @@ def fit(
     ------
     SerError
         If a parameter of a step is out of its bounds.
+    ClipsRefusedError
+        If a step refuses the clips, as too few of an emotion.
     """
     X, y, groups = with_copies(X, y, groups)
     name, classifier = pipeline.steps[-1]
-    wants_groups = groups is not None and has_fit_parameter(classifier, "groups")
-    extra = {f"{name}__groups": groups} if wants_groups else {}
+    extra = {f"{name}__{key}": value for key, value in wanted_groups(classifier, groups).items()}
     try:
         return clone(pipeline).fit(X, y, **extra)
     except InvalidParameterError as error:
         raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
+    except ValueError as error:  # as scikit-learn refuses clips: too few of a class, not finite
+        raise ClipsRefusedError(
+            f"{_title(pipeline)} cannot be fitted on {len(y)} clips of {len(np.unique(y))} "
+            f"emotions: {error} Take another model, or more clips."
+        ) from error
 
 
 def with_copies(
@@ -127,8 +141,23 @@ def predict_emotions(
     proba : (n_clips, n_labels) float64
         0 for a label that the pipeline does not know. Rows sum to 1, also where the classifier
         computes in single precision.
+
+    Raises
+    ------
+    ClipsRefusedError
+        If a step refuses the clips: more neighbours may be asked for than have trained.
     """
     proba = np.zeros((len(X), len(labels)))
-    proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(originals(X))
+    try:
+        proba[:, np.isin(labels, fitted.classes_)] = fitted.predict_proba(originals(X))
+    except ValueError as error:
+        raise ClipsRefusedError(
+            f"{_title(fitted)} cannot predict {len(X)} clips: {error}. Give more training "
+            "clips, or set its keys for so few."
+        ) from error
     proba /= proba.sum(axis=1, keepdims=True)
     return np.asarray(labels)[proba.argmax(axis=1)], proba
+
+
+def _title(pipeline: Pipeline) -> str:
+    return type(inner_classifier(pipeline)).__name__

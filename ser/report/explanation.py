@@ -19,7 +19,8 @@ from ser.data.audio import as_flac, read_audio
 from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.importance import columns_by_name, permutation_importance
 from ser.evaluation.parallel import Workers
-from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import Evaluation
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import views
 from ser.report.html import data_uri, png, render

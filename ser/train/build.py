@@ -14,7 +14,7 @@ from ser.core.errors import SerError
 from ser.data import cross_corpus, kinds
 from ser.data.cross_corpus import Part
 from ser.data.dataset import Dataset
-from ser.evaluation.protocol import Settings
+from ser.evaluation.plan import Settings
 from ser.features import FeatureSet
 from ser.features.augmentation import Augmentation
 from ser.features.resampling import at_one_rate
@@ -71,6 +71,13 @@ def features_of(cfg: DictConfig, clips: pd.DataFrame) -> Extraction:
         on_error=cfg.data.on_error,
         n_jobs=cfg.compute.n_jobs,
     )
+
+
+def shape_of_features(cfg: DictConfig) -> tuple[int, ...]:
+    """(n_features,) that a clip will have, or (1 + n_copies, n_features)."""
+    feature_set, augmentation = instantiate(cfg.features), instantiate(cfg.get("augmentation"))
+    copies = augmentation.of(feature_set) if augmentation else ()
+    return (1 + len(copies),) * bool(copies) + (len(feature_set.names),)
 
 
 def extract_features(

@@ -16,8 +16,9 @@ from ser.core.redact import without_password
 from ser.data.folds import Split
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.curves import Curve
+from ser.evaluation.plan import Settings
 from ser.evaluation.probabilities import precision_recall, reliability, roc
-from ser.evaluation.protocol import Evaluation, Settings
+from ser.evaluation.protocol import Evaluation
 from ser.features import settings
 from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel, check_loadable
@@ -129,6 +130,8 @@ def track_evaluation(
         log_config(run, config)
         folder = os.path.commonpath(data.clips["path"].tolist())
         log_dataset(run, data, name=data.corpus, source=folder, context=about["split"])
+        for note in evaluation.notes:
+            run.warn(note)
         log_whole_evaluation(run, evaluation, title=name, about=None, listeners={}, explain=None)
     return queries.find_run(uri, run.id)
 

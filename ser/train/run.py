@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from ser.core.experiment import Experiment, JobResult
 from ser.data import cross_corpus, kinds
 from ser.data.dataset import Dataset
-from ser.data.folds import Split
+from ser.data.folds import Split, of_fold
+from ser.evaluation.plan import plan, try_model
 from ser.evaluation.protocol import Evaluation, evaluate
 from ser.features.resampling import rates_of
 from ser.models.trained import check_loadable
@@ -78,6 +79,7 @@ def run_experiment(
     """
     cfg, choices = experiment.cfg, experiment.choices
     pipeline, scaler = build.model_pipeline(cfg)
+    settings = build.evaluation_settings(cfg)
     check_loadable(pipeline, instantiate(cfg.features))
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += ("-transductive" if scaler else "") + ("" if fold is None else f"-fold-{fold}")
@@ -91,13 +93,18 @@ def run_experiment(
         parent=parent,
     ) as run:
         log_config(run, build.plain(cfg))
-        data, split = load_and_split(experiment, run)
-        if fold is not None:
-            split = replace(split, folds=(split.folds[fold],))
+
+        def check(data: Dataset, split: Split) -> None:
+            planned = plan(data, of_fold(split, fold), settings)
+            for note in planned.notes if fold is None else ():
+                run.warn(note)
+            try_model(pipeline, data, planned, build.shape_of_features(cfg))
+
+        data, split = load_and_split(experiment, run, check)
+        split = of_fold(split, fold)
         if scaler is not None:
             X = scaler.transform(data.features, data.groups)
             data = replace(data, X=X, transductive=True)
-        settings = build.evaluation_settings(cfg)
         evaluation = evaluate(pipeline, data, split, settings)
         log_whole_evaluation(
             run,
@@ -147,8 +154,18 @@ def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, s
     return run_tags(experiment.choices, cfg.data.name, module=module, **two)
 
 
-def load_and_split(experiment: Experiment, run: Run) -> tuple[Dataset, Split]:
+def load_and_split(
+    experiment: Experiment, run: Run, check: Callable[[Dataset, Split], object]
+) -> tuple[Dataset, Split]:
     """Data set and split of an experiment; the run says which clips went in.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    run : Run
+    check : callable
+        Called with the clips and their split before a feature is extracted; it refuses what cannot
+        be evaluated.
 
     Raises
     ------
@@ -156,7 +173,12 @@ def load_and_split(experiment: Experiment, run: Run) -> tuple[Dataset, Split]:
         If the corpus, a clip or the store is at fault, or the split does not fit the clips.
     """
     cfg = experiment.cfg
-    data, fingerprint = load_data(experiment, run, context=experiment.choices["split"])
+    data, fingerprint = load_data(
+        experiment,
+        run,
+        context=experiment.choices["split"],
+        check=lambda clips: check(Dataset(clips), instantiate(cfg.split, clips)),
+    )
     split = instantiate(cfg.split, data.clips)
     for warning in kinds.warnings(data, parts=_parts(split, len(data)), grouped=split.grouped):
         run.warn(warning)
@@ -175,8 +197,16 @@ def _parts(split: Split, n_clips: int) -> np.ndarray | None:
     return parts
 
 
-def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Dataset, str]:
+def load_data(
+    experiment: Experiment,
+    run: Run,
+    *,
+    context: str,
+    check: Callable[[pd.DataFrame], object] = lambda clips: None,
+) -> tuple[Dataset, str]:
     """Data set of an experiment, and its fingerprint; the run says what was skipped or left out.
+
+    `check` is called with the clip table before features are extracted.
 
     Raises
     ------
@@ -187,6 +217,7 @@ def load_data(experiment: Experiment, run: Run, *, context: str) -> tuple[Datase
     clips, left_out = build.load_clips(cfg)
     if left_out is not None:
         _say_what_is_left_out(left_out, run)
+    check(clips)
     extraction = build.features_of(cfg, clips)
     log_skipped(run, extraction.errors, len(clips))
     data = build.dataset(cfg, clips, extraction)

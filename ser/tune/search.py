@@ -16,9 +16,10 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 from ser.core.redact import without_password
 from ser.data.dataset import Dataset
-from ser.data.folds import Split
+from ser.data.folds import Split, of_fold
 from ser.evaluation.metrics import METRICS, tunable
-from ser.evaluation.protocol import inner_split, pooled_metrics
+from ser.evaluation.plan import inner_split
+from ser.evaluation.protocol import pooled_metrics
 from ser.report import terminal
 from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
@@ -114,12 +115,11 @@ def search(experiment: Experiment) -> SearchResult:
         description=f"`{choices.command('ser.tune')}`",
     ) as parent:
         log_config(parent, build.plain(cfg))
-        data, split = load_and_split(experiment, parent)
+        data, split = load_and_split(experiment, parent, lambda *of: _check_folds(cfg, *of))
         matrices = {features_key(cfg): data.features}
         of_all = _Search(experiment, space, name, data, matrices)
         if cfg.tuner.nested:
             return _nested(of_all, split, parent)
-        _check_one_fold(split)
         result = run_trials(cfg, name, of_all.objective(split), parent)
         outcome = of_all.evaluate_best(result, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
@@ -157,8 +157,7 @@ def _nested(of_all: _Search, split: Split, parent: Run) -> SearchResult:
     """A study inside every fold of the split; its best is tested on the fold's held-out clips."""
     cfg, name = of_all.cfg, of_all.study
     outcomes, chosen = [], []
-    for number, fold in enumerate(split.folds):
-        print(f"outer fold {number + 1}/{len(split.folds)}", flush=True)
+    for number in range(len(split.folds)):
         study = f"{name}-fold-{number}-of-{len(split.folds)}"
         with start_run(
             uri=cfg.tracking.uri,
@@ -173,7 +172,9 @@ def _nested(of_all: _Search, split: Split, parent: Run) -> SearchResult:
             description="A search on the training clips of one outer fold.",
             parent=parent,
         ) as run:
-            objective = of_all.objective(replace(split, folds=(fold,)))
+            objective = of_all.objective(of_fold(split, number))
+            inside = len(objective.split.folds)
+            print(f"outer fold {number + 1}/{len(split.folds)}, {inside} folds inside", flush=True)
             result = run_trials(cfg, study, objective, run, total=True)
             outcome = of_all.evaluate_best(result, run, fold=number)
             run.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
@@ -234,11 +235,14 @@ def _check(cfg: DictConfig) -> None:
         )
 
 
-def _check_one_fold(split: Split) -> None:
-    if len(split.folds) > 1:
+def _check_folds(cfg: DictConfig, data: Dataset, split: Split) -> None:
+    """Whether a search can choose on training clips of the split, or of each of its folds."""
+    if len(split.folds) > 1 and not cfg.tuner.nested:
         raise SerError(
             f"The split has {len(split.folds)} folds, each with a training part of its own: one "
             "search over all of them would choose on clips that it is tested on. Use "
             "tuner.nested=true, which searches inside every fold, or tune under split=speaker or "
             "split=random."
         )
+    for number in range(len(split.folds)):
+        inner_split(data, of_fold(split, number), build.evaluation_settings(cfg))

@@ -57,8 +57,12 @@ BAD = {
     "silence": (SILENCE, "silent"),
     "opposite channels": (encoded(np.outer(noise(), [1, -1]), subtype="FLOAT"), "silent"),
     "cut WAV": (WAV[:9000], "claims 16000 bytes of samples and the file holds 8956"),
-    "WAV that claims 4 GB": (patched(WAV, b"data", b"\xff" * 4), "claims 4294967295 bytes"),
-    "WAV that claims 0": (patched(WAV, b"data", bytes(4)), "claims 0 bytes"),
+    "WAV of a pipe": (patched(WAV, b"data", b"\xff" * 4), "'ffmpeg -i FILE whole.wav' gives it"),
+    "WAV that claims 0": (patched(WAV, b"data", bytes(4)), "'ffmpeg -i FILE whole.wav' gives it"),
+    "WAV that claims half": (
+        patched(WAV, b"data", struct.pack("<I", 8000)),
+        "behind them are 8000 more, and no chunk starts there",
+    ),
     "cut RF64": (encoded(noise(), "RF64")[:9000], "claims 16000 bytes"),
     "cut big-endian WAV": (encoded(noise(), endian="BIG")[:9000], "claims 16000 bytes"),
     "cut AIFF": (encoded(noise(), "AIFF")[:9000], "bytes of samples and the file holds"),
@@ -66,14 +70,20 @@ BAD = {
         patched(encoded(noise(), "AIFF"), b"SSND", bytes(4)),
         "claims 0 bytes",
     ),
-    "cut FLAC": (encoded(noise(), "FLAC")[:9000], "corrupt, cut short"),
-    "FLAC without length": (flac_without_length(), "without a length"),
-    "cut MP3": (encoded(noise(40000), "MP3")[:5000], "claims 40000 samples"),
+    "cut FLAC": (encoded(noise(), "FLAC")[:9000], "it is corrupt or cut short"),
+    "FLAC without length": (flac_without_length(), "gives no length; it was written into a pipe"),
+    "cut MP3": (encoded(noise(40000), "MP3")[:5000], "claims 72 frames and the file holds"),
+    "Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "it is a Git LFS pointer, not the audio: fetch that by 'git lfs pull'",
+    ),
+    "web page": (b"\n<!DOCTYPE html>\n<html>404" * 9, "it is a web page"),
+    "M4A": (b"\0\0\0\x20ftypM4A " + bytes(4000), "convert it to WAV, as by 'ffmpeg -i FILE clip"),
     "MP3 that claims 41 minutes": (
         patched(
             encoded(noise(48000, seed=1), "MP3", sr=48000), b"Xing", struct.pack(">I", 103114), 8
         ),
-        "claims 1187",
+        "claims 103114 frames",
     ),
 }
 

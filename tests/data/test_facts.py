@@ -17,7 +17,7 @@ def as_file(y, sr, subtype="PCM_16", format="WAV"):
 
 
 def facts_of(data):
-    return recording_facts(read_audio(data)[0], data)
+    return recording_facts(*read_audio(data), data)
 
 
 def test_facts_of_a_tone_behind_silence_are_those_by_hand():
@@ -35,7 +35,7 @@ def test_facts_of_a_tone_behind_silence_are_those_by_hand():
 def test_facts_of_digital_silence_and_of_a_few_samples_are_finite():
     for y in (np.r_[np.zeros(8000), 0.1], np.r_[0.5, -0.5]):
         data = as_file(y, 8000)
-        facts = recording_facts(read_audio(data, min_samples=1)[0], data)
+        facts = recording_facts(*read_audio(data, min_samples=1), data)
         assert all(np.isfinite(v) for v in vars(facts).values() if not isinstance(v, str))
         assert facts.noise >= -100
 

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from ser.core.errors import SerError
 from ser.data import folds as folds_of
@@ -70,12 +70,46 @@ def test_speaker_too_few_actors(clips):
 
 @pytest.mark.parametrize(
     ("n_splits", "grouped", "message"),
-    [(1, False, "at least 2"), (25, True, "24 actors"), (97, False, "only 96 clips of neutral")],
+    [
+        (1, False, "at least 2"),
+        (25, True, "24 training actors"),
+        (97, False, "only 96 training clips of neutral"),
+    ],
 )
 def test_cross_validation_folds_that_cannot_be(clips, n_splits, grouped, message):
     y, groups = clips["emotion"].to_numpy(), clips["actor"].to_numpy()
     with pytest.raises(SerError, match=message):
         folds_of.cross_validation_folds(y, groups, n_splits=n_splits, grouped=grouped, seed=0)
+
+
+def test_no_grouped_fold_is_empty_where_scikit_learn_leaves_one():
+    counts = [[0, 0, 8, 0], [4, 8, 0, 6], [0, 4, 0, 4], [0, 0, 4, 6]]  # actors x emotions
+    y = np.concatenate([np.repeat(range(4), row) for row in counts])
+    actors = np.repeat(range(4), np.sum(counts, axis=1))
+    theirs = StratifiedGroupKFold(4, shuffle=True, random_state=6).split(y, y, actors)
+    if all(len(test) for _, test in theirs):
+        pytest.skip("this scikit-learn leaves no fold empty")
+    folds = folds_of.cross_validation_folds(y, actors, n_splits=4, grouped=True, seed=6)
+    assert sorted(np.unique(actors[fold.test]).tolist() for fold in folds) == [[0], [1], [2], [3]]
+
+
+def test_grouped_folds_are_scikit_learns_and_none_is_empty():
+    """Of random tables of few actors."""
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        counts = draw.integers(0, 9, (draw.integers(2, 6), 3))
+        y = np.concatenate([np.repeat(range(3), row) for row in counts])
+        actors = np.repeat(range(len(counts)), counts.sum(axis=1))
+        most, _ = folds_of.most_folds(y, actors, grouped=True)
+        if most < 2:
+            continue
+        theirs = list(StratifiedGroupKFold(most, shuffle=True, random_state=1).split(y, y, actors))
+        folds = folds_of.cross_validation_folds(y, actors, n_splits=most, grouped=True, seed=1)
+        assert all(len(fold.train) and len(fold.test) for fold in folds)
+        if all(len(test) for _, test in theirs):
+            for fold, (train, test) in zip(folds, theirs, strict=True):
+                np.testing.assert_array_equal(fold.train, train)
+                np.testing.assert_array_equal(fold.test, test)
 
 
 EMOBOX = [[1, 11, 20, 21], [4, 10, 12, 14], [8, 9, 19, 23], [3, 5, 7, 24], [2, 15, 16, 18]]

@@ -11,7 +11,8 @@ from sklearn.tree import DecisionTreeClassifier
 from ser.core.errors import SerError
 from ser.data import splits
 from ser.data.dataset import Dataset
-from ser.evaluation.protocol import Settings, evaluate
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import evaluate
 from ser.models.pipeline import build_pipeline
 
 

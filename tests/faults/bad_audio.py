@@ -123,7 +123,10 @@ def _patched(data, at, content):
 # Truncations: before, between and inside all parts of every container
 
 NOT_AUDIO = "it is not readable as audio"
-CORRUPT = "it is corrupt, cut short or without a length"
+CORRUPT = "it is corrupt or cut short"
+NO_LENGTH = "nobody can tell whether it is cut"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+SECOND = "a second stream behind the first"
 CUT_OGG = "it is cut short: its last page is not whole"
 
 
@@ -134,30 +137,35 @@ def _truncations():
     yield from _cut(
         "FLAC",
         _flac_parts(container("FLAC")),
-        # Without its frames, libsndfile finds out when the first one is read.
-        lambda where: (
-            CORRUPT
-            if "frame" in where or where in ("before header 4", "a byte short")
-            else NOT_AUDIO
-        ),
+        _outcome_of_cut_flac,
     )
     for name in ("OGG", "Opus"):
         yield from _cut(name, _ogg_parts(container(name)), lambda where: CUT_OGG)
     yield from _cut(
         "MP3",
         _mp3_parts(container("MP3")),
-        lambda where: (
-            "its header claims 16000 samples and the file holds"
-            if where in ("half", "a byte short")
-            else NOT_AUDIO
-        ),
+        {
+            "inside its first header": NOT_AUDIO,
+            "after its first header": "it is cut short: its last frame is not whole",
+            "half": "its header claims 30 frames and the file holds 13 of them",
+            "a byte short": "its header claims 30 frames and the file holds 29 of them",
+        }.get,
+        "its header claims 30 frames and the file holds 0 of them",
     )
 
 
-def _cut(name, parts, outcome):
+def _outcome_of_cut_flac(where):
+    if where == "half through its frames":
+        return "its header claims 8000 samples and the file holds 4096"
+    # Without its frames, libsndfile finds out when the first one is read.
+    found_late = "frame" in where or where in ("before header 4", "a byte short")
+    return CORRUPT if found_late else NOT_AUDIO
+
+
+def _cut(name, parts, outcome, otherwise=None):
     data = container(name)
     for where, at in parts:
-        yield _kind(f"{name} cut {where}", data[:at], outcome(where))
+        yield _kind(f"{name} cut {where}", data[:at], outcome(where) or otherwise)
 
 
 def _cut_chunks(name, order, *, wanted, headless):
@@ -246,12 +254,12 @@ def _sizes():
     wav, aiff, flac, mp3 = (container(name) for name in ("WAV", "AIFF", "FLAC", "MP3"))
     size = 40  # of the chunk data
     for name, claimed, outcome in (
-        ("0", 0, "its header claims 0 bytes of samples and the file holds 16000"),
-        ("0xFFFFFFFF", 2**32 - 1, "its header claims 4294967295 bytes of samples"),
+        ("0, as of a pipe", 0, NO_LENGTH),
+        ("0xFFFFFFFF, as of a pipe", 2**32 - 1, NO_LENGTH),
         ("2 bytes too large", 16_002, "its header claims 16002 bytes of samples"),
-        ("half of the truth", 8000, Clip(4000)),
+        ("half of the truth", 8000, "its header claims fewer bytes of samples than there are"),
         ("odd", 15_999, Clip(7999)),
-        ("1", 1, "it holds no samples"),
+        ("1", 1, "its header claims fewer bytes of samples than there are"),
     ):
         data = _patched(wav, size, struct.pack("<I", claimed))
         yield _kind(f"WAV, size of data {name}", data, outcome)
@@ -274,21 +282,31 @@ def _sizes():
     data = _patched(rf64, 28, struct.pack("<Q", 2**40))
     yield _kind("RF64, a terabyte in ds64", data, "its header claims 1099511627776 bytes")
     unknown = _patched(flac, 21, bytes([flac[21] & 0xF0]) + bytes(4))
-    yield _kind("FLAC without a length", unknown, CORRUPT)
-    data = _patched(flac, 22, struct.pack(">I", 4000))
-    yield _kind("FLAC, half of its length", data, Clip(4000))
-    data = _patched(flac, 22, struct.pack(">I", 9000))
-    yield _kind("FLAC, more than its length", data, CORRUPT)
+    yield _kind("FLAC without a length, as of a pipe", unknown, NO_LENGTH)
+    for name, claimed in (("half of", 4000), ("more than", 9000)):
+        data = _patched(flac, 22, struct.pack(">I", claimed))
+        wrong = f"its header claims {claimed} samples and the file holds 8000"
+        yield _kind(f"FLAC, {name} its length", data, wrong)
     data = _patched(flac, 21, bytes([flac[21] | 0x0F]) + b"\xff" * 4)
-    yield _kind("FLAC, 2^36 samples", data, CORRUPT)
+    yield _kind("FLAC, 2^36 samples", data, "its header claims 68719476735 samples")
+    data = _patched(flac, 26, bytes([flac[26] ^ 1]))
+    yield _kind("FLAC of another MD5", data, "its samples are not those of its MD5")
+    yield _kind("FLAC without an MD5", _patched(flac, 26, bytes(16)))
     at = mp3.index(b"Xing") + 8
     yield _kind(
         "MP3 that claims 41 minutes", _patched(mp3, at, struct.pack(">I", 103_114)), "claims"
     )
     data = _patched(mp3, at, struct.pack(">I", 1))
-    yield _kind("MP3 that claims one frame", data, NOT_AUDIO)
+    yield _kind("MP3 that claims one frame", data, SECOND)
     frames = mp3[mp3.index(mp3[:2], 4) :]
-    yield _kind("MP3 of varying bit rate without a Xing header", frames, "encode it again")
+    yield _kind("MP3 of varying bit rate without a Xing header", frames, Clip(17_280))
+    cut = "it is cut short: its last frame is not whole"
+    yield _kind("MP3 without a Xing header cut a byte short", frames[:-1], cut)
+    cut = "it is corrupt or cut short: no frame starts at its byte"
+    yield _kind("MP3 without a Xing header with a gap", _patched(frames, 2000, bytes(300)), cut)
+    yield _kind("MP3 without a Xing header, its end lost", frames + bytes(5000), cut)
+    free = bytes([*frames[:2], frames[2] & 0x0F]) + frames[3:]
+    yield _kind("MP3 of the free format", free, "it is an MP3 of free format without a length")
 
 
 def _headers():
@@ -306,9 +324,9 @@ def _headers():
     odd = b"JUNK" + struct.pack("<I", 3) + b"abc\0"
     yield _kind("WAV with odd chunks before and after", wav[:12] + odd + wav[12:] + odd)
     yield _kind("WAV with a kilobyte of zeros behind", wav + bytes(1024))
-    yield _kind("two WAVs in one file", wav + wav, NOT_AUDIO)
     yield _kind("OGG with junk behind", container("OGG") + b"TAG" + bytes(125), Clip(24_000))
-    yield _kind("two OGG streams in a chain: the first", 2 * container("OGG"), Clip(24_000))
+    for name in ("WAV", "AIFF", "FLAC", "OGG", "Opus", "MP3"):
+        yield _kind(f"{name} twice in one file", 2 * container(name), SECOND)
     for name, at, outcome in (
         ("FLAC", 8000, CORRUPT),
         ("OGG", 6000, "it is corrupt: its page 3 fails its checksum"),
@@ -318,7 +336,7 @@ def _headers():
         damaged = _patched(data, at, bytes([data[at] ^ 0xFF]))
         yield _kind(f"{name} with a damaged byte", damaged, outcome)
     data = _patched(container("MP3"), 2000, bytes(300))
-    yield _kind("MP3 with a gap", data, "its header claims 16000 samples and the file holds")
+    yield _kind("MP3 with a gap", data, "its header claims 30 frames and the file holds 11")
     tag = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
     yield _kind("MP3 behind an ID3 tag", tag + container("MP3"), Clip(16_000))
     yield _kind("MP3 with an ID3v1 tag", container("MP3") + b"TAG" + bytes(125), Clip(16_000))
@@ -369,23 +387,28 @@ def _containers():
         yield _kind(f"{format}", encoded(noise(), format), NOT_AUDIO)
     yield _kind("8SVX, which starts as AIFF does", encoded(noise(), "SVX"), "it is SVX, not WAV")
     wav = container("WAV")
-    for name, data in (
-        ("AVI", _patched(wav, 8, b"AVI ")),
-        ("MP4", b"\0\0\0\x20ftypM4A " + bytes(4000)),
-        ("WebM", b"\x1a\x45\xdf\xa3" + bytes(4000)),
-        ("ZIP", b"PK\x03\x04" + bytes(4000)),
-        ("bare samples", wav[44:]),
-        ("zeros", bytes(5000)),
-        ("0xFF all over", b"\xff" * 5000),
-        ("text", b"not audio at all " * 500),
-        ("HTML that a server sent in its place", b"<!DOCTYPE html><html>" * 99),
-        ("a Git LFS pointer", b"version https://git-lfs.github.com/spec/v1\n"),
-        ("one byte", b"R"),
+    for name, data, outcome in (
+        ("AVI", _patched(wav, 8, b"AVI "), "it is AVI, which ser does not read"),
+        ("MP4, as .m4a is", b"\0\0\0\x20ftypM4A " + bytes(4000), "'ffmpeg -i FILE clip.wav'"),
+        ("WebM", b"\x1a\x45\xdf\xa3" + bytes(4000), "it is WebM or Matroska"),
+        ("WMA", bytes.fromhex("3026b2758e66cf11") + bytes(4000), "it is Windows Media (WMA)"),
+        ("AMR", b"#!AMR\n" + bytes(4000), "it is AMR"),
+        ("AAC", b"\xff\xf1\x4c\x80" + bytes(4000), "it is AAC"),
+        ("FLAC in OGG", b"OggS" + bytes(24) + b"\x7fFLAC" + bytes(400), "it is FLAC in OGG"),
+        ("ZIP", b"PK\x03\x04" + bytes(4000), "it is a ZIP archive: unpack it"),
+        ("bare samples", wav[44:], NOT_AUDIO),
+        ("zeros", bytes(5000), NOT_AUDIO),
+        ("0xFF all over", b"\xff" * 5000, NOT_AUDIO),
+        ("text", b"not audio at all " * 500, "it is text"),
+        ("HTML that a server sent", b"<!DOCTYPE html><html>" * 99, "it is a web page"),
+        ("a Git LFS pointer", LFS_POINTER, "'git lfs pull'"),
+        ("a git-annex pointer", b"/annex/objects/SHA256E-s1--1.wav\n", "'git annex get FILE'"),
+        ("one byte", b"R", NOT_AUDIO),
     ):
-        yield _kind(name, data, NOT_AUDIO)
+        yield _kind(name, data, outcome)
     yield _kind("an empty file", b"", "the file is empty (0 bytes)")
     apple = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(200)
-    yield Kind("AppleDouble, ._clip.wav", _held(apple, "._clip.wav"), NOT_AUDIO)
+    yield Kind("AppleDouble, ._clip.wav", _held(apple, "._clip.wav"), "(AppleDouble)")
 
     def beside(folder):
         _held(apple, "._clip.mp3")(folder)
@@ -502,7 +525,9 @@ def _no_files():
     yield Kind("a folder", lambda folder: str(folder), "it is a folder")
     yield Kind("a folder named clip.wav", folder_of_that_name, "it is a folder")
     yield Kind("a link to a good file", good_link, Clip())
-    yield Kind("a broken link", linked("gone.wav"), "there is no such file")
+    yield Kind("a broken link", linked("gone.wav"), "it is a link to gone.wav")
+    annexed = ".git/annex/objects/gone.wav"
+    yield Kind("a link that git-annex left", linked(annexed), "'git annex get FILE'")
     yield Kind("a link to itself", linked("clip.wav"), "it cannot be read")
     yield Kind("a link to its folder", linked("."), "it is a folder")
     yield Kind("a pipe that nobody writes to", fifo, "it is not a file")

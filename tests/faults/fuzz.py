@@ -15,7 +15,8 @@ from pathlib import Path
 if __name__ == "__main__":  # without it, this is a module that any test may import
     import atheris
 
-    followed = ["ser.data.audio", "ser.data.containers", "ser.data.corpora.download"]
+    read = [f"ser.data.{name}" for name in ("audio", "containers", "mpeg", "not_audio")]
+    followed = [*read, "ser.data.corpora.download"]
     with atheris.instrument_imports(include=followed):
         for module in followed:
             import_module(module)

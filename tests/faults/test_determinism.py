@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from ser.data import splits
 from ser.data.dataset import Dataset
 from ser.data.recordings import Recording, Windows
-from ser.evaluation.protocol import Settings, evaluate
+from ser.evaluation.plan import Settings
+from ser.evaluation.protocol import evaluate
 from ser.features.store import extract
 from ser.models.trained import TrainedModel
 from ser.train.build import model_pipeline

@@ -66,7 +66,7 @@ def test_stacking_does_not_trust_a_member_that_knows_voices_by_heart(data):
         Ensemble(members, final=LogisticRegression(), random_state=0).fit(X, y, groups=groups)
         for groups in (actors, None)
     )
-    trust = [np.abs(one.final_.coef_[:, :3]).sum() for one in (by_actor, by_clip)]
+    trust = [np.abs(one.final_[-1].coef_[:, :3]).sum() for one in (by_actor, by_clip)]
     assert trust[0] < 0.5 * trust[1]
 
 

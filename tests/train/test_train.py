@@ -9,10 +9,17 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
+import ser
 from ser.compare import compare
 from ser.core.errors import SerError
 from ser.data.audio import AudioError
+from ser.features.notebook import NotebookFeatures
+from ser.features.store import extract
 from ser.tracking.models import download_model
 
 
@@ -289,3 +296,26 @@ def test_train_on_ravdess_lands_where_it_must(run_cli, ravdess_root, client, ove
     assert re.search(r"1440 clips, 24 actors, 8 emotions", printed)
     for name, (low, high) in bounds.items():
         assert low <= run.data.metrics[name] <= high, name
+
+
+@pytest.mark.ravdess
+def test_svm_on_emodb_is_plain_scikit_learns(emodb_root, tmp_path):
+    """Leave one speaker out, with the speaker and the emotion read from the file names."""
+    store = tmp_path / "features.sqlite"
+    data = ser.extract(ser.load("emodb", emodb_root), store=store)
+    evaluation = ser.evaluate(ser.make_pipeline("svm"), data, ser.split(data, "loso"))
+    uar = evaluation.metrics["test_uar"]
+    files = sorted(emodb_root.rglob("[01]?[ab]???*.*"))
+    assert len(files) == 535
+    words = {"W": "angry", "L": "boredom", "E": "disgust", "A": "fearful", "F": "happy"}
+    words |= {"N": "neutral", "T": "sad"}  # a pairwise vote can depend on the classes' order
+    speakers = np.array([file.stem[:2] for file in files])
+    emotions = np.array([words[file.stem[5]] for file in files])
+    assert len(set(speakers)) == 10
+    X = extract([str(file) for file in files], NotebookFeatures(), store=store, progress=False).X
+    model = make_pipeline(StandardScaler(), SVC(C=10, gamma="auto", break_ties=True))
+    folds = LeaveOneGroupOut()
+    predicted = cross_val_predict(model, X, emotions, groups=speakers, cv=folds)
+    recalls = [(predicted == emotions)[emotions == each].mean() for each in words.values()]
+    assert uar == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert uar == pytest.approx(0.568, abs=5e-4)

@@ -21,16 +21,24 @@ Whatever else is known of a clip (intensity, statement, ...) is a further column
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from ser.data.audio import probe
+from ser.data.not_audio import CONVERT, CONVERTIBLE
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 FURTHER_EMOTIONS = ("boredom",)  # of corpora besides RAVDESS
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+AUDIO_SUFFIXES = (  # of what `read_audio` reads
+    *(".wav", ".wave", ".bwf", ".rf64", ".flac", ".ogg", ".oga", ".opus"),
+    *(".mp3", ".mp2", ".mp1", ".mpga", ".aiff", ".aif", ".aifc"),
+)
+
+log = logging.getLogger(__name__)
 
 
 def absolute(path: str | Path) -> Path:
@@ -43,9 +51,11 @@ def audio_files(root: str | Path) -> list[Path]:
 
     Hidden files and folders are skipped: with them go the `._*.wav` that macOS leaves in archives
     (AppleDouble: attributes of a file, not audio). Links are followed, and a folder is entered
-    once, so that links which lead back end.
+    once, so that links which lead back end. Sound that `ser` does not read (.m4a, .webm and others)
+    is left out with a warning that counts it.
     """
     files: list[Path] = []
+    others: Counter[str] = Counter()
     entered: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(absolute(root), followlinks=True):
         status = Path(folder).stat()
@@ -54,11 +64,16 @@ def audio_files(root: str | Path) -> list[Path]:
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [
-            Path(folder, name)
-            for name in names
-            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
-        ]
+        for name in names:
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(AUDIO_SUFFIXES):
+                files.append(Path(folder, name))
+            elif name.lower().endswith(CONVERTIBLE):
+                others[Path(name).suffix.lower()] += 1
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        log.warning("%s: ser leaves out what it does not read (%s): %s", root, counts, CONVERT)
     return sorted(files)
 
 

@@ -27,7 +27,7 @@ def load(
     *,
     label: str = "emotion",
     speaker: str = "speaker",
-    min_clips: int = 10,
+    min_clips: int = 2,
 ) -> pd.DataFrame:
     """Clip table from a CSV or Parquet file.
 
@@ -40,7 +40,7 @@ def load(
     speaker : str
         Column with the speaker; becomes `actor`, its values as they are.
     min_clips : int
-        Fewest clips of a label, as many as the run's folds need.
+        Fewest clips of a label: one to train on and one to test.
 
     Returns
     -------
@@ -155,8 +155,8 @@ def _check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:
     if len(few):
         named = ", ".join(f"{name} ({count})" for name, count in few.items())
         raise SerError(
-            f"{table} has too few clips of {named}: each label needs {min_clips}, or the folds "
-            "lack it. Add clips, drop the label, or set data.min_clips for fewer folds."
+            f"{table} has too few clips of {named}: each label needs {min_clips}. "
+            "Add clips, drop the label, or set data.min_clips."
         )
 
 
