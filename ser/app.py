@@ -17,6 +17,7 @@ from ser.predict.arguments import add_model_options, chosen_model, refuse_assign
 
 if TYPE_CHECKING:
     from ser.data.recordings import Windows
+    from ser.models.predictions import Prediction
     from ser.tracking.registry import Model
 
 HOST = "127.0.0.1"
@@ -129,6 +130,7 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
                     sources=["upload", "microphone"], type="filepath", label="Recording"
                 )
                 label = gradio.Label(label="Emotion", num_top_classes=len(model.emotions))
+                note = gradio.Markdown()
             with gradio.Column():
                 waveform = gradio.Plot(label="Waveform", show_label=False)
                 mel = gradio.Plot(label="Mel spectrogram", show_label=False)
@@ -138,15 +140,17 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
 
         def listen(path: str | None) -> list[Any]:
             if path is None:
-                return [None, None, None, gradio.Plot(visible=False)]
+                return [None, "", None, None, gradio.Plot(visible=False)]
             try:
                 answer = predict_and_draw(model, windows, path)
             except SerError as error:
                 raise gradio.Error(str(error), print_exception=False) from error
             over_time = gradio.Plot(answer["course"], visible=answer["course"] is not None)
-            return [answer["probabilities"], answer["waveform"], answer["mel"], over_time]
+            shown = [answer[key] for key in ("probabilities", "note", "waveform", "mel")]
+            return [*shown, over_time]
 
-        recording.change(listen, recording, [label, waveform, mel, course], api_name="listen")
+        outputs = [label, note, waveform, mel, course]
+        recording.change(listen, recording, outputs, api_name="listen")
     return page
 
 
@@ -156,8 +160,9 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
     Returns
     -------
     dict
-        probabilities (emotion -> [0, 1]), waveform and mel (Figure), course (Figure of the emotions
-        over time, or None for a recording of one window).
+        probabilities (emotion -> [0, 1]), note (what is to be known of the answer, in Markdown),
+        waveform and mel (Figure), course (Figure of the emotions over time, or None for a recording
+        of one window).
 
     Raises
     ------
@@ -188,10 +193,26 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
         course = figures.plot_emotions_over_time(middle, proba, model.emotions, title="Emotions")
     return {
         "probabilities": dict(zip(model.emotions, whole.proba.tolist(), strict=True)),
+        "note": remarks(whole, trained.sr),
         "waveform": sound_figures.plot_waveforms(shown),
         "mel": sound_figures.plot_mel_spectrograms(shown),
         "course": course,
     }
+
+
+def remarks(prediction: Prediction, sr: int | None) -> str:
+    """What is to be known of an answer, in Markdown; `sr` is the model's, in Hz."""
+    from ser.models.predictions import UNFAMILIAR
+
+    sentences = []
+    if prediction.unfamiliar:
+        sentences.append(f"**This recording is {UNFAMILIAR}: do not trust the answer.**")
+    if prediction.resampled_from is not None:
+        sentences.append(
+            f"It was resampled from {prediction.resampled_from} Hz to {sr} Hz, at which the model "
+            "was trained."
+        )
+    return " ".join(sentences)
 
 
 def earned(model: Model) -> str:

@@ -7,7 +7,7 @@ a trained model and a recording to be answered are compared by.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 BLOCK = 0.01  # s: the level is taken of blocks that follow each other
 SILENCE = 40.0  # dB below the loudest moment: pauses and what surrounds the speech
 NOISE_PERCENTILE = 5  # of the levels of all blocks
+FRAME = 1024  # samples of a spectrum
+N_FRAMES = 64  # of the loud ones, evenly: more say nothing else
+LOUD = 20.0  # dB below the loudest frame
+BAND = 60.0  # dB below the spectrum's peak
 FLOOR = -100.0  # dBFS: below the rounding of 16-bit samples
 
 
@@ -45,6 +49,9 @@ class RecordingFacts:
         Seconds before the first `BLOCK` that is less than `SILENCE` below the loudest.
     noise : float
         dBFS of the quietest blocks (5th percentile), at least `FLOOR`.
+    bandwidth : float
+        Hz: up to where the spectrum of the loud frames stays within `BAND` of its peak. What was
+        recorded at a lower rate, or sent by telephone, ends below half of its rate.
     """
 
     sr: int = 0
@@ -54,6 +61,7 @@ class RecordingFacts:
     level: float = nan
     leading_silence: float = nan
     noise: float = nan
+    bandwidth: float = nan
 
 
 NAMES = tuple(field.name for field in fields(RecordingFacts))
@@ -72,17 +80,49 @@ def recording_facts(y: np.ndarray, sr: int, source: str | Path | bytes) -> Recor
         The file, or what it holds: its header tells channels and encoding.
     """
     header = probe(source)
+    return replace(facts_of(y, sr), channels=header.channels, subtype=header.subtype)
+
+
+def facts_of(y: np.ndarray, sr: int) -> RecordingFacts:
+    """Facts of samples, whatever file they are of: all but `channels` and `subtype`.
+
+    Parameters
+    ----------
+    y : (n_samples,) float32
+        At least one.
+    sr : int
+        Hz.
+    """
     levels = block_levels(y, sr)
     first = int(np.argmax(levels > levels.max() - SILENCE))
     return RecordingFacts(
         sr=sr,
-        channels=header.channels,
-        subtype=header.subtype,
         duration=len(y) / sr,
         level=float(_decibels(np.dot(y, y) / len(y))),
         leading_silence=first * BLOCK,
         noise=float(np.percentile(levels, NOISE_PERCENTILE)),
+        bandwidth=bandwidth(y, sr),
     )
+
+
+def bandwidth(y: np.ndarray, sr: int) -> float:
+    """Up to where the spectrum of the loud frames stays within `BAND` of its peak, in Hz.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal(48_000).astype(np.float32)
+    >>> bandwidth(noise, 16_000)
+    8000.0
+    """
+    frames = np.pad(y, (0, max(0, FRAME - len(y))))
+    frames = frames[: len(frames) // FRAME * FRAME].reshape(-1, FRAME)
+    energy = np.einsum("ij,ij->i", frames, frames)
+    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-LOUD / 10))
+    loud = loud[np.unique(np.linspace(0, len(loud) - 1, N_FRAMES).astype(int))]
+    spectra = np.fft.rfft(frames[loud] * np.hanning(FRAME).astype(np.float32), axis=1)
+    power = np.convolve((np.abs(spectra) ** 2).mean(axis=0), np.full(5, 0.2), mode="same")
+    last = np.flatnonzero(power >= power.max() * 10 ** (-BAND / 10))[-1]
+    return float(last * sr / FRAME)
 
 
 def block_levels(y: np.ndarray, sr: int) -> np.ndarray:

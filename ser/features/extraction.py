@@ -6,7 +6,7 @@ A recording that cannot be used is an excerpt with its error, and the rest goes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from ser.core import compute
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.data.audio import MAX_SAMPLES, AudioError, read_audio
-from ser.data.facts import RecordingFacts, recording_facts
+from ser.data.facts import RecordingFacts, facts_of, recording_facts
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet
+from ser.features.resampling import resample
 
 BATCH_RECORDINGS = 16
 FEW = 8  # recordings that are done before a second process has started
@@ -37,6 +38,11 @@ class Excerpt:
         Seconds; NaN for a whole recording.
     error : str
         Why it cannot be used; empty where it can.
+    facts : RecordingFacts or None
+        What it is like; the duration of a window, which nobody spoke, is NaN. None where it cannot
+        be used.
+    resampled_from : int or None
+        Its rate in Hz, where it was brought to the one of the training clips.
     """
 
     name: str
@@ -45,6 +51,48 @@ class Excerpt:
     start: float = np.nan
     end: float = np.nan
     error: str = ""
+    facts: RecordingFacts | None = None
+    resampled_from: int | None = None
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """How recordings are turned into what a model was trained on.
+
+    Attributes
+    ----------
+    feature_set : FeatureSet
+    trained_sr : int or None
+        Lowest sampling rate of the training clips, in Hz. A recording of a lower one is refused;
+        one of a higher is brought to it, unless the feature set resamples itself. None where it is
+        not known: every recording is taken as it is.
+    windows : Windows or None
+        Whole recordings unless given.
+    max_samples : int
+        Most samples that are decoded of one, over all channels.
+    """
+
+    feature_set: FeatureSet
+    trained_sr: int | None = None
+    windows: Windows | None = None
+    max_samples: int = MAX_SAMPLES
+
+    @property
+    def sr(self) -> int | None:
+        """Rate of what the model hears, in Hz; None where it is not known."""
+        rates = (own_rate(self.feature_set), self.trained_sr)
+        return min((rate for rate in rates if rate is not None), default=None)
+
+
+def own_rate(feature_set: FeatureSet) -> int | None:
+    """Rate in Hz that a feature set brings every recording to; None where it takes some as it is.
+
+    Of a union the highest of its sets.
+    """
+    if (sets := getattr(feature_set, "sets", None)) is not None:
+        rates = [own_rate(member) for member in sets.values()]
+        return None if None in rates else max(rate for rate in rates if rate is not None)
+    return getattr(feature_set, "sr", None)
 
 
 @one_thread()  # wherever it is computed, so that it is the same vector to the bit
@@ -71,35 +119,10 @@ def extract_samples(y: np.ndarray, sr: int, feature_set: FeatureSet) -> np.ndarr
     return feature_set(y, sr)
 
 
-def extract_recording(
-    recording: Recording, feature_set: FeatureSet, *, max_samples: int = MAX_SAMPLES
-) -> np.ndarray:
-    """Vector of a whole recording.
-
-    Parameters
-    ----------
-    recording : Recording
-    feature_set : FeatureSet
-    max_samples : int
-        Most samples that are decoded, over all channels.
-
-    Returns
-    -------
-    (n_features,) float32
-
-    Raises
-    ------
-    AudioError
-        If the recording cannot be used, with these settings or with any.
-    """
-    y, sr = _read(recording, feature_set, max_samples)
-    return _extract_whole(recording, y, sr, feature_set)
-
-
 def extract_with_facts(
     recording: Recording, feature_set: FeatureSet
 ) -> tuple[np.ndarray, RecordingFacts]:
-    """Vector of a whole recording, as `extract_recording` has it, and what the recording is like.
+    """Vector of a whole recording, and what the recording is like: for the store.
 
     Raises
     ------
@@ -107,36 +130,36 @@ def extract_with_facts(
         If the recording cannot be used, with these settings or with any.
     """
     y, sr = _read(recording, feature_set, MAX_SAMPLES)
-    vector = _extract_whole(recording, y, sr, feature_set)
+    try:
+        vector = extract_samples(y, sr, feature_set)
+    except SerError as error:  # of this recording and these settings: F0 too high for its rate
+        raise AudioError(recording.name, str(error).rstrip(".")) from None
     return vector, recording_facts(y, sr, recording.source)
 
 
-def extract_excerpts(
-    recording: Recording, feature_set: FeatureSet, windows: Windows | None = None
-) -> list[Excerpt]:
+def extract_excerpts(recording: Recording, extractor: Extractor) -> list[Excerpt]:
     """The recording, or each window of it, as vectors; what cannot be used says why."""
+    whole = Excerpt(recording.name, recording.speaker)
     try:
-        if windows is None:
-            whole = extract_recording(recording, feature_set)
-            return [Excerpt(recording.name, recording.speaker, whole)]
-        y, sr = _read(recording, feature_set, MAX_SAMPLES)
+        y, sr = _read(recording, extractor.feature_set, extractor.max_samples)
+        at_sr = _at_trained_rate(y, sr, recording, extractor)
     except AudioError as error:
-        return [Excerpt(recording.name, recording.speaker, error=error.cause)]
-    length, excerpts = round(windows.seconds * sr), []
-    for start in windows.starts(len(y), sr).tolist():
-        window = y[start : start + length]
-        vector, cause = _extract_window(window, sr, feature_set)
-        times = (start / sr, (start + len(window)) / sr)
-        excerpts.append(Excerpt(recording.name, recording.speaker, vector, *times, cause))
-    return excerpts
+        return [replace(whole, error=error.cause)]
+    if len(at_sr) < len(y):
+        whole, y, sr = replace(whole, resampled_from=sr), at_sr, extractor.trained_sr or sr
+    if extractor.windows is None:
+        return [_extract_part(whole, y, sr, extractor.feature_set)]
+    length = round(extractor.windows.seconds * sr)
+    parts = []
+    for start in extractor.windows.starts(len(y), sr).tolist():
+        samples = y[start : start + length]
+        window = replace(whole, start=start / sr, end=(start + len(samples)) / sr)
+        parts.append(_extract_part(window, samples, sr, extractor.feature_set))
+    return parts
 
 
 def extract_batches(
-    recordings: Sequence[Recording],
-    feature_set: FeatureSet,
-    *,
-    windows: Windows | None = None,
-    n_jobs: int = -1,
+    recordings: Sequence[Recording], extractor: Extractor, *, n_jobs: int = -1
 ) -> Iterator[list[Excerpt]]:
     """Excerpts of each recording, in order, some recordings at a time, in parallel.
 
@@ -147,42 +170,52 @@ def extract_batches(
     n_jobs = 1 if len(recordings) <= FEW else n_jobs
     size = 1 if n_jobs == 1 else BATCH_RECORDINGS
     batches = (recordings[i : i + size] for i in range(0, len(recordings), size))
-    calls = (delayed(_extract_batch)(batch, feature_set, windows) for batch in batches)
+    calls = (delayed(_extract_batch)(batch, extractor) for batch in batches)
     yield from compute.results(calls, n_jobs=n_jobs)
 
 
-def _extract_batch(
-    batch: Iterable[Recording], feature_set: FeatureSet, windows: Windows | None
-) -> list[Excerpt]:
+def _extract_batch(batch: Iterable[Recording], extractor: Extractor) -> list[Excerpt]:
     """In a worker."""
-    return [
-        excerpt
-        for recording in batch
-        for excerpt in extract_excerpts(recording, feature_set, windows)
-    ]
+    return [excerpt for recording in batch for excerpt in extract_excerpts(recording, extractor)]
 
 
-def _extract_whole(
-    recording: Recording, y: np.ndarray, sr: int, feature_set: FeatureSet
-) -> np.ndarray:
-    try:
-        return extract_samples(y, sr, feature_set)
-    except SerError as error:  # of this recording and these settings: F0 too high for its rate
-        raise AudioError(recording.name, str(error).rstrip(".")) from None
-
-
-def _extract_window(
-    y: np.ndarray, sr: int, feature_set: FeatureSet
-) -> tuple[np.ndarray | None, str]:
-    """Its vector, or why it has none."""
+def _extract_part(part: Excerpt, y: np.ndarray, sr: int, feature_set: FeatureSet) -> Excerpt:
+    """The excerpt with its vector, or why it has none."""
     if len(y) < feature_set.min_samples:
-        return None, f"{len(y)} samples are too few for a window"
+        return replace(part, error=f"{len(y)} samples are too few for a window")
     if not y.any():
-        return None, "silent: all samples are zero"
+        return replace(part, error="silent: all samples are zero")
     try:
-        return extract_samples(y, sr, feature_set), ""
-    except SerError as error:
-        return None, str(error).rstrip(".")
+        vector = extract_samples(y, sr, feature_set)
+    except SerError as error:  # of this recording and these settings: F0 too high for its rate
+        return replace(part, error=str(error).rstrip("."))
+    facts = facts_of(y, sr)
+    if not np.isnan(part.start):
+        facts = replace(facts, duration=np.nan)
+    return replace(part, vector=vector, facts=facts)
+
+
+def _at_trained_rate(
+    y: np.ndarray, sr: int, recording: Recording, extractor: Extractor
+) -> np.ndarray:
+    """Samples at the rate of the training clips, or as they are where the feature set resamples.
+
+    Raises
+    ------
+    AudioError
+        If the recording has a lower rate.
+    """
+    trained_sr = extractor.trained_sr
+    if trained_sr is None or extractor.sr is None:
+        return y
+    if sr < extractor.sr:
+        cause = (
+            f"its sampling rate is {sr} Hz and the model was trained at {extractor.sr} Hz: above "
+            f"{sr // 2} Hz it holds nothing that the model was trained on. Train a model with "
+            f"features.sr={sr}"
+        )
+        raise AudioError(recording.name, cause)
+    return resample(y, sr, trained_sr) if own_rate(extractor.feature_set) is None else y
 
 
 def _read(

@@ -10,6 +10,7 @@ import numpy as np
 
 DIGITS = 6  # of a probability in a file
 MILLISECONDS = 3  # digits of seconds
+UNFAMILIAR = "unlike what this model has heard"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Prediction:
         Why it cannot be used; empty where it can.
     proba : (n_emotions,) float64 or None
         None where it cannot be used.
+    unfamiliar : bool or None
+        Whether it is unlike the model's training clips: `ser.models.familiarity`. None where it
+        cannot be used, or the model does not know what they were like.
+    resampled_from : int or None
+        Its rate in Hz, where it was brought to the one of the training clips.
     """
 
     name: str
@@ -35,6 +41,8 @@ class Prediction:
     end: float = np.nan
     error: str = ""
     proba: np.ndarray | None = None
+    unfamiliar: bool | None = None
+    resampled_from: int | None = None
 
 
 class Layout:
@@ -55,6 +63,8 @@ class Layout:
             *(("start", "end") if windows else ()),
             "emotion",
             *(f"p_{emotion}" for emotion in emotions),
+            "unfamiliar",
+            "resampled_from",
             "error",
         )
 
@@ -66,6 +76,8 @@ class Layout:
             "speaker": prediction.speaker,
             "start": None if math.isnan(start) else round(start, MILLISECONDS),
             "end": None if math.isnan(end) else round(end, MILLISECONDS),
+            "unfamiliar": prediction.unfamiliar,
+            "resampled_from": prediction.resampled_from,
             "error": prediction.error or None,
         }
         if prediction.proba is not None:

@@ -17,17 +17,20 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.core.trust import check_trusted
+from ser.data.audio import MAX_SAMPLES
 from ser.data.names import check_twins
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
-from ser.features.extraction import Excerpt, extract_batches
-from ser.models import plugins
+from ser.features.extraction import Excerpt, Extractor, extract_batches
+from ser.models import plugins, training_clips
 from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler
+from ser.models.training_clips import TrainingClips
 
 PIPELINE_FILE = "pipeline.skops"
 FEATURES_FILE = "features.json"
+TRAINING_FILE = "training.npz"  # older models have none
 CARD = "model_card.md"  # beside them in a log
 
 # What zipfile, json and skops raise on a file that is cut, damaged or something else.
@@ -72,16 +75,24 @@ class TrainedModel:
     scale_by_speaker : bool
         Whether vectors go through `SpeakerScaler` before the pipeline: the model is transductive
         and needs to know who speaks.
+    training : TrainingClips or None
+        What is known of the clips that it was fitted on; None in models of an older ser.
     """
 
     pipeline: Pipeline
     feature_set: FeatureSet
     scale_by_speaker: bool
+    training: TrainingClips | None = None
 
     @property
     def emotions(self) -> tuple[str, ...]:
         """Order of the probabilities."""
         return tuple(map(str, self.pipeline.classes_))
+
+    @property
+    def sr(self) -> int | None:
+        """Lowest sampling rate of the training clips, in Hz; None where it is not known."""
+        return self.training.sr if self.training else None
 
     def predict(
         self,
@@ -89,6 +100,7 @@ class TrainedModel:
         *,
         windows: Windows | None = None,
         n_jobs: int = -1,
+        max_samples: int = MAX_SAMPLES,
     ) -> Iterator[list[Prediction]]:
         """What the model makes of each recording, in order: the whole way from its file.
 
@@ -103,6 +115,8 @@ class TrainedModel:
             Cut each recording; whole unless given.
         n_jobs : int
             Workers on this machine; -1 for one per core.
+        max_samples : int
+            Most samples that are decoded of a recording, over all channels.
 
         Yields
         ------
@@ -121,7 +135,8 @@ class TrainedModel:
                 if recording.speaker is None:
                     raise SerError(f"{_NEEDS_SPEAKERS} {recording.name} has no speaker.")
             check_twins({str(recording.speaker) for recording in recordings}, "actor")
-        batches = extract_batches(recordings, self.feature_set, windows=windows, n_jobs=n_jobs)
+        extractor = Extractor(self.feature_set, self.sr, windows, max_samples)
+        batches = extract_batches(recordings, extractor, n_jobs=n_jobs)
         if self.scale_by_speaker:
             batches = iter([[excerpt for batch in batches for excerpt in batch]])
         for batch in batches:
@@ -129,23 +144,28 @@ class TrainedModel:
 
     def _predict_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Prediction]:
         usable = [excerpt for excerpt in excerpts if excerpt.vector is not None]
-        answers: Iterator[np.ndarray] = iter(())
+        answers: Iterator[tuple[np.ndarray, bool | None]] = iter(())
         if usable:
             X = np.stack([excerpt.vector for excerpt in usable if excerpt.vector is not None])
-            answers = iter(self.probabilities(X, [excerpt.speaker for excerpt in usable]))
-        return [
-            Prediction(
-                name=excerpt.name,
-                speaker=excerpt.speaker,
-                start=excerpt.start,
-                end=excerpt.end,
-                error=excerpt.error,
-                proba=None if excerpt.vector is None else next(answers),
+            X = self._scaled(X, [excerpt.speaker for excerpt in usable])
+            answers = zip(self._ask(X), self._unfamiliar(X, usable), strict=True)
+        predictions = []
+        for excerpt in excerpts:
+            proba, is_unfamiliar = (None, None) if excerpt.vector is None else next(answers)
+            predictions.append(
+                Prediction(
+                    name=excerpt.name,
+                    speaker=excerpt.speaker,
+                    start=excerpt.start,
+                    end=excerpt.end,
+                    error=excerpt.error,
+                    proba=proba,
+                    unfamiliar=is_unfamiliar,
+                    resampled_from=excerpt.resampled_from,
+                )
             )
-            for excerpt in excerpts
-        ]
+        return predictions
 
-    @one_thread()
     def probabilities(self, X: np.ndarray, speakers: Sequence[object] | None = None) -> np.ndarray:
         """Probability of every emotion.
 
@@ -166,15 +186,35 @@ class TrainedModel:
         SerError
             If a transductive model is not told who speaks, or has too few clips of somebody.
         """
-        if self.scale_by_speaker:
-            if speakers is None:
-                raise SerError(_NEEDS_SPEAKERS)
-            X = SpeakerScaler().transform(X, np.asarray(speakers))
+        return self._ask(self._scaled(X, speakers))
+
+    def _scaled(self, X: np.ndarray, speakers: Sequence[object] | None) -> np.ndarray:
+        """Vectors as the pipeline gets them."""
+        if not self.scale_by_speaker:
+            return X
+        if speakers is None:
+            raise SerError(_NEEDS_SPEAKERS)
+        return SpeakerScaler().transform(X, np.asarray(speakers))
+
+    def _unfamiliar(self, X: np.ndarray, excerpts: Sequence[Excerpt]) -> Sequence[bool | None]:
+        if self.training is None or self.training.familiarity is None:
+            return [None] * len(X)
+        facts = [excerpt.facts for excerpt in excerpts if excerpt.facts is not None]
+        flagged: list[bool | None] = self.training.familiarity.unfamiliar(X, facts).tolist()
+        return flagged
+
+    @one_thread()
+    def _ask(self, X: np.ndarray) -> np.ndarray:
         return predict_emotions(self.pipeline, X, self.emotions)[1]
 
 
-def save_model(model: TrainedModel, folder: Path) -> tuple[Path, Path]:
-    """Write the pipeline and the settings of its features into a folder; return the two files.
+def save_model(model: TrainedModel, folder: Path) -> list[Path]:
+    """Write the pipeline, the settings of its features and what it was trained on into a folder.
+
+    Returns
+    -------
+    list of Path
+        The files.
 
     Raises
     ------
@@ -189,7 +229,11 @@ def save_model(model: TrainedModel, folder: Path) -> tuple[Path, Path]:
     pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
     pipeline_file.write_bytes(data)
     features_file.write_text(json.dumps(record, indent=2) + "\n")
-    return pipeline_file, features_file
+    files = [pipeline_file, features_file]
+    if model.training is not None:
+        files.append(folder / TRAINING_FILE)
+        training_clips.save(model.training, files[-1])
+    return files
 
 
 def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
@@ -206,8 +250,8 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     Raises
     ------
     SerError
-        If a file is missing, damaged or holds what is not trusted, or the features have changed
-        since.
+        If a file is missing, damaged or holds what is not trusted, the features have changed since,
+        or the model answers something else than when it was trained.
     """
     import skops.io
 
@@ -224,9 +268,13 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
         check_trusted(plugins.names(data, record), trust, file=folder)
         feature_set = restore(record, trust=trust)
         pipeline = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+        training = None
+        if (file := folder / TRAINING_FILE).is_file():
+            training = training_clips.load(file)
+            training.answers.check(pipeline, name=str(folder))
     except _UNREADABLE as error:
         raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
-    return TrainedModel(pipeline, feature_set, scale_by_speaker)
+    return TrainedModel(pipeline, feature_set, scale_by_speaker, training)
 
 
 def check_loadable(pipeline: Pipeline, feature_set: FeatureSet) -> None:

@@ -120,7 +120,9 @@ def predict(arguments: argparse.Namespace) -> int:
                 _draw(batch, model.emotions, pictures)
         if summary := output.finish():
             print(summary, file=sys.stderr)
-    return output.n_errors
+        for note in output.tally.notes(model.trained.sr):
+            print(note, file=sys.stderr)
+    return output.tally.errors
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,16 +14,52 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ser.core.errors import SerError
-from ser.models.predictions import Layout
+from ser.models.predictions import UNFAMILIAR, Layout
 
 KINDS = ("table", "csv", "json", "parquet")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 _PORTION = 10_000  # rows of a Parquet row group
+
+
+@dataclass
+class Tally:
+    """What there is to say of rows.
+
+    Attributes
+    ----------
+    rows, errors, unfamiliar, resampled : int
+        All rows; those that have an error, that are unlike what the model was trained on, and whose
+        recording was brought to another sampling rate.
+    """
+
+    rows: int = 0
+    errors: int = 0
+    unfamiliar: int = 0
+    resampled: int = 0
+
+    def add(self, rows: Sequence[dict[str, object]]) -> None:
+        """Count rows of a `Layout`."""
+        self.rows += len(rows)
+        self.errors += sum(row["error"] is not None for row in rows)
+        self.unfamiliar += sum(bool(row["unfamiliar"]) for row in rows)
+        self.resampled += sum(row["resampled_from"] is not None for row in rows)
+
+    def notes(self, sr: int | None) -> Iterator[str]:
+        """What is to be known of the answers, in sentences; `sr` is the model's, in Hz."""
+        answered = self.rows - self.errors
+        if self.resampled:
+            yield (
+                f"{self.resampled} of {answered} were resampled to {sr} Hz, at which the model was "
+                "trained."
+            )
+        if self.unfamiliar:
+            yield f"{self.unfamiliar} of {answered} are {UNFAMILIAR}: do not trust their answers."
 
 
 class Printer:
@@ -38,13 +74,13 @@ class Printer:
     def __init__(self, kind: str, layout: Layout) -> None:
         self._kind, self._layout = kind, layout
         self.done: frozenset[str] = frozenset()
-        self.n_errors = 0
+        self.tally = Tally()
         self._csv = csv.DictWriter(sys.stdout, layout.columns, lineterminator="\n")
         self._headed = kind == "json"
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
         """Print rows; those of the table that have an error are left to standard error."""
-        self.n_errors += _n_errors(rows)
+        self.tally.add(rows)
         if not self._headed:
             self._head()
         for row in rows:
@@ -76,7 +112,8 @@ class Printer:
         cells = [f"{100 * row[f'p_{emotion}']:>9.1f}%" for emotion in self._layout.emotions]
         span = "" if row.get("start") is None else f"{row['start']:.1f}-{row['end']:.1f}"
         times = f"{span:<16}" if "start" in self._layout.columns else ""
-        return f"{times}{row['emotion']:<11}{''.join(cells)}  {row['clip']}"
+        note = f"  ({UNFAMILIAR})" if row["unfamiliar"] else ""
+        return f"{times}{row['emotion']:<11}{''.join(cells)}  {row['clip']}{note}"
 
 
 class Journal:
@@ -96,8 +133,8 @@ class Journal:
     ----------
     done : set of str
         Clips that are in the journal.
-    n_rows, n_errors : int
-        All rows, and those that have an error.
+    tally : Tally
+        Of all rows.
 
     Raises
     ------
@@ -118,7 +155,7 @@ class Journal:
         self._part = out.with_name(f"{out.name}.part")
         self._about = out.with_name(f"{out.name}.part.model")
         self.done: set[str] = set()
-        self.n_rows = self.n_errors = 0
+        self.tally = Tally()
         if out.exists():
             raise SerError(f"{out} is there already: delete it, or give another --out.")
         about = json.dumps(made_by | {"columns": layout.columns}, sort_keys=True)
@@ -133,7 +170,7 @@ class Journal:
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
         """Keep rows; they survive whatever happens next to this process."""
-        self._count(rows)
+        self.tally.add(rows)
         self._file.write("".join(f"{json.dumps(row)}\n" for row in rows))
         self._file.flush()
 
@@ -149,7 +186,7 @@ class Journal:
         else:
             self._part.replace(self._out)
         self._about.unlink()
-        return f"{self._out}: {self.n_rows} rows"
+        return f"{self._out}: {self.tally.rows} rows"
 
     def close(self) -> None:
         """Leave the journal as it is, to be continued."""
@@ -168,21 +205,17 @@ class Journal:
                 f"{self._part} was begun with another model, or other windows or columns. "
                 "Delete it to start anew, or give another --out."
             )
-        last, last_start, rows_before, errors_before, position = None, 0, 0, 0, 0
+        last, last_start, before, position = None, 0, Tally(), 0
         for row, n_bytes in _whole_lines(self._part):
             if row["clip"] != last:
                 if last is not None:
                     self.done.add(last)
                 last, last_start = str(row["clip"]), position
-                rows_before, errors_before = self.n_rows, self.n_errors
-            self._count([row])
+                before = replace(self.tally)
+            self.tally.add([row])
             position += n_bytes
-        self.n_rows, self.n_errors = rows_before, errors_before
+        self.tally = before
         os.truncate(self._part, last_start)
-
-    def _count(self, rows: Sequence[dict[str, object]]) -> None:
-        self.n_rows += len(rows)
-        self.n_errors += _n_errors(rows)
 
 
 def _whole_lines(part: Path) -> Iterator[tuple[dict[str, object], int]]:
@@ -237,10 +270,6 @@ def opened(
         journal.close()
 
 
-def _n_errors(rows: Sequence[dict[str, object]]) -> int:
-    return sum(row["error"] is not None for row in rows)
-
-
 def _to_csv(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         writer = csv.DictWriter(out, layout.columns, lineterminator="\n")
@@ -252,8 +281,9 @@ def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -
     import pyarrow as pa
     from pyarrow import parquet
 
-    text = {"clip", "speaker", "emotion", "error"}
-    schema = pa.schema([(c, pa.string() if c in text else pa.float64()) for c in layout.columns])
+    kinds = dict.fromkeys(("clip", "speaker", "emotion", "error"), pa.string())
+    kinds |= {"unfamiliar": pa.bool_(), "resampled_from": pa.int64()}
+    schema = pa.schema([(column, kinds.get(column, pa.float64())) for column in layout.columns])
     with parquet.ParquetWriter(file, schema) as writer:
         while portion := [_in_unicode(row) for row in islice(rows, _PORTION)]:
             writer.write_table(pa.Table.from_pylist(portion, schema))

@@ -142,20 +142,16 @@ def _model_location(client: mlflow.MlflowClient, model_uri: str) -> str:
 def _save(model: TrainedModel, card: str, description: Model, folder: Path) -> Path:
     """Write a model as MLflow keeps it into a folder; return where in it."""
     path, package = folder / "mlflow", paths.PACKAGE
-    pipeline_file, features_file = save_model(model, folder)
-    card_file = folder / CARD
-    card_file.write_text(card, encoding="utf-8")
+    files = save_model(model, folder)
+    files.append(folder / CARD)
+    files[-1].write_text(card, encoding="utf-8")
     with warnings.catch_warnings(), unchecked_requirements():
         warnings.simplefilter("ignore")  # an input example would be a recording of somebody
         mlflow.pyfunc.save_model(
             path,
             mlflow_model=description,
             python_model=str(package / "tracking" / "pyfunc.py"),
-            artifacts={
-                "pipeline": str(pipeline_file),
-                "features": str(features_file),
-                "card": str(card_file),
-            },
+            artifacts={file.stem: str(file) for file in files},
             code_paths=[str(package)],
             signature=_signature(model),
             pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
@@ -169,4 +165,8 @@ def _signature(model: TrainedModel) -> ModelSignature:
     """What the model answers; without inputs, as MLflow would drop a field it does not know."""
     outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "emotion")]
     outputs += [ColSpec("double", f"p_{emotion}") for emotion in model.emotions]
+    outputs += [
+        ColSpec("boolean", "unfamiliar", required=False),
+        ColSpec("double", "resampled_from", required=False),
+    ]
     return ModelSignature(outputs=Schema(outputs))

@@ -20,8 +20,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.core.errors import SerError
+from ser.data.audio import AudioError
 from ser.data.recordings import Recording
-from ser.features.extraction import extract_recording
+from ser.models.predictions import Layout
 from ser.models.trained import load_model, recorded_plugins
 from ser.tracking.mlflow_compat import SERVING_VARIABLES
 
@@ -56,8 +57,10 @@ class EmotionModel(PythonModel):
 
         Returns
         -------
-        (n_clips, 1 + n_emotions) DataFrame
-            `emotion`, and `p_EMOTION` for each emotion, rows of which sum to 1.
+        (n_clips, 3 + n_emotions) DataFrame
+            `emotion`; `p_EMOTION` for each emotion, rows of which sum to 1; `unfamiliar`, whether a
+            recording is unlike the training clips; `resampled_from`, its sampling rate in Hz where
+            it was brought to the one of the training clips.
 
         Raises
         ------
@@ -66,19 +69,17 @@ class EmotionModel(PythonModel):
             the server answers 400 and goes on.
         """
         try:
-            table = _as_table(model_input)
-            vectors = [
-                extract_recording(recording, self.model.feature_set, max_samples=MAX_SAMPLES)
-                for recording in _recordings(table)
-            ]
-            proba = self.model.probabilities(np.stack(vectors), table.get("speaker"))
+            recordings = _recordings(_as_table(model_input))
+            batches = self.model.predict(recordings, n_jobs=1, max_samples=MAX_SAMPLES)
+            predictions = [prediction for batch in batches for prediction in batch]
+            for prediction in predictions:
+                if prediction.error:
+                    raise AudioError(prediction.name, prediction.error)
         except SerError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        emotions = np.array(self.model.emotions, dtype=object)
-        answers = pd.DataFrame({"emotion": emotions[proba.argmax(axis=1)]})
-        for column, emotion in enumerate(emotions):
-            answers[f"p_{emotion}"] = proba[:, column]
-        return answers
+        layout = Layout(self.model.emotions, windows=False, speakers=False)
+        answers = pd.DataFrame(map(layout.row, predictions), columns=list(layout.columns))
+        return answers.drop(columns=["clip", "error"])
 
 
 def _as_table(given: object) -> pd.DataFrame:
@@ -100,13 +101,14 @@ def _recordings(table: pd.DataFrame) -> list[Recording]:
         raise SerError("Give either audio_b64 or path.")
     if not len(table):
         raise SerError("The request has no rows.")
-    if "path" in table:
-        return [Recording(str(path), _allowed(path)) for path in table["path"]]
-    names = [f"recording {row}" for row in range(len(table))]
-    return [
-        Recording(name, _decoded(text, name))
-        for name, text in zip(names, table["audio_b64"], strict=True)
-    ]
+    speakers = table.get("speaker", [None] * len(table))
+    column = "path" if "path" in table else "audio_b64"
+    recordings = []
+    for row, (given, who) in enumerate(zip(table[column], speakers, strict=True)):
+        name = str(given) if column == "path" else f"recording {row}"
+        content = _allowed(given) if column == "path" else _decoded(given, name)
+        recordings.append(Recording(name, content, None if who is None else str(who)))
+    return recordings
 
 
 def _decoded(text: object, name: str) -> bytes:

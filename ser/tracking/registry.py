@@ -16,6 +16,7 @@ import pandas as pd
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.data.recordings import Recording, Windows, find_recordings
+from ser.models.known_answers import PACKAGES
 from ser.models.predictions import Layout
 from ser.models.trained import CARD, FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 VERSIONS = "mlflow.modelVersions"  # tag of a logged model: the UI links its versions by it
 REQUIREMENTS = "requirements.txt"  # written by MLflow beside the model
-MATTERS = ("scikit-learn", "numpy", "scipy", "torch", "opensmile")  # to a prediction
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ class Model:
         -------
         DataFrame
             A row for each recording or window: `clip`; `speaker` where it is known; `start` and
-            `end` in seconds, of windows; `emotion`; `p_EMOTION` for each emotion; and `error`,
-            which says why a recording cannot be used.
+            `end` in seconds, of windows; `emotion`; `p_EMOTION` for each emotion; `unfamiliar`,
+            whether it is unlike the model's training clips; `resampled_from`, its sampling rate in
+            Hz where it was brought to the model's; and `error`, which says why a recording cannot
+            be used.
 
         Raises
         ------
@@ -125,7 +127,7 @@ class Model:
         file = self.folder / REQUIREMENTS
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         for package, _, wanted in (line.partition("==") for line in lines):
-            if package not in MATTERS:
+            if package not in PACKAGES:
                 continue
             try:
                 here = version(package)

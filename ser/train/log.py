@@ -25,6 +25,7 @@ from ser.evaluation.protocol import Evaluation
 from ser.features import settings
 from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel, check_loadable
+from ser.models.training_clips import describe
 from ser.report import figures, model_card, training_figures
 from ser.report.explanation import log_explanation
 from ser.tracking import provenance, queries
@@ -106,7 +107,9 @@ def log_whole_evaluation(
     run.text(card, CARD)
     data = evaluation.data
     if data.feature_set is not None:  # without one nothing leads from audio to the Pipeline
-        run.model(TrainedModel(evaluation.pipeline, data.feature_set, data.transductive), card)
+        training = describe(evaluation.pipeline, data.select(evaluation.split.development))
+        model = TrainedModel(evaluation.pipeline, data.feature_set, data.transductive, training)
+        run.model(model, card)
 
 
 def track_evaluation(

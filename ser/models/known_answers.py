@@ -1,0 +1,85 @@
+"""What a model answered when it was trained: kept with it, and asked again when it is loaded.
+
+A file of scikit-learn's may mean something else to another version, and say nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ser.core.errors import SerError
+from ser.core.threads import one_thread
+from ser.models.pipeline import predict_emotions
+
+N_CLIPS = 8
+TOLERANCE = 2e-3  # of a probability: single precision on another processor stays far below
+PACKAGES = ("scikit-learn", "numpy", "scipy", "torch", "opensmile")  # that matter to a prediction
+
+
+@dataclass(frozen=True, eq=False)
+class KnownAnswers:
+    """Probabilities of some training clips.
+
+    Attributes
+    ----------
+    X : (n_clips, n_features) float32
+        As the pipeline gets it.
+    proba : (n_clips, n_emotions) float64
+    packages : tuple of str
+        What was installed then: ``scikit-learn==1.9.1``, ...
+    """
+
+    X: np.ndarray
+    proba: np.ndarray
+    packages: tuple[str, ...]
+
+    def check(self, pipeline: Pipeline, *, name: str) -> None:
+        """Ask the pipeline again.
+
+        Raises
+        ------
+        SerError
+            If it answers something else.
+        """
+        proba = _ask(pipeline, self.X)
+        difference = float(np.abs(proba - self.proba).max())
+        if difference <= TOLERANCE:
+            return
+        differing = set(self.packages) - set(installed())
+        raise SerError(
+            f"{name} does not answer as it did when it was trained: of {len(self.X)} training "
+            f"clips a probability differs by {difference:.2g}. "
+            + (
+                f"It was trained with {', '.join(self.packages)}; here is "
+                f"{', '.join(installed())}. pip install {' '.join(sorted(differing))}, or train it "
+                "again."
+                if differing
+                else "The packages are the same: its files are damaged. Train it again."
+            )
+        )
+
+
+def keep_answers(pipeline: Pipeline, X: np.ndarray, labels: np.ndarray) -> KnownAnswers:
+    """Answers of a fitted pipeline to `N_CLIPS` clips, of as many emotions as there are."""
+    rows = np.argsort(labels, kind="stable")
+    rows = rows[np.linspace(0, len(X) - 1, min(N_CLIPS, len(X))).astype(int)]
+    return KnownAnswers(X[rows], _ask(pipeline, X[rows]), tuple(installed()))
+
+
+def installed() -> Iterator[str]:
+    """`PACKAGES` that are here, each with its version."""
+    for package in PACKAGES:
+        try:
+            yield f"{package}=={version(package)}"
+        except PackageNotFoundError:
+            continue
+
+
+@one_thread()
+def _ask(pipeline: Pipeline, X: np.ndarray) -> np.ndarray:
+    return predict_emotions(pipeline, X, pipeline.classes_)[1]
