@@ -15,8 +15,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
-        transductive ones in another colour, under a line.
+        name, test_uar, test_uar_low, test_uar_high (in [0, 1]; not there, or not a number, of one
+        actor) and transductive (bool); the transductive ones in another colour, under a line.
     chance : float
         In [0, 1].
     title : str
@@ -27,7 +27,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float, title: str) -> Figure:
     for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
         rows = table[table["transductive"] == kind]
         uar = 100 * rows["test_uar"]
-        ends = [uar - 100 * rows["test_uar_low"], 100 * rows["test_uar_high"] - uar]
+        low, high = (100 * rows.get(f"test_uar_{end}", np.nan) for end in ("low", "high"))
+        ends = [uar - low, high - uar]
         axes.errorbar(uar, places[rows.index], xerr=ends, fmt="o", capsize=4, color=colour)
         for value, place in zip(uar, places[rows.index], strict=True):
             axes.annotate(

@@ -145,12 +145,12 @@ def log_evaluation(
     run.metrics(evaluation.metrics)
     run.metrics({f"test_recall_{row.emotion}": row.recall for row in by_emotion.itertuples()})
     for name, values in evaluation.cv_scores.items():
-        run.steps(f"cv_{name}", values)
+        run.steps(f"cv_fold_{name}", values)
     if len(split.folds) > 1:
         for name, values in evaluation.fold_scores.items():
             run.steps(f"fold_{name}", values)
     for part, loss in evaluation.loss.items():
-        run.steps(f"{part}_loss", loss, first=1)
+        run.steps(f"epoch_{part}_loss", loss, first=1)
 
     run.table(evaluation.predictions, "predictions")
     run.table(by_emotion, "per_class")

@@ -363,7 +363,7 @@ def test_join_keeps_shared_emotions_and_tells_actors_apart():
     assert split.folds[0].train.tolist() == [0, 1] and split.folds[0].test.tolist() == [2, 3]
     # Nobody knows what is said in `two`.
     assert split.held_out == ("corpus", "actor") and split.grouped
-    assert str(split) == "test corpus and actor never heard"
+    assert str(split) == "test corpus and actors never heard"
 
 
 def test_join_refuses_corpora_that_share_one_emotion():
@@ -457,7 +457,7 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert client.get_experiment(run.info.experiment_id).name == "demo-emodb"
     tags = run.data.tags
     assert (tags["split"], tags["corpus"], tags["test_corpus"]) == ("cross", "demo-emodb", "emodb")
-    assert tags["protocol"] == "test corpus, actor and statement never heard"
+    assert tags["protocol"] == "test corpus, actors and statements never heard"
     assert tags["interval_over"] == "actors" and tags["transductive"] == "false"
     assert "data.test=emodb" in tags["command"] and "features.sr=16000" in tags["warning"]
     assert run.data.params["test_data.labels.F"] == "happy"

@@ -43,7 +43,7 @@ def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
         for name in ("accuracy", "uar", "precision_macro", "recall_macro", "f1_macro", "log_loss"):
             assert np.isfinite(metrics[part.format(name)]), (part, name)
     assert {"fit_seconds", "predict_seconds", "test_auc_macro", "test_recall_angry"} <= set(metrics)
-    folds = client.get_metric_history(run.info.run_id, "cv_accuracy")
+    folds = client.get_metric_history(run.info.run_id, "cv_fold_accuracy")
     assert [f.step for f in folds] == [0, 1, 2]
     assert np.mean([f.value for f in folds]) == pytest.approx(metrics["cv_accuracy_mean"])
 
@@ -92,7 +92,7 @@ def test_train_speaker_keeps_actors_apart(run_here, demo_root, client):
 def test_train_mlp_logs_its_loss_by_epoch(run_here, demo_root, client):
     run_here(*demo(demo_root), "model=mlp_default", "curves=none")
     (run,) = runs(client)
-    loss = client.get_metric_history(run.info.run_id, "train_loss")
+    loss = client.get_metric_history(run.info.run_id, "epoch_train_loss")
     assert [point.step for point in loss] == list(range(1, len(loss) + 1))
     assert loss[-1].value < loss[0].value
     figures = [a.path for a in client.list_artifacts(run.info.run_id, "figures")]
