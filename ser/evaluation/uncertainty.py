@@ -14,6 +14,7 @@ from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.parallel import Workers
 
+
 def score_intervals(
     y_true: np.ndarray, y_pred: np.ndarray, units: np.ndarray | None, *, level: float = 0.95
 ) -> dict[str, tuple[float, float]]:

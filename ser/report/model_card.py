@@ -65,7 +65,7 @@ def _data(run: LoggedRun, evaluation: Evaluation, about: str) -> Iterator[str]:
     n_clips = round(evaluation.metrics["n_development_clips"])
     yield f"\n## Data\n\nTrained on {n_clips} clips of {run.tags['corpus']}: {about}."
     if "test_corpus" in run.tags:
-        yield f"Tested on {run.tags['test_corpus']}, a corpus that it never heard."
+        yield f"Tested on {run.tags['test_corpus']}."
     yield f"Emotions: {', '.join(evaluation.labels)}."
 
 

@@ -51,7 +51,8 @@ def table_of_scores(
     elif over and "test_uar" in numbers:
         rows.append([f"  {_no_interval(over)}", *intervals])
     if "oob_accuracy" in numbers:
-        rows.append(_row("out of bag", "accuracy", METRICS["accuracy"].text(numbers["oob_accuracy"])))
+        accuracy = METRICS["accuracy"].text(numbers["oob_accuracy"])
+        rows.append(_row("out of bag", "accuracy", accuracy))
     uar = METRICS["uar"]
     if "permuted_uar_mean" in numbers:
         shuffled = uar.text(numbers["permuted_uar_mean"], numbers["permuted_uar_std"])

@@ -129,23 +129,20 @@ def where(run_id: str, experiment: str, uri: str) -> str:
 
 def of_variants(table: pd.DataFrame) -> str:
     """Scores of several runs as text, the transductive ones apart."""
-    scores, uar = [METRICS[name] for name in reversed(HEADLINES)], METRICS["uar"]
-    published = "published" in table
+    accuracy, uar = METRICS["accuracy"], METRICS["uar"]
+    headings = ["", accuracy.heading, uar.heading, "95 % interval", "cross-validated %"]
     rows = [
         [
             row["name"],
-            *(metric.text_of_part(row, "test") for metric in scores),
+            accuracy.text_of_part(row, "test"),
+            uar.text_of_part(row, "test"),
             uar.text_of_interval(row),
-            METRICS["accuracy"].text_of_part(row, "cv"),
-            *(["" if np.isnan(row["published"]) else f"{row['published']:.1f}"] if published else []),
+            accuracy.text_of_part(row, "cv"),
         ]
         for row in table.to_dict("records")
     ]
-    headings = [
-        "",
-        *(metric.heading for metric in scores),
-        "95 % interval",
-        "cross-validated %",
-        *(["published %"] if published else []),
-    ]
+    if "published" in table:
+        headings.append("published %")
+        for cells, value in zip(rows, table["published"], strict=True):
+            cells.append("" if np.isnan(value) else f"{value:.1f}")
     return comparison(headings, rows, table["transductive"].tolist())

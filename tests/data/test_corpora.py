@@ -17,6 +17,7 @@ import soundfile as sf
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from shown import check_numbers
 
 from ser.core import paths
 from ser.core.errors import SerError
@@ -441,13 +442,17 @@ def test_train_on_one_corpus(run_here, small_emodb, client):
     assert "boredom" not in set(table(client, runs(client)[0], "predictions")["true"])
 
 
-def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, client, caplog, capsys):
+def test_train_on_demo_and_test_on_emodb(
+    run_here, small_emodb, demo_root, client, tmp_path, caplog, capsys
+):
     speech = ["data=demo", f"data.root={demo_root}", "data.speakers=4", "data.test=emodb"]
     with caplog.at_level(logging.WARNING):
         outcome = run_here(*speech, *small())
     # 240 demo clips without calm and surprised (32 each), 56 of EMO-DB without boredom (8).
-    assert "224 clips, 8 actors, 6 emotions · test corpus, actor and statement" in outcome.text
+    assert "224 clips, 8 actors, 6 emotions · test corpus, actors and statements" in outcome.text
     assert "test (48 clips)" in outcome.text and "train (176 clips)" in outcome.text
+    words = "test corpus, actors and statements never heard"
+    check_numbers(outcome, client, tmp_path / "shown", words=words, over="actors")
     printed = capsys.readouterr().out
     assert "demo calm 32, demo surprised 32, emodb boredom 8." in printed
     assert "demo 48000 Hz, emodb 16000 Hz" in caplog.text

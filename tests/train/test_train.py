@@ -236,7 +236,7 @@ def test_train_variants_and_compare(run_cli, demo_root, client):
         run = client.get_run(row["run_id"])
         assert row["test_uar"] == pytest.approx(run.data.metrics["test_uar"])
         assert row["test_uar_low"] <= row["test_uar"] <= row["test_uar_high"]
-    assert "transductive: speakers' test clips" in printed
+    assert "transductive: each speaker's test clips" in printed
 
     loso, statement = (
         everything[f"naive_bayes-{split}-demo-notebook"].info.run_id
