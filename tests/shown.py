@@ -1,5 +1,6 @@
 """What a run's terminal, page, model card and log show, held against its predictions."""
 
+import html
 import itertools
 import re
 
@@ -74,8 +75,8 @@ def of_terminal(text):
     return parsed(headings, rows)
 
 
-def of_page(html):
-    section = html.split('<h2 id="scores">')[1].split("</table>")[0]
+def of_page(page):
+    section = page.split('<h2 id="scores">')[1].split("</table>")[0]
     headings = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", section)[1:]
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in section.split("<tr>")[2:]]
     return parsed(headings, rows)
@@ -89,7 +90,7 @@ def check_numbers(outcome, client, folder, *, words, over, transductive=False):
     folder.mkdir(exist_ok=True)
     client.download_artifacts(outcome.run_id, "", str(folder))
     predictions = pd.read_csv(folder / "tables" / "predictions.csv")
-    page = (folder / "report.html").read_text(encoding="utf-8")
+    page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
     card = (folder / "model_card.md").read_text(encoding="utf-8")
     run = client.get_run(outcome.run_id)
 
