@@ -163,7 +163,7 @@ def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
     --------
     >>> protocol = split(load("demo", speakers=4), "loso")
     >>> len(protocol.folds), str(protocol)
-    (4, 'test actor never heard')
+    (4, 'test actors never heard')
     """
     cfg = composed_choices(f"split={protocol}").split
     set_keys(cfg, settings, f"split={protocol}")
@@ -229,8 +229,8 @@ def evaluate(
         With features.
     split : Split
     n_splits, seed : int
-        Folds of the cross-validation, by default ten or as many as the clips allow; of these folds
-        and of the intervals' bootstrap.
+        Folds of the cross-validation, by default ten or as many as the clips allow, and of how they
+        are drawn.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 

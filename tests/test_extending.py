@@ -151,7 +151,7 @@ def test_a_network_of_ones_own(extended):
     client, (run, *_) = follow(extended, "A network")
     assert run.data.tags["model"] == "pooled"
     assert run.data.params["model.classifier.network.sizes"] == "[24]"
-    assert client.get_metric_history(run.info.run_id, "validation_loss")
+    assert client.get_metric_history(run.info.run_id, "epoch_validation_loss")
 
 
 @pytest.mark.slow

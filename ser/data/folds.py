@@ -73,7 +73,7 @@ class Split:
         if not self.held_out:
             return "test actors known to the model"
         known = "" if self.grouped else ", test actors known to the model"
-        *others, last = self.held_out
+        *others, last = (what if what == "corpus" else f"{what}s" for what in self.held_out)
         listed = f"{', '.join(others)} and {last}" if others else last
         return f"test {listed} never heard{known}"
 

@@ -66,7 +66,7 @@ def permutation_importance(
     results, _ = run_fits(jobs, models[0], workers)
     hits = np.concatenate(results).reshape(1 + len(columns), len(test))
     lost = hits[0] - hits[1:]
-    uar, low, high = uar_over_units(lost, y[test], actors[test], seed=seed)
+    uar, low, high = uar_over_units(lost, y[test], actors[test])
     table = pd.DataFrame(
         {
             "kind": [kind for kind, _ in columns],

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from ser.core.errors import SerError
 from ser.evaluation.probabilities import reliability, roc
 
 # (y_true, y_pred, proba or None, labels) -> the score
@@ -101,10 +102,10 @@ class Metric:
         return f"{self.text(value, deviation)} {self.unit}".strip()
 
     def text_of_part(self, numbers: Mapping[str, float], part: str) -> str:
-        """The score of a run's part; empty where the run has none.
+        """The score of a run's part; empty where the run has none, or what is no number.
 
-        Of the cross-validation it is mean and deviation over folds (in a log, ``cv_NAME`` is the
-        series of the folds), of other parts the score of all their clips.
+        Of the cross-validation it is mean and deviation over folds (``cv_NAME``, in the log of an
+        old version, is the last fold), of other parts the score of all their clips.
 
         Parameters
         ----------
@@ -113,9 +114,10 @@ class Metric:
         part : {"train", "cv", "validation", "test"}
         """
         key = f"{part}_{self.name}"
-        if f"{key}_mean" in numbers and (part == "cv" or key not in numbers):
-            return self.text(numbers[f"{key}_mean"], numbers[f"{key}_std"])
-        return self.text(numbers[key]) if key in numbers else ""
+        score, mean = numbers.get(key, nan), numbers.get(f"{key}_mean", nan)
+        if not isnan(mean) and (part == "cv" or isnan(score)):
+            return self.text(mean, numbers.get(f"{key}_std", nan))
+        return "" if isnan(score) or part == "cv" else self.text(score)
 
     def text_of_interval(self, numbers: Mapping[str, float], part: str = "test") -> str:
         """The ends of a part's 95 % interval, ``60.8 to 71.3``; empty where there is none."""
@@ -279,9 +281,16 @@ def tunable() -> list[str]:
 def higher_is_better(key: str) -> bool:
     """Whether the best of several runs is the one that has most of a logged metric.
 
+    Raises
+    ------
+    SerError
+        If it is a series, of which the log compares the last fold or epoch alone.
+
     >>> higher_is_better("test_uar"), higher_is_better("cv_log_loss_mean")
     (True, False)
     """
+    if re.match("(cv_)?fold_|epoch_", key) or key.removeprefix("cv_") in METRICS:
+        raise SerError(f"{key} is a series, with its last step in place of a score: take the mean.")
     key = re.sub(r"_(mean|low|high)$", "", key)
     names = [name for name in METRICS if f"_{key}".endswith(f"_{name}")]
     if names:

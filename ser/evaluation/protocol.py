@@ -19,7 +19,7 @@ from ser.evaluation.folds import FoldResult, evaluate_fold, fit_on, predictions_
 from ser.evaluation.metrics import scores
 from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.evaluation.plan import Settings, plan
-from ser.evaluation.uncertainty import bootstrap_intervals, permutation_uars
+from ser.evaluation.uncertainty import permutation_uars, score_intervals
 from ser.models.pipeline import inner_classifier, predict_emotions, without_probabilities
 
 
@@ -118,7 +118,7 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
         **_train_metrics(outer),
         **_spread("cv", cv_scores),
         **_part_metrics(predictions, "validation"),
-        **pooled_metrics(predictions, split, seed=settings.seed),
+        **pooled_metrics(predictions, split),
         **(_spread("test", fold_scores) if len(outer) > 1 else {}),
         **_model_metrics(final, outer),
         "n_development_clips": float(len(split.development)),
@@ -143,7 +143,7 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
     )
 
 
-def pooled_metrics(predictions: pd.DataFrame, split: Split, *, seed: int) -> dict[str, float]:
+def pooled_metrics(predictions: pd.DataFrame, split: Split) -> dict[str, float]:
     """Scores of all test clips, whichever fold predicted them, with their intervals.
 
     Parameters
@@ -152,18 +152,17 @@ def pooled_metrics(predictions: pd.DataFrame, split: Split, *, seed: int) -> dic
         Rows of `evaluation.predictions_table`; those of other parts are left out.
     split : Split
         Says what the intervals are over: actors, or clips.
-    seed : int
-        Of the bootstrap.
 
     Returns
     -------
     dict of str to float
-        ``test_accuracy``, ``test_uar``, ``test_uar_low``, ``test_uar_high``, ``test_ece``, ...
+        ``test_accuracy``, ``test_uar``, ``test_ece``, ..., and ``test_uar_low``, ``test_uar_high``,
+        which one actor, or one clip, does not have.
     """
     test = predictions[predictions["part"] == "test"]
     units = test["actor"].to_numpy() if split.grouped else None
     true, predicted = test["true"].to_numpy(dtype=str), test["predicted"].to_numpy(dtype=str)
-    intervals = bootstrap_intervals(true, predicted, units, seed=seed)
+    intervals = score_intervals(true, predicted, units)
     ends = {
         f"test_{name}_{end}": value
         for name, interval in intervals.items()

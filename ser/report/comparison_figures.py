@@ -14,8 +14,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> 
     Parameters
     ----------
     table : DataFrame
-        name, test_uar, test_uar_low, test_uar_high (in [0, 1]) and transductive (bool); the
-        transductive ones in another colour, under a line.
+        name, test_uar, test_uar_low, test_uar_high (in [0, 1]; not there, or not a number, of one
+        actor) and transductive (bool); the transductive ones in another colour, under a line.
     chance : float or None
         In [0, 1]; None where the runs have not the same.
     title : str
@@ -26,7 +26,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> 
     for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
         rows = table[table["transductive"] == kind]
         uar = 100 * rows["test_uar"]
-        ends = [uar - 100 * rows["test_uar_low"], 100 * rows["test_uar_high"] - uar]
+        low, high = (100 * rows.get(f"test_uar_{end}", np.nan) for end in ("low", "high"))
+        ends = [uar - low, high - uar]
         axes.errorbar(uar, places[rows.index], xerr=ends, fmt="o", capsize=4, color=colour)
         for value, place in zip(uar, places[rows.index], strict=True):
             axes.annotate(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
+from ser.report.scores import TRANSDUCTIVE, interval_in_words
 
 if TYPE_CHECKING:
     from ser.evaluation.protocol import Evaluation
@@ -51,8 +52,8 @@ def _head(run: LoggedRun) -> Iterator[str]:
     )
     if tags.get("transductive") == "true":
         yield (
-            "\n**Transductive**: it scales each speaker by the statistics of their own clips, "
-            "needs to know who speaks, and several clips of each."
+            f"\n**Transductive**: {TRANSDUCTIVE}. The model needs to know who speaks, and several "
+            "clips of each."
         )
     yield f"\nRun {run.id}, made by `{tags['command']}`."
     if "mlflow.source.git.commit" in tags:
@@ -64,7 +65,7 @@ def _data(run: LoggedRun, evaluation: Evaluation, about: str) -> Iterator[str]:
     n_clips = round(evaluation.metrics["n_development_clips"])
     yield f"\n## Data\n\nTrained on {n_clips} clips of {run.tags['corpus']}: {about}."
     if "test_corpus" in run.tags:
-        yield f"Tested on {run.tags['test_corpus']}, a corpus that it never heard."
+        yield f"Tested on {run.tags['test_corpus']}."
     yield f"Emotions: {', '.join(evaluation.labels)}."
 
 
@@ -81,7 +82,7 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
     for metric in headlines:
         yield (
             f"- {metric.label} {metric.text_with_unit(numbers[f'test_{metric.name}'])} "
-            f"(95 % interval over {run.tags['interval_over']}: {metric.text_of_interval(numbers)})"
+            f"({interval_in_words(metric, numbers, run.tags['interval_over'])})"
         )
     for metric in table_metrics():
         if metric not in headlines:
@@ -105,9 +106,9 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
         "microphones and rooms, speech that is not acted, older or younger voices: expect less, "
         "and measure it first."
     )
-    if "actor" not in run.tags["protocol"].split("never heard")[0]:
+    if not evaluation.split.grouped:
         yield (
-            "The test clips' speakers were heard in training: on a new voice it does far worse. "
+            "The test clips' speakers were heard in training: on a new voice expect far less. "
             "Evaluate with `split=loso` before it is used on one."
         )
     for warning in run.tags.get("warning", "").splitlines():

@@ -16,20 +16,21 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
+from ser.evaluation.metrics import HEADLINES, METRICS
 from ser.report.captions import FIGURES, TABLES, in_order
 from ser.report.html import data_uri, is_small, render
+from ser.report.scores import (
+    NOT_COMPARABLE,
+    PARTS,
+    TRANSDUCTIVE,
+    interval_in_words,
+    table_of_scores,
+)
 from ser.tracking.queries import read_table
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
 
-PARTS = {
-    "train": "clips trained on",
-    "cv": "cross-validation",
-    "validation": "validation clips",
-    "test": "test clips",
-}
 MAX_ROWS = 60  # of a table on the page; the file has all
 
 
@@ -70,16 +71,20 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
     """
     tables = {file.stem: read_table(file) for file in sorted(folder.glob("tables/*.csv"))}
     config = _read_text(folder / "config.yaml")
+    confusion = tables.get("confusion_matrix")
+    n_labels = None if confusion is None else confusion.shape[1] - 2
     listeners = ((yaml.safe_load(config) or {}).get("data") or {}).get("listeners") or {}
     return render(
         "report.html",
         run=run,
         started=f"{run.started:%Y-%m-%d %H:%M} UTC",
         cards=cards(run.metrics, run.tags, listeners),
-        chance=_chance(tables),
-        score_headings=["", *(metric.heading for metric in table_metrics())],
-        parts=scores_by_part(run.metrics),
-        confusions=confusions(tables.get("confusion_matrix")),
+        transductive=f"{TRANSDUCTIVE[0].upper()}{TRANSDUCTIVE[1:]}. {NOT_COMPARABLE}",
+        chance=100 / n_labels if n_labels else None,
+        scores=table_of_scores(
+            run.metrics, over=run.tags.get("interval_over", ""), n_labels=n_labels, heads={}
+        ),
+        confusions=confusions(confusion),
         emotions=emotions(tables.get("per_class"), listeners),
         factors=factors(tables.get("breakdown")),
         figures=list(_figures(folder / "figures")),
@@ -97,16 +102,12 @@ def cards(
     for metric in (METRICS[name] for name in HEADLINES):
         if f"test_{metric.name}" not in metrics:
             continue
-        note = ""
-        if interval := metric.text_of_interval(metrics):
-            over = f" over {tags['interval_over']}" if "interval_over" in tags else ""
-            note = f"{interval} (95 % interval{over})"
+        note = interval_in_words(metric, metrics, tags.get("interval_over", ""))
         head = metric.label[0].upper() + metric.label[1:]
         value = metric.text_with_unit(metrics[f"test_{metric.name}"])
         shown.append((f"{head}, test clips", value, note))
-    if "cv_accuracy_mean" in metrics:
-        value = f"{METRICS['accuracy'].text_of_part(metrics, 'cv')} %"
-        shown.append(("Accuracy, cross-validation", value, "mean ± deviation over folds"))
+    if cv := METRICS["accuracy"].text_of_part(metrics, "cv"):
+        shown.append(("Accuracy, cross-validation", f"{cv} %", "mean ± deviation over folds"))
     if "test_ece" in metrics:
         value = METRICS["ece"].text_with_unit(metrics["test_ece"])
         shown.append(("Calibration error", value, "accuracy against confidence"))
@@ -114,16 +115,6 @@ def cards(
         value = f"{listeners['overall']:.1f} %"
         shown.append(("Human listeners", value, "accuracy, published for the corpus"))
     return shown
-
-
-def scores_by_part(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """A row for every part that the run has: its name, and a score for each of `table_metrics`."""
-    rows = []
-    for part, name in PARTS.items():
-        cells = [metric.text_of_part(metrics, part) for metric in table_metrics()]
-        if any(cells):
-            rows.append((name, *cells))
-    return rows
 
 
 def confusions(table: pd.DataFrame | None) -> list[Confusion]:
@@ -174,12 +165,6 @@ def factors(table: pd.DataFrame | None) -> dict[str, list[tuple[str, float, floa
         for factor, levels in table.groupby("factor", sort=False)
         if factor != "emotion"
     }
-
-
-def _chance(tables: Mapping[str, pd.DataFrame]) -> float | None:
-    """UAR of guessing, in percent."""
-    table = tables.get("confusion_matrix")
-    return None if table is None else 100 / (table.shape[1] - 2)
 
 
 def _figures(folder: Path) -> Iterator[tuple[str, str, str, bool]]:

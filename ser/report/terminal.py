@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ser.core.redact import without_password
-from ser.evaluation.metrics import HEADLINES, METRICS, Metric, table_metrics
+from ser.evaluation.metrics import HEADLINES, METRICS, Metric
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
+from ser.report.scores import NOT_COMPARABLE, TRANSDUCTIVE, interval_in_words, table_of_scores
 
 
 def of_run(evaluation: Evaluation, *, title: str) -> str:
@@ -23,11 +24,14 @@ def of_run(evaluation: Evaluation, *, title: str) -> str:
         f"{len(evaluation.labels)} emotions · {split}",
     ]
     if evaluation.data.transductive:
-        lines.append(
-            "TRANSDUCTIVE: each speaker's test clips, without labels, went into their scaling. "
-            "Not to be compared with numbers of inductive runs."
-        )
-    lines += ["", *_table_of_scores(evaluation)]
+        lines.append(f"TRANSDUCTIVE: {TRANSDUCTIVE}. {NOT_COMPARABLE}")
+    rows = table_of_scores(
+        evaluation.metrics,
+        over=f"{split.unit}s",
+        n_labels=len(evaluation.labels),
+        heads=_heads(evaluation),
+    )
+    lines += ["", *text_table(rows, least=28)]
     if evaluation.warnings:
         lines += ["", *(f"The fit warned: {message}" for message in evaluation.warnings)]
     kind = type(inner_classifier(evaluation.pipeline)).__name__
@@ -35,34 +39,60 @@ def of_run(evaluation: Evaluation, *, title: str) -> str:
     return "\n".join(lines)
 
 
-def _table_of_scores(evaluation: Evaluation) -> list[str]:
-    """A row for each part, then for what its scores are to be held against."""
-    split, numbers, metrics = evaluation.split, evaluation.metrics, table_metrics()
-    n_folds = len(split.folds)
-    n_test = sum(len(fold.test) for fold in split.folds)
-    n_train = round(float(np.mean([len(fold.train) for fold in split.folds])))
-    about = "" if n_folds == 1 else "about "
-    test = f"{n_test} clips" if n_folds == 1 else f"{n_test} clips, {n_folds} folds"
-    lines = [_row("", {metric.name: _heading(metric) for metric in metrics})]
-    for part, head in (
-        ("train", f"train ({about}{n_train} clips)"),
-        ("cv", f"cross-validation ({len(evaluation.cv_scores.get('uar', ()))} folds)"),
-        ("validation", f"validation ({len(evaluation.part('validation'))} clips)"),
-        ("test", f"test ({test})"),
-    ):
-        cells = {metric.name: metric.text_of_part(numbers, part) for metric in metrics}
-        if any(cells.values()):
-            lines.append(_row(head, cells))
-    intervals = {metric.name: metric.text_of_interval(numbers) for metric in metrics}
-    lines.append(_row(f"  95 % interval over {split.unit}s", intervals))
-    if "oob_accuracy" in numbers:
-        accuracy = METRICS["accuracy"].text(numbers["oob_accuracy"])
-        lines.append(_row("out of bag", {"accuracy": accuracy}))
-    uar = METRICS["uar"]
-    if n_permutations := len(evaluation.permuted):
-        shuffled = uar.text(numbers["permuted_uar_mean"], numbers["permuted_uar_std"])
-        lines.append(_row(f"emotions shuffled, {n_permutations} times", {"uar": shuffled}))
-    return [*lines, _row("chance", {"uar": uar.text(1 / len(evaluation.labels))})]
+def _heads(evaluation: Evaluation) -> dict[str, str]:
+    """Of the table's rows, with clips and folds."""
+    folds, cv = evaluation.split.folds, evaluation.cv_scores.get("uar", ())
+    n_train = round(float(np.mean([len(fold.train) for fold in folds])))
+    n_test = sum(len(fold.test) for fold in folds)
+    several = len(folds) > 1
+    return {
+        "train": f"train ({'about ' if several else ''}{n_train} clips)",
+        "cv": f"cross-validation ({len(cv)} folds)",
+        "validation": f"validation ({len(evaluation.part('validation'))} clips)",
+        "test": f"test ({n_test} clips{f', {len(folds)} folds' if several else ''})",
+        "permuted": f"emotions shuffled, {len(evaluation.permuted)} times",
+    }
+
+
+def text_table(rows: Sequence[Sequence[str]], *, least: int = 20) -> list[str]:
+    """Lines of a table: the first cell of each row on the left, the others on the right.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of one length. A column is as wide as its widest cell, and two spaces.
+    least : int
+        Characters of the first column, at least; the others have 14.
+
+    >>> text_table([["", "UAR %"], ["svm", "64.2"]], least=5)
+    ['              UAR %', 'svm            64.2']
+    """
+    first, *others = ([len(cell) for cell in column] for column in zip(*rows, strict=True))
+    widths = [max(14, max(lengths) + 2) for lengths in others]
+    lines = []
+    for head, *cells in rows:
+        right = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        lines.append(f"{head:{max(least, *first)}}{right}".rstrip())
+    return lines
+
+
+def comparison(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], transductive: Sequence[bool]
+) -> str:
+    """A table of several runs, the transductive ones apart.
+
+    Parameters
+    ----------
+    headings : sequence of str
+    rows : sequence of sequence of str
+        Name and scores of each, the transductive ones last.
+    transductive : sequence of bool
+        Which they are.
+    """
+    lines = text_table([headings, *rows])
+    if any(transductive):
+        lines.insert(1 + list(transductive).index(True), f"transductive: {TRANSDUCTIVE}")
+    return "\n".join(lines)
 
 
 def of_nested_search(
@@ -77,7 +107,7 @@ def of_nested_search(
     """What the terminal shows of a nested search: its number, and what each fold chose."""
     lines = ["", f"{title} · hyperparameters chosen inside each of {len(chosen)} outer folds", ""]
     for score in (METRICS[name] for name in reversed(HEADLINES)):
-        interval = f"95 % interval over {unit}s {score.text_of_interval(metrics)}"
+        interval = interval_in_words(score, metrics, f"{unit}s")
         value = score.text(metrics[f"test_{score.name}"])
         lines.append(f"{f'test {score.heading}':28}{value:>6}   {interval}")
     mean = metric.text(metrics["best_cv_mean"])
@@ -100,36 +130,19 @@ def where(run_id: str, experiment: str, uri: str) -> str:
 def of_variants(table: pd.DataFrame) -> str:
     """Scores of several runs as text, the transductive ones apart."""
     accuracy, uar = METRICS["accuracy"], METRICS["uar"]
-    columns = [accuracy.heading, uar.heading, "95 % interval", "10-fold %"]
-    width = max(20, *(len(name) + 2 for name in table["name"]))
-    published = "published" in table
-    head = f"{'':{width}}" + "".join(f"{column:>16}" for column in columns)
-    lines = [head + (f"{'published %':>16}" if published else "")]
-    for kind, rows in table.groupby("transductive"):
-        if kind:
-            lines.append("transductive: speakers' test clips went into their scaling")
-        for row in rows.to_dict("records"):
-            cells = [
-                accuracy.text_of_part(row, "test"),
-                uar.text_of_part(row, "test"),
-                uar.text_of_interval(row),
-                accuracy.text_of_part(row, "cv") if row.get("cv_accuracy_mean", 0) > 0 else "",
-            ]
-            if published:
-                cells.append("" if np.isnan(row["published"]) else f"{row['published']:.1f}")
-            lines.append(f"{row['name']:{width}}" + "".join(f"{cell:>16}" for cell in cells))
-    return "\n".join(lines)
-
-
-def _row(head: str, cells: Mapping[str, str]) -> str:
-    """A row of the table of scores: cells by metric, each under its heading."""
-    line, end = head, 28
-    for metric in table_metrics():
-        end += max(14 if metric.unit == "%" else 16, len(_heading(metric)) + 2)
-        if cell := cells.get(metric.name):
-            line += cell.rjust(end - len(line))
-    return line
-
-
-def _heading(metric: Metric) -> str:
-    return metric.heading if metric.unit == "%" else metric.label
+    headings = ["", accuracy.heading, uar.heading, "95 % interval", "cross-validated %"]
+    rows = [
+        [
+            row["name"],
+            accuracy.text_of_part(row, "test"),
+            uar.text_of_part(row, "test"),
+            uar.text_of_interval(row),
+            accuracy.text_of_part(row, "cv"),
+        ]
+        for row in table.to_dict("records")
+    ]
+    if "published" in table:
+        headings.append("published %")
+        for cells, value in zip(rows, table["published"], strict=True):
+            cells.append("" if np.isnan(value) else f"{value:.1f}")
+    return comparison(headings, rows, table["transductive"].tolist())

@@ -81,7 +81,10 @@ class Run:
             self.steps(key, [value])
 
     def steps(self, key: str, values: Sequence[float], *, first: int = 0) -> None:
-        """Log a series under one key, one step for each value: folds, or epochs."""
+        """Log a series under one key, one step for each value: folds, or epochs.
+
+        MLflow's tables show the last step of it, so the key has ``fold`` or ``epoch`` in it.
+        """
         now = int(time.time() * 1000)
         self._metrics += [
             # A millisecond apart: the UI first draws over time, where one moment is one line.

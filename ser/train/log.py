@@ -177,12 +177,12 @@ def log_evaluation(
         key = f"test_recall_{row.emotion}"  # an emotion may be called macro
         run.metrics({key if key not in evaluation.metrics else f"{key}'": row.recall})
     for name, values in evaluation.cv_scores.items():
-        run.steps(f"cv_{name}", values)
+        run.steps(f"cv_fold_{name}", values)
     if len(split.folds) > 1:
         for name, values in evaluation.fold_scores.items():
             run.steps(f"fold_{name}", values)
     for part, loss in evaluation.loss.items():
-        run.steps(f"{part}_loss", loss, first=1)
+        run.steps(f"epoch_{part}_loss", loss, first=1)
 
     run.table(evaluation.predictions, "predictions")
     run.table(by_emotion, "per_class")

@@ -11,7 +11,7 @@ from ser import report
 from ser.core.jobs import Job, varied
 from ser.evaluation.metrics import Metric, table_metrics
 from ser.report import comparison_figures
-from ser.report.terminal import where
+from ser.report.terminal import comparison, where
 from ser.tracking.queries import runs_by_id
 from ser.tracking.run import Run
 
@@ -113,16 +113,13 @@ def _choice(key: str, value: str) -> str:
 
 
 def _sweep_text(summary: pd.DataFrame) -> str:
-    width = max(20, summary["name"].str.len().max() + 2)
     metrics = [metric for metric in _metrics() if f"test_{metric.name}_mean" in summary]
-    lines = [f"{'':{width}}{'jobs':>6}" + "".join(f"{metric.heading:>16}" for metric in metrics)]
-    for transductive, rows in summary.groupby("transductive"):
-        if transductive:
-            lines.append("transductive: speakers' test clips went into their scaling")
-        for row in rows.to_dict("records"):
-            cells = [metric.text_of_part(row, "test") for metric in metrics]
-            lines.append(f"{row['name']:{width}}{row['n']:>6}" + "".join(f"{c:>16}" for c in cells))
-    return "\n".join(lines)
+    rows = [
+        [row["name"], str(row["n"]), *(metric.text_of_part(row, "test") for metric in metrics)]
+        for row in summary.to_dict("records")
+    ]
+    headings = ["", "jobs", *(metric.heading for metric in metrics)]
+    return comparison(headings, rows, summary["transductive"].tolist())
 
 
 def _metrics() -> list[Metric]:

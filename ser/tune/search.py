@@ -206,7 +206,7 @@ def _log_nested(
         [outcome.predictions.assign(fold=number) for number, outcome in enumerate(outcomes)],
         ignore_index=True,
     )
-    metrics = pooled_metrics(predictions, split, seed=cfg.seed)
+    metrics = pooled_metrics(predictions, split)
     metrics["best_cv_mean"] = float(np.mean(chosen["cv"]))
     transductive = any(outcome.transductive for outcome in outcomes)
     parent.metrics(metrics)

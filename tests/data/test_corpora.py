@@ -17,6 +17,7 @@ import soundfile as sf
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from shown import check_numbers
 
 from ser.core import paths
 from ser.core.errors import SerError
@@ -363,7 +364,7 @@ def test_join_keeps_shared_emotions_and_tells_actors_apart():
     assert split.folds[0].train.tolist() == [0, 1] and split.folds[0].test.tolist() == [2, 3]
     # Nobody knows what is said in `two`.
     assert split.held_out == ("corpus", "actor") and split.grouped
-    assert str(split) == "test corpus and actor never heard"
+    assert str(split) == "test corpus and actors never heard"
 
 
 def test_join_refuses_corpora_that_share_one_emotion():
@@ -424,13 +425,17 @@ def test_train_on_one_corpus(run_here, small_emodb, client):
     assert "boredom" not in set(table(client, runs(client)[0], "predictions")["true"])
 
 
-def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, client, caplog, capsys):
+def test_train_on_demo_and_test_on_emodb(
+    run_here, small_emodb, demo_root, client, tmp_path, caplog, capsys
+):
     speech = ["data=demo", f"data.root={demo_root}", "data.speakers=4", "data.test=emodb"]
     with caplog.at_level(logging.WARNING):
         outcome = run_here(*speech, *small())
     # 240 demo clips without calm and surprised (32 each), 56 of EMO-DB without boredom (8).
-    assert "224 clips, 8 actors, 6 emotions · test corpus, actor and statement" in outcome.text
+    assert "224 clips, 8 actors, 6 emotions · test corpus, actors and statements" in outcome.text
     assert "test (48 clips)" in outcome.text and "train (176 clips)" in outcome.text
+    words = "test corpus, actors and statements never heard"
+    check_numbers(outcome, client, tmp_path / "shown", words=words, over="actors")
     printed = capsys.readouterr().out
     assert "demo calm 32, demo surprised 32, emodb boredom 8." in printed
     assert "48000 Hz (176 clips), 16000 Hz (48 clips); all are resampled to 16000 Hz" in printed
@@ -441,7 +446,7 @@ def test_train_on_demo_and_test_on_emodb(run_here, small_emodb, demo_root, clien
     assert client.get_experiment(run.info.experiment_id).name == "demo-emodb"
     tags = run.data.tags
     assert (tags["split"], tags["corpus"], tags["test_corpus"]) == ("cross", "demo-emodb", "emodb")
-    assert tags["protocol"] == "test corpus, actor and statement never heard"
+    assert tags["protocol"] == "test corpus, actors and statements never heard"
     assert tags["interval_over"] == "actors" and tags["transductive"] == "false"
     assert "data.test=emodb" in tags["command"] and tags["resampled_to"] == "16000 Hz"
     assert run.data.params["test_data.labels.F"] == "happy"

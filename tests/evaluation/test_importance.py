@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from ser.data.folds import Fold, Split
 from ser.evaluation.importance import permutation_importance
 from ser.evaluation.parallel import Workers
-from ser.evaluation.uncertainty import bootstrap_intervals, uar_over_units
+from ser.evaluation.uncertainty import score_intervals, uar_over_units
 
 NAMES = ("cue_0", "cue_1", "noise_0", "voice")
 
@@ -66,7 +66,7 @@ def test_permutation_importance_within_actors_leaves_what_tells_the_actor(data):
     assert table.equals(again)
 
 
-def test_uar_over_units_of_hits_is_the_uar_and_its_bootstrap(data):
+def test_uar_over_units_of_hits_is_the_uar_and_its_interval(data):
     models, made, split = data
     X, y, actors, folds = made.X, made.labels, made.groups, split.folds
     test = np.concatenate([fold.test for fold in folds])
@@ -74,7 +74,7 @@ def test_uar_over_units_of_hits_is_the_uar_and_its_bootstrap(data):
         [model.predict(X[fold.test]) for model, fold in zip(models, folds, strict=True)]
     )
     hits = (predicted == y[test]).astype(float)[None]
-    uar, low, high = uar_over_units(hits, y[test], actors[test], seed=5)
+    uar, low, high = uar_over_units(hits, y[test], actors[test])
     assert uar[0] == pytest.approx(recall_score(y[test], predicted, average="macro"))
-    expected = bootstrap_intervals(y[test], predicted, actors[test], seed=5)["uar"]
-    assert (low[0], high[0]) == pytest.approx(expected)
+    expected = score_intervals(y[test], predicted, actors[test])["uar"]
+    assert (low[0], high[0]) == pytest.approx(expected, abs=0.02)  # which bends towards 1/2

@@ -13,7 +13,8 @@ from sklearn import metrics
 from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.evaluation.metrics import METRICS, Metric, higher_is_better, scores, tunable
-from ser.report.run_page import cards, scores_by_part
+from ser.report.run_page import cards
+from ser.report.scores import table_of_scores
 from ser.tracking.queries import best_run
 from ser.train.sweep_report import over_seeds
 
@@ -60,7 +61,7 @@ def test_one_entry_is_seen_everywhere(run_here, small, client, tmp_path):
     mean = f"{logged['cv_kappa_mean']:.3f} ± {logged['cv_kappa_std']:.3f}"
 
     terminal = outcome.text
-    assert re.search(r"accuracy %.*log loss +kappa  quadratically weighted kappa$", terminal, re.M)
+    assert re.search(r"accuracy %.*log loss.* kappa  quadratically weighted kappa$", terminal, re.M)
     assert re.search(rf"^test .* {score} +{score}$", terminal, re.M)
     assert re.search(rf"^cross-validation .* {mean} +{mean}$", terminal, re.M)
     page = artifact(client, outcome.run_id, "report.html", tmp_path)
@@ -124,6 +125,14 @@ def test_the_best_run_has_most_or_least_of_a_metric(key, higher):
     assert higher_is_better(key) == higher
 
 
+@pytest.mark.parametrize(
+    "series", ["cv_uar", "cv_log_loss", "cv_fold_uar", "fold_uar", "epoch_uar", "epoch_train_loss"]
+)
+def test_no_run_is_the_best_by_its_last_fold(series):
+    with pytest.raises(SerError, match=f"^{series} is a series"):
+        higher_is_better(series)
+
+
 def test_scores_are_written_one_way():
     uar, loss = METRICS["uar"], METRICS["log_loss"]
     assert uar.text(0.6613) == "66.1"
@@ -135,7 +144,7 @@ def test_scores_are_written_one_way():
     assert uar.text_of_interval(numbers) == "60.8 to 71.3"
     assert uar.text_of_interval({"test_uar": 0.66}) == ""
     assert uar.text_of_part(numbers, "cv") == ""
-    # Of a cross-validation the log has the folds' series, too: its last value is no score.
+    # An old log has the folds' series, too: its last value is no score.
     folds = {"cv_uar": 0.9, "cv_uar_mean": 0.635, "cv_uar_std": 0.024}
     assert uar.text_of_part(folds, "cv") == "63.5 ± 2.4"
     # A split of several folds has a score over all their clips, and one of each.
@@ -145,7 +154,7 @@ def test_scores_are_written_one_way():
 
 def test_page_of_a_run_shows_the_mean_over_folds_and_not_the_last_fold():
     numbers = {"cv_accuracy": 0.9, "cv_accuracy_mean": 0.6, "cv_accuracy_std": 0.01}
-    ((name, accuracy, *others),) = scores_by_part(numbers)
+    _, (name, accuracy, *others) = table_of_scores(numbers, over="", n_labels=None, heads={})
     assert (name, accuracy, set(others)) == ("cross-validation", "60.0 ± 1.0", {""})
     assert cards(numbers, {}, {})[0][1] == "60.0 ± 1.0 %"
 

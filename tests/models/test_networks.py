@@ -282,7 +282,7 @@ def test_train_logs_both_losses_of_every_epoch(run_here, demo_root, client, tmp_
         "model.classifier.network.width=4",
     )
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    for name in ("train_loss", "validation_loss"):
+    for name in ("epoch_train_loss", "epoch_validation_loss"):
         steps = client.get_metric_history(run.info.run_id, name)
         assert [metric.step for metric in steps] == [1, 2]
     assert run.data.tags["features"] == "logmel"

@@ -50,7 +50,7 @@ def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
         for name in ("accuracy", "uar", "precision_macro", "recall_macro", "f1_macro", "log_loss"):
             assert np.isfinite(metrics[part.format(name)]), (part, name)
     assert {"fit_seconds", "predict_seconds", "test_auc_macro", "test_recall_angry"} <= set(metrics)
-    folds = client.get_metric_history(run.info.run_id, "cv_accuracy")
+    folds = client.get_metric_history(run.info.run_id, "cv_fold_accuracy")
     assert [f.step for f in folds] == [0, 1, 2]
     assert np.mean([f.value for f in folds]) == pytest.approx(metrics["cv_accuracy_mean"])
 
@@ -99,7 +99,7 @@ def test_train_speaker_keeps_actors_apart(run_here, demo_root, client):
 def test_train_mlp_logs_its_loss_by_epoch(run_here, demo_root, client):
     run_here(*demo(demo_root), "model=mlp_default", "curves=none")
     (run,) = runs(client)
-    loss = client.get_metric_history(run.info.run_id, "train_loss")
+    loss = client.get_metric_history(run.info.run_id, "epoch_train_loss")
     assert [point.step for point in loss] == list(range(1, len(loss) + 1))
     assert loss[-1].value < loss[0].value
     figures = [a.path for a in client.list_artifacts(run.info.run_id, "figures")]
@@ -243,7 +243,7 @@ def test_train_variants_and_compare(run_cli, demo_root, client):
         run = client.get_run(row["run_id"])
         assert row["test_uar"] == pytest.approx(run.data.metrics["test_uar"])
         assert row["test_uar_low"] <= row["test_uar"] <= row["test_uar_high"]
-    assert "transductive: speakers' test clips" in printed
+    assert "transductive: each speaker's test clips" in printed
 
     loso = everything["naive_bayes-loso-demo-notebook"].info.run_id
     run_cli("ser.train", *demo(demo_root, "cv.n_splits=2"), "model=dummy", "split=loso")
