@@ -16,6 +16,7 @@ from ser.core.errors import SerError
 from ser.data import kinds
 from ser.data.corpora import EMOTIONS
 from ser.data.dataset import Dataset
+from ser.data.told import told_table
 from ser.explore import maps, quality, statistics
 from ser.features.prosody import NAMES as PROSODY
 
@@ -48,7 +49,7 @@ class Exploration:
     spoken, quality, findings, loudness : DataFrame
         See `ser.explore.quality`.
     told : DataFrame
-        See `ser.data.kinds.told_table`.
+        See `ser.data.told.told_table`.
     doubts : tuple of str
         See `ser.data.kinds.warnings`.
     """
@@ -147,7 +148,7 @@ def explore_corpus(
         quality=by_clip,
         findings=quality.findings(by_clip),
         loudness=quality.loudness(by_clip),
-        told=kinds.told_table(data),
+        told=told_table(data.recordings, data.labels, data.groups),
         doubts=tuple(kinds.warnings(data, grouped=grouped)),
     )
     advance()
