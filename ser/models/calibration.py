@@ -53,7 +53,7 @@ class Calibration(ClassifierMixin, BaseEstimator):
     """
 
     priors_: np.ndarray | None = None
-    # A model that was saved by version 0.1.0 or 0.2.0 says False: it was calibrated on SVC's votes.
+    # False in models that older versions saved: they were calibrated on SVC's won pairs.
     margins_: bool = False
 
     def __init__(
