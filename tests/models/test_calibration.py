@@ -19,11 +19,11 @@ from ser.models.calibration import (
     SigmoidCalibration,
     TemperatureScaling,
     best_temperature,
-    inner_folds,
     nearest_margins,
     shrunk,
 )
 from ser.models.ensemble import Ensemble
+from ser.models.grouped import inner_folds
 from ser.models.kernel_ridge import KernelRidgeClassifier
 from ser.models.pipeline import build_pipeline, fit, predict_emotions
 
