@@ -25,7 +25,7 @@ import ser
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
 from ser.evaluation.probabilities import reliability
-from ser.models.calibration import inner_folds
+from ser.models.grouped import inner_folds
 
 Map = Callable[[dict[str, np.ndarray]], np.ndarray]
 

@@ -141,8 +141,8 @@ def permutation_uars(
     """Test UAR of the same pipeline and folds after the emotions were shuffled among the clips.
 
     Nothing is left to learn then, so the UARs must lie around chance. If they do not, test clips
-    leak into the training (Ojala & Garriga 2010). Some leaks go with the emotions when these are
-    shuffled, and are not seen: the same clip under two names, features that hold the emotion.
+    leak into the training (Ojala & Garriga 2010). A leak that needs the true emotions is gone with
+    them, and is not seen: the same clip under two names, features that hold the emotion.
 
     Parameters
     ----------

@@ -8,11 +8,11 @@ from copy import copy
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
-from ser.data.folds import Fold, cross_validation_folds
+from ser.models.grouped import fit_classifier, inner_folds
 
 MIN_PROBABILITY = 1e-12  # a probability whose logarithm is taken
 PLATT_C = 1e6  # nearly no penalty on two numbers
@@ -37,7 +37,7 @@ class Calibration(ClassifierMixin, BaseEstimator):
         without one, the logarithms of its probabilities are its scores. Of a support vector machine
         for each pair of classes (SVC) they are `nearest_margins`.
     n_splits : int
-        Folds that the out-of-fold scores come from: see `inner_folds`.
+        Folds that the out-of-fold scores come from: see `grouped.inner_folds`.
     random_state : int or None
         Seed of the folds.
 
@@ -53,7 +53,7 @@ class Calibration(ClassifierMixin, BaseEstimator):
     """
 
     priors_: np.ndarray | None = None
-    # A model that was saved by version 0.1.0 or 0.2.0 says False: it was calibrated on SVC's votes.
+    # False in models that older versions saved: they were calibrated on SVC's won pairs.
     margins_: bool = False
 
     def __init__(
@@ -184,56 +184,6 @@ class SigmoidCalibration(Calibration):
         odds = expit(scores * self.slope_ + self.intercept_)
         odds = np.maximum(odds, MIN_PROBABILITY)
         return odds / odds.sum(axis=1, keepdims=True)
-
-
-def fit_classifier(
-    classifier: ClassifierMixin, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
-) -> ClassifierMixin:
-    """A fitted clone of the classifier; one whose `fit` asks for `groups` gets them."""
-    return clone(classifier).fit(X, y, **wanted_groups(classifier, groups))
-
-
-def wanted_groups(classifier: ClassifierMixin, groups: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The keyword `groups` for the classifier's `fit`, where it has one and there are groups."""
-    if groups is None or not has_fit_parameter(classifier, "groups"):
-        return {}
-    return {"groups": groups}
-
-
-def inner_folds(
-    y: np.ndarray, groups: np.ndarray | None, *, n_splits: int, seed: int | None
-) -> list[Fold]:
-    """As many folds of training clips as these allow, each with every emotion where it trains.
-
-    Parameters
-    ----------
-    y : (n_clips,)
-    groups : (n_clips,) or None
-        Actor of each clip; given, no actor is in two folds.
-    n_splits : int
-        Fewer where an emotion has fewer clips or there are fewer actors.
-    seed : int or None
-
-    Returns
-    -------
-    list of Fold
-        Empty where there is one clip of an emotion, or one actor. A fold without an emotion where
-        it trains, or without a test clip, is left out.
-    """
-    emotions, counts = np.unique(y, return_counts=True)
-    n_splits = min(n_splits, counts.min())
-    if groups is not None:
-        n_splits = min(n_splits, len(np.unique(groups)))
-    if n_splits < 2:
-        return []
-    folds = cross_validation_folds(
-        y,
-        np.zeros(len(y)) if groups is None else groups,
-        n_splits=n_splits,
-        grouped=groups is not None,
-        seed=seed,
-    )
-    return [f for f in folds if len(f.test) and len(np.unique(y[f.train])) == len(emotions)]
 
 
 def nearest_margins(pairs: np.ndarray, n_classes: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ser.core.errors import SerError
 from ser.features import FeatureSet
 from ser.features.union import UnionFeatures
-from ser.models.calibration import inner_folds
+from ser.models.grouped import inner_folds
 from ser.models.pipeline import build_pipeline, fit
 
 
@@ -33,7 +33,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):
     final : classifier or None
         Fitted on the members' probabilities for clips that they had not seen; None for their mean.
     n_splits : int
-        Folds that these come from; fewer where the clips allow fewer (`ser.models.calibration.
+        Folds that these come from; fewer where the clips allow fewer (`ser.models.grouped.
         inner_folds`). Where none has every emotion, the members' mean is taken.
     random_state : int or None
 

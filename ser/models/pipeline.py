@@ -10,12 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
 from ser.core.errors import SerError
-from ser.models.calibration import (
-    Calibration,
-    SigmoidCalibration,
-    TemperatureScaling,
-    wanted_groups,
-)
+from ser.models.calibration import Calibration, SigmoidCalibration, TemperatureScaling
+from ser.models.grouped import wanted_groups
 
 CALIBRATIONS = {"temperature": TemperatureScaling, "sigmoid": SigmoidCalibration}
 

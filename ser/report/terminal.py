@@ -110,9 +110,8 @@ def of_nested_search(
         interval = interval_in_words(score, metrics, f"{unit}s")
         value = score.text(metrics[f"test_{score.name}"])
         lines.append(f"{f'test {score.heading}':28}{value:>6}   {interval}")
-    mean = metric.text(metrics["best_cv_mean"])
     head = f"best trials, CV {metric.name} {metric.unit}".strip()
-    lines.append(f"{head:28}{mean:>6}   chosen for it: optimistic")
+    lines.append(f"{head:28}{metric.text(metrics['best_cv_mean']):>6}   chosen for it: optimistic")
     shown = chosen.assign(cv=(metric.scale * chosen["cv"]).round(metric.digits))
     shown.columns = [column.split(".")[-1] for column in shown]
     return "\n".join([*lines, "", shown.to_string(index=False, na_rep=""), "", where])

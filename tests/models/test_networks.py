@@ -288,3 +288,10 @@ def test_train_logs_both_losses_of_every_epoch(run_here, demo_root, client, tmp_
     assert run.data.tags["features"] == "logmel"
     figures = [file.path for file in client.list_artifacts(run.info.run_id, "figures")]
     assert "figures/loss_curve.png" in figures
+
+
+def test_one_actor_is_stopped_by_clips():
+    target, actor = np.tile([0, 1], 20), np.zeros(40)
+    with pytest.warns(UserWarning, match="its only actor"):
+        train, validation = NetClassifier()._training_rows(target, actor)
+    assert len(train) == 34 and len(validation) == 6
