@@ -60,7 +60,7 @@ def test_an_mp3_without_a_length_is_read_whole_with_its_tags(sr, mode, tmp_path)
     for tagged in (ID3V2 + mp3, mp3 + ID3V1, ID3V2 + mp3 + APE + ID3V1, mp3 + bytes(1000)):
         np.testing.assert_array_equal(read_audio(tagged)[0], expected)
         (tmp_path / "clip.mp3").write_bytes(tagged)
-        assert probe(tmp_path / "clip.mp3") == (expected.size / sr, sr, 1)
+        assert probe(tmp_path / "clip.mp3")[:3] == (expected.size / sr, sr, 1)
 
 
 def test_a_bare_mp3_is_the_sound_of_the_one_with_a_length():

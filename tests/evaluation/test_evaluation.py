@@ -107,12 +107,18 @@ def test_temperature_scaling_groups_make_it_less_sure_of_strangers():
     # Each actor's clips are near-copies with one label, and the labels of actors are chance: what
     # is learnt from an actor says nothing of another, and only grouped folds can find that out.
     rng = np.random.default_rng(0)
-    actors = np.repeat(np.arange(30), 8)
-    X = rng.normal(size=(30, 5))[actors] + rng.normal(0, 0.05, (240, 5))
-    y = rng.choice(LABELS, 30)[actors]
-    by_clip = TemperatureScaling(SVC(gamma=1.0), random_state=0).fit(X, y)
-    by_actor = TemperatureScaling(SVC(gamma=1.0), random_state=0).fit(X, y, groups=actors)
-    assert by_actor.temperature_ > 2 * by_clip.temperature_
+    actors = np.repeat(np.arange(80), 4)
+    X = rng.normal(size=(80, 5))[actors] + rng.normal(0, 0.05, (320, 5))
+    y = rng.choice(LABELS, 80)[actors]
+    strangers, theirs = rng.normal(size=(400, 5)), rng.choice(LABELS, 400)
+    losses = [
+        metrics.log_loss(theirs, model.predict_proba(strangers))
+        for model in (
+            TemperatureScaling(SVC(gamma=1.0), random_state=0).fit(X, y),
+            TemperatureScaling(SVC(gamma=1.0), random_state=0).fit(X, y, groups=actors),
+        )
+    ]
+    assert losses[1] < np.log(3) + 0.05 < losses[0]
 
 
 ALONE = Workers(1)

@@ -68,7 +68,7 @@ def test_evaluate_says_what_the_fits_warned_of_once(clips):
 
 
 def test_evaluate_too_many_folds_is_said(clips):
-    with pytest.raises(SerError, match="18 actors"):
+    with pytest.raises(SerError, match="18 training actors"):
         evaluated(clips, SVC(), n_splits=20, splitter=by_speaker)
 
 
