@@ -30,9 +30,11 @@ def check_comparable(
     Raises
     ------
     SerError
-        If two differ in whether they are transductive, the split, the test clips, their emotions,
-        or the folds.
+        If there are fewer than two, or two differ in whether they are transductive, the split, the
+        test clips, their emotions, or the folds.
     """
+    if len(predictions) < 2:
+        raise SerError(f"{len(predictions)} different runs are given: two or more are compared.")
     first, *others = predictions
     for other in others:
         a, b = tags[first], tags[other]

@@ -15,6 +15,7 @@ from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.parallel import Workers
 
+ROUNDING = 1e-9  # of a mean of shares that are all alike
 MOST_DRAWS = 10_000  # of one order of the emotions
 
 
@@ -113,7 +114,7 @@ def _bent(score: float, half: float, n_units: int, level: float) -> tuple[float,
     """The interval score ± half, its width following sqrt(p (1 - p)) as Wilson's does."""
     variance = score * (1 - score)
     # Units that do not differ (all right, all wrong) say as much as if each were one clip.
-    c = half**2 / variance if half > 0 else _t(n_units, level) ** 2 / n_units
+    c = half**2 / variance if half > ROUNDING else _t(n_units, level) ** 2 / n_units
     middle, width = score + c / 2, np.sqrt(c * variance + c**2 / 4)
     return max(0.0, float((middle - width) / (1 + c))), min(1.0, float((middle + width) / (1 + c)))
 

@@ -145,8 +145,10 @@ def extract_excerpts(recording: Recording, extractor: Extractor) -> list[Excerpt
         at_sr = _at_trained_rate(y, sr, recording, extractor)
     except AudioError as error:
         return [replace(whole, error=error.cause)]
+    if extractor.sr is not None and sr > extractor.sr:
+        whole = replace(whole, resampled_from=sr)
     if len(at_sr) < len(y):
-        whole, y, sr = replace(whole, resampled_from=sr), at_sr, extractor.trained_sr or sr
+        y, sr = at_sr, extractor.trained_sr or sr
     if extractor.windows is None:
         return [_extract_part(whole, y, sr, extractor.feature_set)]
     length = round(extractor.windows.seconds * sr)

@@ -116,7 +116,7 @@ def learn_familiarity(
         recordings, distance = _spread(_scales(facts, highest), fold, floors=_FACT_FLOORS)
         held_out = np.maximum(held_out, distance)
     level = min(1, (1 - FLAGGED) * (1 + 1 / len(X)))  # one clip more: the one that is asked
-    limit = np.quantile(held_out, level, method="higher")
+    limit = np.quantile(held_out, level, method="higher") or 1.0  # 0 where all clips are alike
     return Familiarity(columns, vectors / limit, recordings and recordings / limit, highest)
 
 

@@ -52,11 +52,17 @@ def build_pipeline(
 
 
 def without_probabilities(pipeline: Pipeline) -> Pipeline:
-    """The pipeline without a temperature: it changes no prediction, so accuracy is the same."""
+    """The pipeline without a temperature: it changes no prediction, so accuracy is the same.
+
+    An SVC must break ties between pairwise votes as its calibrated scores do.
+    """
     name, classifier = pipeline.steps[-1]
     if not isinstance(classifier, TemperatureScaling):
         return pipeline
-    return Pipeline([*pipeline.steps[:-1], (name, classifier.estimator)])
+    bare = classifier.estimator
+    if "break_ties" in bare.get_params() and bare.decision_function_shape == "ovr":
+        bare = clone(bare).set_params(break_ties=True)
+    return Pipeline([*pipeline.steps[:-1], (name, bare)])
 
 
 def fit(
@@ -88,9 +94,10 @@ def fit(
     except InvalidParameterError as error:
         raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
     except ValueError as error:  # as scikit-learn refuses clips: too few of a class, not finite
+        reason = str(error).split("\n")[0].rstrip(". ")  # what follows is advice of scikit-learn's
         raise ClipsRefusedError(
             f"{_title(pipeline)} cannot be fitted on {len(y)} clips of {len(np.unique(y))} "
-            f"emotions: {error} Take another model, or more clips."
+            f"emotions: {reason}. Mend the model's keys, take another model, or more clips."
         ) from error
 
 

@@ -111,6 +111,6 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
             "The test clips' speakers were heard in training: on a new voice expect far less. "
             "Evaluate with `split=loso` before it is used on one."
         )
-    for warning in run.tags.get("warning", "").splitlines():
-        yield f"\n**{warning}**"
+    for line in run.tags.get("warning", "").splitlines():  # a table's lines begin with blanks
+        yield line if line.startswith(" ") else f"\n**{line}**"
     yield ""

@@ -32,8 +32,6 @@ def of_run(evaluation: Evaluation, *, title: str) -> str:
         heads=_heads(evaluation),
     )
     lines += ["", *text_table(rows, least=28)]
-    if evaluation.warnings:
-        lines += ["", *(f"The fit warned: {message}" for message in evaluation.warnings)]
     kind = type(inner_classifier(evaluation.pipeline)).__name__
     lines += ["", f"{kind} fitted in {evaluation.metrics['fit_seconds']:.2f} s"]
     return "\n".join(lines)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SAID: set[str] = set()  # warnings that this process has printed
+
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
 PROCESS = "process"  # tag: whose run it is (ser.tracking.process)
@@ -98,8 +100,10 @@ class Run:
 
     def warn(self, text: str) -> None:
         """Say on the terminal, and keep as the tag `warning`, what makes the numbers doubtful."""
-        log.warning(text)
-        self._warnings.append(text)
+        if text not in _SAID:  # a search's runs meet the same clips, fold after fold
+            _SAID.add(text)
+            log.warning(text)
+        self._warnings = list(dict.fromkeys([*self._warnings, text]))
         self.tags({"warning": "\n".join(self._warnings)})
 
     @contextmanager

@@ -14,6 +14,7 @@ from sklearn.metrics import confusion_matrix as count_confusions
 from ser import report
 from ser.core import paths
 from ser.core.redact import without_password
+from ser.data import kinds
 from ser.data.dataset import Dataset
 from ser.data.duplicates import check_copies
 from ser.data.folds import Split
@@ -23,6 +24,7 @@ from ser.evaluation.plan import Settings
 from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.evaluation.protocol import Evaluation
 from ser.features import settings
+from ser.features.resampling import rates_of
 from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel, check_loadable
 from ser.models.training_clips import describe
@@ -57,20 +59,43 @@ def log_skipped(run: Run, errors: Mapping[str, str], n_clips: int) -> None:
         print(f"{len(errors)} of {n_clips} clips skipped; causes in tables/skipped_clips.csv.")
 
 
-def log_copies(run: Run, data: Dataset, split: Split) -> None:
-    """Refuse clips with the same sound where the split may part them; say what stays of them.
+def log_doubts(run: Run, data: Dataset, split: Split) -> None:
+    """Tell the terminal and the run what its clips make doubtful: rates, copies, told labels.
 
     Raises
     ------
     SerError
-        See `ser.data.duplicates.check_copies`.
+        If the split may part clips with the same sound: `ser.data.duplicates.check_copies`.
     """
+    if data.recordings is not None:
+        _log_rates(run, data)
+        for warning in kinds.warnings(data, parts=_parts(split, len(data)), grouped=split.grouped):
+            run.warn(warning)
     said = check_copies(data, split)
     if said and data.duplicates == "keep":
         run.tags({"duplicates": "kept"})
         run.warn(said)
     elif said:
         print(said)
+
+
+def _log_rates(run: Run, data: Dataset) -> None:
+    lowest = min(kinds.rates(data.recordings), default=0)
+    for rate in sorted(rates_of(data.feature_set)):
+        if said := kinds.rates_said(data, rate):
+            run.tags({"resampled_to": f"{rate} Hz"})
+            say = run.warn if rate > lowest else print
+            say(said)
+
+
+def _parts(split: Split, n_clips: int) -> np.ndarray | None:
+    """Partition of each clip; None where several folds make each a test clip once."""
+    if len(split.folds) > 1:
+        return None
+    parts = np.full(n_clips, "validation", dtype=object)
+    parts[split.folds[0].train] = "train"
+    parts[split.folds[0].test] = "test"
+    return parts
 
 
 def log_whole_evaluation(
@@ -96,6 +121,10 @@ def log_whole_evaluation(
     explain : Settings or None
         Of the evaluation, where what the model leans on is wanted too.
     """
+    for note in evaluation.notes:
+        run.warn(note)
+    for message in evaluation.warnings:
+        run.warn(f"The fit warned: {message}")
     log_evaluation(run, evaluation, title=title, listeners=listeners)
     if explain is not None:
         log_explanation(run, evaluation, explain)
@@ -151,11 +180,9 @@ def track_evaluation(
         parameters = {key: str(value) for key, value in pipeline.get_params().items()}
         config = {"data": {"name": data.corpus}, "features": features, "pipeline": parameters}
         log_config(run, config)
-        log_copies(run, data, split)
+        log_doubts(run, data, split)
         folder = os.path.commonpath(data.clips["path"].tolist())
         log_dataset(run, data, name=data.corpus, source=folder, context=about["split"])
-        for note in evaluation.notes:
-            run.warn(note)
         log_whole_evaluation(run, evaluation, title=name, about=None, listeners={}, explain=None)
     return queries.find_run(uri, run.id)
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 
 from ser.core.experiment import Experiment, JobResult
-from ser.data import cross_corpus, kinds
+from ser.data import cross_corpus
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
 from ser.evaluation.plan import plan, try_model
 from ser.evaluation.protocol import Evaluation, evaluate
-from ser.features.resampling import rates_of
 from ser.report import terminal
 from ser.tracking import queries
 from ser.tracking.inputs import (
@@ -29,7 +27,7 @@ from ser.tracking.queries import LoggedRun
 from ser.tracking.run import Run, start_run
 from ser.train import build
 from ser.train.dry import check_run
-from ser.train.log import log_copies, log_skipped, log_whole_evaluation
+from ser.train.log import log_doubts, log_skipped, log_whole_evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +94,6 @@ def run_experiment(
 
         def check(data: Dataset, split: Split) -> None:
             planned = plan(data, of_fold(split, fold), settings)
-            for note in planned.notes if fold is None else ():
-                run.warn(note)
             try_model(pipeline, data, planned, build.shape_of_features(cfg))
 
         data, split = load_and_split(experiment, run, check)
@@ -181,22 +177,10 @@ def load_and_split(
         check=lambda clips: check(Dataset(clips), instantiate(cfg.split, clips)),
     )
     split = instantiate(cfg.split, data.clips)
-    log_copies(run, data, split)
-    for warning in kinds.warnings(data, parts=_parts(split, len(data)), grouped=split.grouped):
-        run.warn(warning)
+    log_doubts(run, data, split)
     run.tags({"resume_key": resume_key(build.plain(cfg), fingerprint)})
     run.tags({"protocol": split, "interval_over": f"{split.unit}s"})
     return data, split
-
-
-def _parts(split: Split, n_clips: int) -> np.ndarray | None:
-    """Partition of each clip; None where several folds make each a test clip once."""
-    if len(split.folds) > 1:
-        return None
-    parts = np.full(n_clips, "validation", dtype=object)
-    parts[split.folds[0].train] = "train"
-    parts[split.folds[0].test] = "test"
-    return parts
 
 
 def load_data(
@@ -223,7 +207,6 @@ def load_data(
     extraction = build.features_of(cfg, clips)
     log_skipped(run, extraction.errors, len(clips))
     data = build.dataset(cfg, clips, extraction, say=run.warn)
-    _say_rates(data, run)
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]
@@ -236,12 +219,3 @@ def _say_what_is_left_out(left_out: pd.DataFrame, run: Run) -> None:
     if len(left_out):
         run.table(left_out, "left_out_clips")
         print(f"Left out, as only one of the corpora has them: {cross_corpus.described(left_out)}.")
-
-
-def _say_rates(data: Dataset, run: Run) -> None:
-    """Tell the terminal and the run which rate clips of several are resampled to."""
-    lowest = min(kinds.rates(data.recordings), default=0)
-    for rate in sorted(rates_of(data.feature_set)):
-        if said := kinds.rates_said(data, rate):
-            run.tags({"resampled_to": f"{rate} Hz"})
-            run.warn(said) if rate > lowest else print(said)

@@ -18,7 +18,7 @@ from ser.core.redact import without_password
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
 from ser.evaluation.metrics import METRICS, tunable
-from ser.evaluation.plan import inner_split
+from ser.evaluation.plan import inner_split, plan, try_model
 from ser.evaluation.protocol import pooled_metrics
 from ser.report import terminal
 from ser.tracking.inputs import log_config
@@ -256,5 +256,8 @@ def _check_folds(cfg: DictConfig, data: Dataset, split: Split) -> None:
             "tuner.nested=true, which searches inside every fold, or tune under split=speaker or "
             "split=random."
         )
+    settings, shape = build.evaluation_settings(cfg), build.shape_of_features(cfg)
     for number in range(len(split.folds)):
-        inner_split(data, of_fold(split, number), build.evaluation_settings(cfg))
+        fold = of_fold(split, number)
+        inner_split(data, fold, settings)
+        try_model(build.model_pipeline(cfg)[0], data, plan(data, fold, settings), shape)
