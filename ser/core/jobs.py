@@ -57,6 +57,12 @@ def under_way() -> bool:
     return _sweep_job() is not None
 
 
+def number() -> int | None:
+    """Number of the sweep's job that this process runs; None outside of one."""
+    job = _sweep_job()
+    return None if job is None else int(job.job.num)
+
+
 def sweep_run_id() -> str | None:
     """Id of the run of the sweep of which this process runs a job; None outside of one."""
     job = _sweep_job()

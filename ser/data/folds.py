@@ -143,8 +143,8 @@ def most_folds(y: np.ndarray, groups: np.ndarray, *, grouped: bool) -> tuple[int
     rarest = counts.argmin()
     n_actors = len(np.unique(groups))
     if grouped and n_actors < counts[rarest]:
-        return n_actors, _counted(n_actors, "training actor")
-    return int(counts[rarest]), f"{_counted(counts[rarest], 'training clip')} of {emotions[rarest]}"
+        return n_actors, counted(n_actors, "training actor")
+    return int(counts[rarest]), f"{counted(counts[rarest], 'training clip')} of {emotions[rarest]}"
 
 
 def cross_validation_folds(
@@ -185,7 +185,7 @@ def cross_validation_folds(
     most, why = most_folds(y, groups, grouped=grouped)
     if n_splits > most:
         raise SerError(
-            f"{key}={n_splits}, but there are only {why}, and every fold needs one: "
+            f"{key}={n_splits}, but the clips have only {why}, and every fold needs one: "
             + (f"give {key}={most} or less." if most > 1 else "give more clips.")
         )
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
@@ -208,7 +208,8 @@ def lacking(y: np.ndarray, folds: Sequence[Fold]) -> str | None:
     return min((each for fold in folds for each in known - set(y[fold.train])), default=None)
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number of something, in the singular or plural."""
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 

@@ -115,4 +115,5 @@ def _call(
 
 
 def _message(warning: warnings.WarningMessage) -> str:
-    return f"{warning.category.__name__}: {warning.message}"
+    kind = "" if warning.category is UserWarning else f"{warning.category.__name__}: "
+    return f"{kind}{warning.message}"

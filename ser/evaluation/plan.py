@@ -14,7 +14,15 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.data.duplicates import check_copies
-from ser.data.folds import Fold, Split, check, cross_validation_folds, lacking, most_folds
+from ser.data.folds import (
+    Fold,
+    Split,
+    check,
+    counted,
+    cross_validation_folds,
+    lacking,
+    most_folds,
+)
 from ser.evaluation.folds import evaluate_fold
 from ser.evaluation.parallel import Workers, run_fits
 
@@ -184,15 +192,16 @@ def _inner(data: Dataset, split: Split, settings: Settings) -> tuple[Split | Non
         if (emotion := lacking(y, folds)) is None:
             inner = tuple(Fold(rows[fold.train], rows[fold.test]) for fold in folds)
             fewer = wanted is None and n_splits < N_SPLITS
-            note = f"{n_splits} cross-validation folds instead of {N_SPLITS}: there are only {why}."
-            return replace(split, folds=inner), (note,) if fewer else ()
-        why = f"{len(np.unique(actors[y == emotion]))} training actors with clips of {emotion}"
+            note = f"{n_splits} cross-validation folds instead of {N_SPLITS}: the clips have only"
+            return replace(split, folds=inner), (f"{note} {why}.",) if fewer else ()
+        n_actors = len(np.unique(actors[y == emotion]))
+        why = f"{counted(n_actors, 'training actor')} with clips of {emotion}"
     if wanted is not None:
         raise SerError(
-            f"cv.n_splits={wanted} would leave a fold no training clip of {emotion}: there are "
-            f"only {why}. Give another number, or leave cv.n_splits out."
+            f"cv.n_splits={wanted} would leave a fold no training clip of {emotion}: the clips "
+            f"have only {why}. Give another number, or leave cv.n_splits out."
         )
-    return None, (f"No cross-validation and no learning curve: there are only {why}.",)
+    return None, (f"No cross-validation and no learning curve: the clips have only {why}.",)
 
 
 def _untested(data: Dataset, split: Split) -> tuple[str, ...]:

@@ -146,7 +146,8 @@ def find_run(
     if wanted != "latest" and len(runs) != 1:
         raise SerError(
             f"{len(runs) or 'No'} finished runs in {where} have an id that starts with "
-            f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output."
+            f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output; "
+            "a run of another experiment needs --experiment NAME."
         )
     return logged_run(runs[0], experiment=names[runs[0].info.experiment_id], uri=uri)
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SAID: set[str] = set()  # warnings that this process has printed
+_SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a sweep
 
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
@@ -100,8 +100,8 @@ class Run:
 
     def warn(self, text: str) -> None:
         """Say on the terminal, and keep as the tag `warning`, what makes the numbers doubtful."""
-        if text not in _SAID:  # a search's runs meet the same clips, fold after fold
-            _SAID.add(text)
+        if (jobs.number(), text) not in _SAID:  # a search's folds meet the same clips
+            _SAID.add((jobs.number(), text))
             log.warning(text)
         self._warnings = list(dict.fromkeys([*self._warnings, text]))
         self.tags({"warning": "\n".join(self._warnings)})

@@ -15,6 +15,8 @@ from ser.report.terminal import comparison, where
 from ser.tracking.queries import runs_by_id
 from ser.tracking.run import Run
 
+_QUESTION = ("corpus", "data_fingerprint", "split")  # tags: what makes scores comparable
+
 
 def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     """Send a sweep's tables and picture to its run.
@@ -41,7 +43,9 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     if "test_uar" in table:
         summary = over_seeds(table)
         run.table(summary, "sweep")
-        if len(set(table["tested_on"].dropna())) == 1:  # else the best is of the easiest question
+        asked = {key.split(".")[0] for job in failed for key in differing[job.number]}
+        # Else the best is of the easiest question; what a failed job was tested on is not known.
+        if len(set(table["tested_on"].dropna())) == 1 and not asked & {"data", "split"}:
             run.metrics(_best(summary))
         title = f"{len(jobs)} jobs, mean and deviation over seeds"
         run.figure(partial(comparison_figures.plot_sweep, summary, title=title), "sweep")
@@ -69,7 +73,7 @@ def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
         row = {"job": job.number, **values, "state": state, "run_id": job.run_id or ""}
         if job.run_id:
             tags = runs[job.run_id].tags
-            row["tested_on"] = f"{tags.get('corpus')} {tags.get('split')}"
+            row["tested_on"] = " ".join(str(tags.get(key)) for key in _QUESTION)
             row["transductive"] = tags.get("transductive") == "true"
             metrics = runs[job.run_id].metrics  # an exploration has no scores
             row |= {name: metrics[name] for name in _score_names() if name in metrics}

@@ -46,7 +46,7 @@ def test_sweep_compares_over_seeds_reports_failures_and_resumes(run_cli, demo_ro
     assert done.returncode == 1
     assert "Sweep of 8 jobs" in done.stdout
     assert done.stdout.count("FAILED  model=") == 4
-    assert "cv.n_splits=5000, but there are only" in done.stdout
+    assert "cv.n_splits=5000, but the clips have only" in done.stdout
     sweep, under = sweep_runs(client)
     assert sweep.data.metrics["n_failed"] == 4
     assert sorted(run.info.status for run in under) == ["FAILED"] * 4 + ["FINISHED"] * 4

@@ -148,7 +148,10 @@ def _check_paths(paths: pd.Series, table: Path) -> None:
     twice = paths[paths.duplicated(keep=False)]
     if len(twice):
         first = twice[twice == twice.iloc[0]]
-        raise SerError(f"{table} has {first.iloc[0]} twice, in {unit} {_listed(first.index)}.")
+        raise SerError(
+            f"{table} names {twice.nunique()} clips more than once: {first.iloc[0]} in {unit}s "
+            f"{_listed(first.index)}. Name each clip once."
+        )
     missing = [path for path in paths if not _is_file(path)]
     if missing:
         raise SerError(f"{len(missing)} clips of {table} are not there: {_listed(missing)}.")
