@@ -6,7 +6,6 @@ in, and `ELSEWHERE`, which says why some are not run here. A rule that fits no c
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from urllib.request import urlopen
 
 import pandas as pd
 import pytest
+import soundfile
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -134,11 +134,12 @@ def place(tmp_path_factory, demo_root, demo_store):
     """Environment, and what stands for the placeholders: a folder, a corpus, and two runs in it."""
     folder = tmp_path_factory.mktemp("commands")
     ravdess = folder / "ravdess"
-    for actor in range(1, 25):  # four voices, six times each
+    for actor in range(1, 25):  # four voices, six times each, none to the sample
         (ravdess / f"Actor_{actor:02d}").mkdir(parents=True)
         for clip in (demo_root / f"Actor_{(actor - 1) % 4 + 1:02d}").glob("*-01-??.wav"):
             name = f"{clip.stem[:-2]}{actor:02d}.wav"
-            shutil.copyfile(clip, ravdess / f"Actor_{actor:02d}" / name)
+            y, sr = soundfile.read(clip, dtype="int16")
+            soundfile.write(ravdess / f"Actor_{actor:02d}" / name, y[:-actor], sr)
     some = sorted(ravdess.rglob("*.wav"))
     table = {"path": some, "emotion": [p.stem[6:8] for p in some]}
     table["speaker"] = [p.stem[-2:] for p in some]

@@ -78,7 +78,7 @@ def small_emodb(tmp_path, monkeypatch):
     for actor, statement, (i, letter) in product(
         ("03", "08", "09", "10"), ("a01", "b10"), enumerate("WLEAFTN")
     ):
-        pitch = (150 + 40 * i) * (1 + int(actor) / 40)
+        pitch = (150 + 40 * i) * (1 + int(actor) / 40) + (statement == "b10")
         write(root / f"{actor}{statement}{letter}a.wav", frequency=pitch)
     monkeypatch.setenv("SER_EMODB_ROOT", str(root))
     return root
