@@ -94,9 +94,12 @@ def log_dataset(run: Run, data: Dataset, *, name: str, source: str, context: str
 
 
 def fingerprint_of(data: Dataset) -> str:
-    """Digest of what the clips hold and how they are labelled (`provenance.fingerprint`)."""
-    digests = [] if data.digests is None else data.digests.tolist()
-    return provenance.fingerprint(data.clips, digests)
+    """Digest of what the clips hold and how they are labelled (`provenance.fingerprint`).
+
+    Of features that are the user's own, what the clips hold is not known: their paths stand for it.
+    """
+    content = data.clips["path"].to_numpy(str) if data.digests is None else data.digests
+    return provenance.fingerprint(data.clips, content.tolist())
 
 
 def resume_key(config: Mapping[str, Any], fingerprint: str) -> str:

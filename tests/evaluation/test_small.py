@@ -131,7 +131,7 @@ def test_two_emotions_told_by_speaker(split):
 @pytest.mark.parametrize("model", MODELS)
 def test_two_emotions_told_by_speaker_whatever_the_model(model):
     """Whatever else is asked for."""
-    for split in ("random", "random_60_20_20", "loso", "statement"):
+    for split in ("random", "loso"):
         for more in MORE:
             found = outcome(TOLD_BY_SPEAKER, model, split, *more)
             assert not isinstance(found, str), found
@@ -261,4 +261,4 @@ def test_pictures_and_cards_of_small_corpora_are_drawn(split, tmp_path, client):
             tags={},
         )
         assert run.metrics["test_uar"] == evaluation.metrics["test_uar"]
-        assert run.tags.get("warning", "") == "\n".join(evaluation.notes)
+        assert set(evaluation.notes) <= set(run.tags.get("warning", "").splitlines())
