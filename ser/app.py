@@ -222,11 +222,13 @@ def earned(model: Model) -> str:
         return f"Model **{model.name}**. It is not known how good it is: do not trust it."
     numbers = {key: 100 * value for key, value in run.metrics.items()}
     chance = 100 / len(model.emotions)
+    between = ""
+    if "test_uar_low" in numbers:  # of one actor there is no interval
+        between = f" ({numbers['test_uar_low']:.0f} to {numbers['test_uar_high']:.0f})"
     return (
         f"Model **{run.name}**, trained on *{run.tags['corpus']}*. On voices of that corpus "
         f"({run.tags.get('protocol', run.tags['split'])}) its UAR was "
-        f"**{numbers['test_uar']:.0f} %** ({numbers['test_uar_low']:.0f} to "
-        f"{numbers['test_uar_high']:.0f}), where guessing has {chance:.0f} %. "
+        f"**{numbers['test_uar']:.0f} %**{between}, where guessing has {chance:.0f} %. "
         "On yours expect less. It hears how a voice sounds, not how somebody feels, and is not "
         "for decisions about people."
     )

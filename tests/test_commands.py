@@ -68,6 +68,8 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
         """ '+variants.runs.one=["model=kernel_ridge","features=prosody","split=luna5"]'""",
     ),
     (r"feature_sets\.py (\S+) --clips 40", r"feature_sets.py \1 --clips 4"),
+    (r"confidence/models\.py.*", "confidence/models.py ravdess naive_bayes"),
+    (r"confidence/run\.py demo", "confidence/run.py ravdess"),
     (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),
 ]
 ELSEWHERE = [  # pattern, why it is not run here
@@ -175,7 +177,7 @@ def test_python_blocks_run(name, place):
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
     clip = str(next(words["ravdess"].rglob("*.wav")))
     for there, here in (
-        ('"best"', '"latest"'),
+        ('"best"', repr(words["run"])),
         ("my_recording.wav", clip),
         ("interview.wav", clip),
         ("recordings/", str(words["recordings"])),

@@ -91,8 +91,8 @@ class TrainedModel:
 
     @property
     def sr(self) -> int | None:
-        """Lowest sampling rate of the training clips, in Hz; None where it is not known."""
-        return self.training.sr if self.training else None
+        """Sampling rate that recordings are brought to, in Hz; None where it is not known."""
+        return self._extractor().sr
 
     def predict(
         self,
@@ -135,12 +135,18 @@ class TrainedModel:
                 if recording.speaker is None:
                     raise SerError(f"{_NEEDS_SPEAKERS} {recording.name} has no speaker.")
             check_twins({str(recording.speaker) for recording in recordings}, "actor")
-        extractor = Extractor(self.feature_set, self.sr, windows, max_samples)
+        extractor = self._extractor(windows, max_samples)
         batches = extract_batches(recordings, extractor, n_jobs=n_jobs)
         if self.scale_by_speaker:
             batches = iter([[excerpt for batch in batches for excerpt in batch]])
         for batch in batches:
             yield self._predict_excerpts(batch)
+
+    def _extractor(
+        self, windows: Windows | None = None, max_samples: int = MAX_SAMPLES
+    ) -> Extractor:
+        trained_sr = self.training.sr if self.training else None
+        return Extractor(self.feature_set, trained_sr, windows, max_samples)
 
     def _predict_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Prediction]:
         usable = [excerpt for excerpt in excerpts if excerpt.vector is not None]
@@ -271,9 +277,10 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
         training = None
         if (file := folder / TRAINING_FILE).is_file():
             training = training_clips.load(file)
-            training.answers.check(pipeline, name=str(folder))
     except _UNREADABLE as error:
         raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
+    if training is not None:
+        training.answers.check(pipeline, name=str(folder))
     return TrainedModel(pipeline, feature_set, scale_by_speaker, training)
 
 

@@ -24,6 +24,8 @@ class Figure(matplotlib.figure.Figure):
     Signs that no font here has are drawn as empty boxes; tables and pages have them.
     """
 
+    __module__ = matplotlib.figure.__name__  # Gradio knows a figure by it
+
     def savefig(self, *args: Any, **settings: Any) -> None:
         """Write the figure; see matplotlib's own."""
         for text in self._names():
