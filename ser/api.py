@@ -27,7 +27,6 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, composed_choices, plain_errors, set_keys
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
-from ser.data.duplicates import without_copies
 from ser.data.folds import Split
 from ser.data.names import relabelled
 from ser.evaluation.plan import Settings
@@ -133,14 +132,14 @@ def extract(
     cfg = composed_choices(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
     with plain_errors():
         feature_set = instantiate(cfg.features) if isinstance(features, str) else features
-    extraction = build.extract_features(
-        data.clips,
+    extracted, _ = build.extract_features(
+        data,
         feature_set,
         instantiate(cfg.augmentation),
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
     )
-    return without_copies(build.with_features(data, extraction))
+    return extracted
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:

@@ -7,7 +7,6 @@ under one speaker and one emotion, in a split that keeps actors apart.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from ser.core.errors import SerError
 from ser.data.corpora.ravdess import SAME_SOUND
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
-
-log = logging.getLogger(__name__)
 
 _SHOWN = 3  # sounds that a message lists before it only counts
 _WAYS = (
@@ -47,7 +44,7 @@ def copies(data: Dataset) -> list[np.ndarray]:
     return sorted(groups, key=lambda rows: int(rows[0]))
 
 
-def without_copies(data: Dataset, *, say: Callable[[str], object] = log.warning) -> Dataset:
+def without_copies(data: Dataset, *, say: Callable[[str], object]) -> Dataset:
     """The data set with every sound once, where its `duplicates` is "drop"; else the same.
 
     A sound that stands under two speakers or two emotions goes altogether, as nothing tells which

@@ -17,7 +17,7 @@ from ser.data.audio import MAX_SAMPLES, AudioError, read_audio
 from ser.data.facts import RecordingFacts, facts_of, recording_facts
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet
-from ser.features.resampling import resample
+from ser.features.resampling import own_rate, resample
 
 BATCH_RECORDINGS = 16
 FEW = 8  # recordings that are done before a second process has started
@@ -82,17 +82,6 @@ class Extractor:
         """Rate of what the model hears, in Hz; None where it is not known."""
         rates = (own_rate(self.feature_set), self.trained_sr)
         return min((rate for rate in rates if rate is not None), default=None)
-
-
-def own_rate(feature_set: FeatureSet) -> int | None:
-    """Rate in Hz that a feature set brings every recording to; None where it takes some as it is.
-
-    Of a union the highest of its sets.
-    """
-    if (sets := getattr(feature_set, "sets", None)) is not None:
-        rates = [own_rate(member) for member in sets.values()]
-        return None if None in rates else max(rate for rate in rates if rate is not None)
-    return getattr(feature_set, "sr", None)
 
 
 @one_thread()  # wherever it is computed, so that it is the same vector to the bit

@@ -83,12 +83,23 @@ def at_one_rate(feature_set: FeatureSet, rates: Sequence[int]) -> FeatureSet:
     return replace(feature_set, sr=min(rates)) if feature_set.sr is None else feature_set  # type: ignore[type-var]
 
 
-def rates_of(feature_set: FeatureSet) -> set[int]:
-    """Rates in Hz that a feature set resamples clips to: one or none, of a union those of each."""
+def rates_of(feature_set: FeatureSet) -> set[int | None]:
+    """Rates in Hz that a feature set resamples clips to, of a union those of each of its sets.
+
+    None is among them where some set takes clips as they are.
+    """
     if (sets := getattr(feature_set, "sets", None)) is not None:
         return {rate for member in sets.values() for rate in rates_of(member)}
-    rate = getattr(feature_set, "sr", None)
-    return set() if rate is None else {rate}
+    return {getattr(feature_set, "sr", None)}
+
+
+def own_rate(feature_set: FeatureSet) -> int | None:
+    """Rate in Hz that a feature set brings every recording to; None where it takes some as it is.
+
+    Of a union the highest of its sets.
+    """
+    rates = rates_of(feature_set)
+    return None if None in rates else max(rate for rate in rates if rate is not None)
 
 
 def check_rate(sr: int | None) -> None:

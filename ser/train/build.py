@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,18 +27,20 @@ from ser.features.store import Extraction, augmented, extract
 from ser.models.pipeline import build_pipeline
 from ser.models.scaling import SpeakerScaler
 
+log = logging.getLogger(__name__)
+
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A config as a plain dict, its interpolations resolved."""
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]  # a mapping's
 
 
-def load_clips(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Clip table of the config's corpus, or of its two.
+def load(cfg: DictConfig) -> tuple[Dataset, pd.DataFrame | None]:
+    """Clips of the config's corpus, or of its two, without features.
 
     Returns
     -------
-    clips : DataFrame
+    data : Dataset
     left_out : DataFrame or None
         Of two corpora, the emotions that only one has: see `cross_corpus.join`.
 
@@ -46,31 +49,29 @@ def load_clips(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     SerError
         If a corpus is at fault, names differ by a hair, or two share too few emotions.
     """
-    clips = tidied(instantiate(cfg.data.corpus))
-    if "test_data" not in cfg:
-        return clips, None
-    train, test = (
-        Part(name, table, people=data.get("actors_of", name))
-        for name, table, data in (
-            (cfg.split.train, clips, cfg.data),
-            (cfg.split.test, tidied(instantiate(cfg.test_data.corpus)), cfg.test_data),
+    clips, left_out = tidied(instantiate(cfg.data.corpus)), None
+    if "test_data" in cfg:
+        train, test = (
+            Part(name, table, people=data.get("actors_of", name))
+            for name, table, data in (
+                (cfg.split.train, clips, cfg.data),
+                (cfg.split.test, tidied(instantiate(cfg.test_data.corpus)), cfg.test_data),
+            )
         )
-    )
-    return cross_corpus.join(train, test)
+        clips, left_out = cross_corpus.join(train, test)
+    duplicates = cfg.data.get("duplicates", "raise")
+    return Dataset(clips, corpus=cfg.data.name, duplicates=duplicates), left_out
 
 
-def features_of(cfg: DictConfig, clips: pd.DataFrame) -> Extraction:
-    """Features of the clips, by the config's feature set, and of their augmented copies.
-
-    Raises
-    ------
-    SerError
-        If a clip or the store is at fault, or clips of several rates cannot be resampled.
-    """
+def with_features(
+    cfg: DictConfig, data: Dataset, *, say: Callable[[str], object] = lambda text: None
+) -> tuple[Dataset, dict[str, str]]:
+    """The clips that are used, with the config's features: see `extract_features`."""
     return extract_features(
-        clips,
+        data,
         instantiate(cfg.features),
         instantiate(cfg.get("augmentation")),
+        say=say,
         store=cfg.store,
         on_error=cfg.data.on_error,
         n_jobs=cfg.compute.n_jobs,
@@ -85,31 +86,68 @@ def shape_of_features(cfg: DictConfig) -> tuple[int, ...]:
 
 
 def extract_features(
-    clips: pd.DataFrame,
+    data: Dataset,
     feature_set: FeatureSet,
     augmentation: Augmentation | None,
+    *,
+    say: Callable[[str], object] = log.warning,
     **settings: Any,
-) -> Extraction:
-    """Features of the clips and, side by side along another axis, of their augmented copies.
+) -> tuple[Dataset, dict[str, str]]:
+    """The clips that are used, with features, and side by side those of their augmented copies.
 
     Clips of several sampling rates are resampled to the lowest, unless the feature set's `sr` says
-    otherwise; the extraction's `feature_set` has the rate.
+    otherwise; the data set's `feature_set` has the rate.
 
     Parameters
     ----------
-    clips : DataFrame
-        With the column path; the column sr spares the reading of headers.
+    data : Dataset
+        With or without features; the clip table's column sr spares the reading of headers.
     feature_set : FeatureSet
     augmentation : Augmentation or None
+    say : callable
+        Is told what was left out of copies.
     **settings : object
         Of `ser.features.store.extract`.
+
+    Returns
+    -------
+    used : Dataset
+        Without clips that could not be read; of copies what `data.duplicates` keeps.
+    errors : dict of str to str
+        Path -> why the clip could not be used.
+
+    Raises
+    ------
+    SerError
+        If a clip or the store is at fault, clips of several rates cannot be resampled, or no clip
+        is left.
     """
-    paths = clips["path"].tolist()
-    feature_set = at_one_rate(feature_set, kinds.rates(clips))
-    copies = augmentation.of(feature_set) if augmentation else ()
-    original, *altered = (extract(paths, each, **settings) for each in (feature_set, *copies))
-    _check_rates(clips, original)
-    return augmented(original, altered, paths) if altered else original
+    rates = kinds.rates(data.clips if data.recordings is None else data.recordings)
+    at_rate = at_one_rate(feature_set, rates)
+    paths, copies = data.clips["path"].tolist(), augmentation.of(at_rate) if augmentation else ()
+    extraction, *altered = (extract(paths, each, **settings) for each in (at_rate, *copies))
+    _check_rates(data.clips, extraction)
+    if altered:
+        extraction = augmented(extraction, altered, paths)
+    errors = extraction.errors
+    read = np.array([path not in errors for path in paths])
+    if not read.any():
+        cause = next(iter(errors.values()))
+        raise SerError(f"None of the {len(data)} clips can be used: {cause}.")
+    used = replace(
+        data,
+        X=extraction.X,
+        names=extraction.names,
+        digests=extraction.content,
+        feature_set=at_rate,
+        recordings=extraction.recordings,
+    )
+    used = without_copies(used.select(read) if errors else used, say=say)
+    if at_one_rate(feature_set, kinds.rates(used.recordings)) != at_rate:
+        # The lowest rate was that of clips which are left out.
+        used, more = extract_features(used, feature_set, augmentation, say=say, **settings)
+        errors |= more
+    return used, errors
 
 
 def _check_rates(clips: pd.DataFrame, extraction: Extraction) -> None:
@@ -124,50 +162,6 @@ def _check_rates(clips: pd.DataFrame, extraction: Extraction) -> None:
             f"The column sr is wrong for {len(wrong)} clips: {clips['path'].iloc[first]} has "
             f"{real[first]} Hz, not {said[first]}. Correct the column, or leave it out."
         )
-
-
-def dataset(
-    cfg: DictConfig,
-    clips: pd.DataFrame,
-    extraction: Extraction,
-    *,
-    say: Callable[[str], object] = lambda text: None,
-) -> Dataset:
-    """The clips that could be read, with their features; of copies what ``data.duplicates`` keeps.
-
-    Parameters
-    ----------
-    cfg : DictConfig
-    clips : DataFrame
-    extraction : Extraction
-        Of the clips.
-    say : callable
-        Is told what was left out of copies.
-
-    Raises
-    ------
-    SerError
-        If no clip is left.
-    """
-    good = ~clips["path"].isin(extraction.errors).to_numpy()
-    if not good.any():
-        cause = next(iter(extraction.errors.values()))
-        raise SerError(f"None of the {len(clips)} clips can be used: {cause}.")
-    duplicates = cfg.data.get("duplicates", "raise")
-    data = with_features(Dataset(clips, corpus=cfg.data.name, duplicates=duplicates), extraction)
-    return without_copies(data.select(good), say=say)
-
-
-def with_features(data: Dataset, extraction: Extraction) -> Dataset:
-    """A data set with what was extracted of its clips."""
-    return replace(
-        data,
-        X=extraction.X,
-        names=extraction.names,
-        digests=extraction.content,
-        feature_set=extraction.feature_set,
-        recordings=extraction.recordings,
-    )
 
 
 def model_pipeline(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:

@@ -81,7 +81,7 @@ def log_doubts(run: Run, data: Dataset, split: Split) -> None:
 
 def _log_rates(run: Run, data: Dataset) -> None:
     lowest = min(kinds.rates(data.recordings), default=0)
-    for rate in sorted(rates_of(data.feature_set)):
+    for rate in sorted(rate for rate in rates_of(data.feature_set) if rate is not None):
         if said := kinds.rates_said(data, rate):
             run.tags({"resampled_to": f"{rate} Hz"})
             say = run.warn if rate > lowest else print

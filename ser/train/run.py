@@ -137,8 +137,7 @@ def finished_before(experiment: Experiment) -> LoggedRun | None:
         If the data or the store is at fault.
     """
     cfg = experiment.cfg
-    clips, _ = build.load_clips(cfg)
-    data = build.dataset(cfg, clips, build.features_of(cfg, clips))
+    data, _ = build.with_features(cfg, build.load(cfg)[0])
     key = resume_key(build.plain(cfg), fingerprint_of(data))
     return queries.finished_with_key(cfg.tracking.uri, cfg.tracking.experiment, key)
 
@@ -174,7 +173,7 @@ def load_and_split(
         experiment,
         run,
         context=experiment.choices["split"],
-        check=lambda clips: check(Dataset(clips), instantiate(cfg.split, clips)),
+        check=lambda data: check(data, instantiate(cfg.split, data.clips)),
     )
     split = instantiate(cfg.split, data.clips)
     log_doubts(run, data, split)
@@ -188,11 +187,11 @@ def load_data(
     run: Run,
     *,
     context: str,
-    check: Callable[[pd.DataFrame], object] = lambda clips: None,
+    check: Callable[[Dataset], object] = lambda data: None,
 ) -> tuple[Dataset, str]:
     """Data set of an experiment, and its fingerprint; the run says what was skipped or left out.
 
-    `check` is called with the clip table before features are extracted.
+    `check` is called with the clips before their features are extracted.
 
     Raises
     ------
@@ -200,17 +199,16 @@ def load_data(
         If the corpus, a clip or the store is at fault.
     """
     cfg = experiment.cfg
-    clips, left_out = build.load_clips(cfg)
+    data, left_out = build.load(cfg)
     if left_out is not None:
         _say_what_is_left_out(left_out, run)
-    check(clips)
-    extraction = build.features_of(cfg, clips)
-    log_skipped(run, extraction.errors, len(clips))
-    data = build.dataset(cfg, clips, extraction, say=run.warn)
+    check(data)
+    used, errors = build.with_features(cfg, data, say=run.warn)
+    log_skipped(run, errors, len(data))
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]
-    return data, log_dataset(run, data, name=name, source=source, context=context)
+    return used, log_dataset(run, used, name=name, source=source, context=context)
 
 
 def _say_what_is_left_out(left_out: pd.DataFrame, run: Run) -> None:

@@ -167,7 +167,7 @@ class Objective:
     def _matrix(self, cfg: DictConfig) -> np.ndarray:
         key = features_key(cfg)
         if key not in self.matrices:
-            self.matrices[key] = build.features_of(cfg, self.data.clips).X
+            self.matrices[key] = build.with_features(cfg, self.data)[0].features
         return self.matrices[key]
 
 

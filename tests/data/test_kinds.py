@@ -1,8 +1,11 @@
 """Clips of several kinds: what is said of rates, and which labels the recording tells."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from ser.core.errors import SerError
 from ser.data import kinds
@@ -16,6 +19,7 @@ from ser.features.opensmile import OpensmileFeatures
 from ser.features.prosody import ProsodyFeatures
 from ser.features.resampling import at_one_rate, rates_of, resample
 from ser.features.union import UnionFeatures
+from ser.train.build import extract_features
 
 EMOTIONS = ("angry", "calm", "happy", "neutral", "sad")
 RNG = np.random.default_rng(0)
@@ -102,7 +106,7 @@ def test_told_table_has_a_row_for_each_fact_that_differs():
 def test_every_feature_set_resamples_clips_of_several_rates_to_the_lowest():
     y = resample(RNG.normal(0, 0.1, 48_000).astype(np.float32), 16_000, 48_000)
     for plain in (NotebookFeatures(), ProsodyFeatures()):
-        assert at_one_rate(plain, [48_000]) == plain and rates_of(plain) == set()
+        assert at_one_rate(plain, [48_000]) == plain and rates_of(plain) == {None}
         lowest = at_one_rate(plain, [16_000, 48_000])
         assert rates_of(lowest) == {16_000}
         expected = plain(resample(y, 48_000, 16_000), 16_000)
@@ -126,3 +130,21 @@ def test_rates_said_names_them_and_warns_of_a_rate_that_is_too_high():
     )
     assert "nothing above 8000 Hz" in kinds.rates_said(data, 44_100)
     assert kinds.rates_said(corpus(), 16_000) is None
+
+
+@pytest.mark.parametrize("left_out", ["skipped", "dropped"])
+def test_the_lowest_rate_is_that_of_the_clips_that_are_used(write_tone, tmp_path, left_out):
+    paths = [write_tone(f"{i}.wav", frequency=200 + 50 * i) for i in range(3)]
+    paths.append(write_tone("lower.wav", sr=8000))
+    if left_out == "skipped":
+        soundfile.write(paths[3], np.zeros(4000), 8000)  # silent
+    else:
+        paths.append(str(shutil.copy(paths[3], tmp_path / "under-another-emotion.wav")))
+    emotions = ["happy", "sad", "happy", "sad", "happy"][: len(paths)]
+    clips = pd.DataFrame({"path": paths, "emotion": emotions, "actor": 1})
+    settings = {"store": tmp_path / "f.sqlite", "on_error": "skip", "n_jobs": 1}
+    data, said = Dataset(clips, duplicates="drop"), []
+    used, errors = extract_features(data, ProsodyFeatures(), None, say=said.append, **settings)
+    assert used.clips["path"].tolist() == paths[:3]
+    assert used.feature_set == ProsodyFeatures()  # each clip at its own rate, as all have one
+    assert (list(errors), len(said)) == ((paths[3:], 0) if left_out == "skipped" else ([], 1))

@@ -17,10 +17,9 @@ from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.data.facts import RecordingFacts
 from ser.data.recordings import Recording, Windows
-from ser.features.extraction import own_rate
 from ser.features.logmel import LogMelFeatures
 from ser.features.notebook import NotebookFeatures
-from ser.features.resampling import resample
+from ser.features.resampling import own_rate, resample
 from ser.features.store import extract
 from ser.features.union import UnionFeatures
 from ser.models.familiarity import FACTS, learn_familiarity
