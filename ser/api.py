@@ -27,6 +27,7 @@ from ser.core.errors import SerError
 from ser.core.experiment import Experiment, composed_choices, plain_errors, set_keys
 from ser.core.experiment import compose as compose_config
 from ser.data.dataset import Dataset
+from ser.data.duplicates import check_copies
 from ser.data.folds import Split
 from ser.data.names import relabelled
 from ser.evaluation.plan import Settings
@@ -132,14 +133,13 @@ def extract(
     cfg = composed_choices(*overrides, *([f"augmentation={augmentation}"] if augmentation else []))
     with plain_errors():
         feature_set = instantiate(cfg.features) if isinstance(features, str) else features
-    extracted, _ = build.extract_features(
+    return build.extract_features(
         data,
         feature_set,
         instantiate(cfg.augmentation),
         store=store or paths.feature_store(),
         n_jobs=n_jobs,
-    )
-    return extracted
+    )[0]
 
 
 def split(data: Dataset, protocol: str = "loso", **settings: object) -> Split:
@@ -244,6 +244,7 @@ def evaluate(
         If there are too few clips or actors for the folds, the split is of other clips, or parts
         clips with the same sound.
     """
+    check_copies(data, split)
     settings = Settings(n_splits=n_splits, seed=seed, n_jobs=n_jobs)
     return evaluate_protocol(pipeline, data, split, settings)
 
@@ -269,7 +270,7 @@ def track(
     Raises
     ------
     SerError
-        If the log cannot be made or reached, or the model could not be loaded again.
+        If the log cannot be made, reached or written, or the model could not be loaded again.
     """
     from ser.train.log import track_evaluation
 

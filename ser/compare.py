@@ -94,10 +94,6 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     from ser.tracking.run import start_run
 
     runs = finished_runs(uri, experiment, run_ids, query)
-    if len(runs) < 2:
-        raise SerError(
-            f"{len(runs)} runs found in {experiment!r}: a comparison needs at least two."
-        )
     names = _distinct({run.id: run.name for run in runs})
     predictions = {names[run.id]: run.test_predictions() for run in runs}
     check_comparable(predictions, {names[run.id]: run.tags for run in runs})

@@ -111,13 +111,19 @@ def test_old_store_is_read_and_nothing_extracted(tmp_path):
 
 
 def test_old_study_opens_and_goes_on(tmp_path):
-    from ser.tune.storage import open_study
+    from optuna import load_study
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    from ser.tune.storage import QUESTION, open_study
     from ser.tune.trials import best_trial, value_of
 
     journal = shutil.copy(OLD / "optuna.journal", tmp_path)
     shutil.copytree(OLD / "optuna.workers", tmp_path / "optuna.workers")
     expected = EXPECTED["study"]
-    with open_study(str(journal), expected["name"]) as (study, worker):
+    old = JournalStorage(JournalFileBackend(str(journal)))  # with no question it is refused
+    load_study(study_name=expected["name"], storage=old).set_user_attr(QUESTION, {})
+    with open_study(str(journal), expected["name"], question={}) as (study, worker):
         assert worker.number == expected["n_workers_before"]
         assert study.direction.name == expected["direction"]
         trials = study.get_trials()

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
 from ser.evaluation.folds import fit_on
@@ -111,12 +110,8 @@ def validation_curve(
     Raises
     ------
     SerError
-        If the pipeline has no such parameter, or a value is out of its bounds.
+        If a value is out of the parameter's bounds.
     """
-    if parameter not in pipeline.get_params():
-        raise SerError(
-            f"model.validation_curve names {parameter.replace('__', '.')}, which the model has not."
-        )
     varied = [clone(pipeline).set_params(**{parameter: value}) for value in values]
     jobs = [
         (_fit_and_score, (pipeline_of_value, data, fold, split.grouped))

@@ -13,7 +13,6 @@ from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset
-from ser.data.duplicates import check_copies
 from ser.data.folds import (
     Fold,
     Split,
@@ -113,7 +112,6 @@ def plan(data: Dataset, split: Split, settings: Settings) -> Plan:
         are asked for, or the folds would leak.
     """
     check(split, data.clips)
-    check_copies(data, split)
     for key in ("learning_clips", "learning_actors"):
         if min(getattr(settings, key), default=1) < 1:
             sizes = list(getattr(settings, key))
@@ -166,9 +164,14 @@ def try_model(pipeline: Pipeline, data: Dataset, planned: Plan, shape: tuple[int
     few = [folds[n] for n in {fewest, rarest} if len(folds[n].train) < FEW_CLIPS]
     if not few:
         return
-    noise = np.random.default_rng(0).standard_normal((len(data), *shape), dtype=np.float32)
-    tried, grouped = replace(data, X=noise).bare(), planned.split.grouped
-    jobs = [(evaluate_fold, (pipeline, tried, fold, grouped, False, False)) for fold in few]
+    jobs = []
+    for fold in few:
+        tried = data.select(np.concatenate([fold.train, fold.test[:FEW_CLIPS]]))
+        X = np.random.default_rng(0).standard_normal((len(tried), *shape), dtype=np.float32)
+        train, test = np.split(np.arange(len(tried)), [len(fold.train)])
+        tried = replace(tried, X=X).bare()
+        grouped = planned.split.grouped
+        jobs.append((evaluate_fold, (pipeline, tried, Fold(train, test), grouped, False, False)))
     run_fits(jobs, pipeline, Workers(1))  # what they warn of, the fits on features will
 
 

@@ -83,20 +83,18 @@ def findings(quality: pd.DataFrame) -> pd.DataFrame:
 
 
 def _issues(q: pd.DataFrame) -> Iterator[tuple[str, pd.Series, str]]:
-    again = q["duplicate_of"] != ""
-    pairs = zip(q["path"][again], q["duplicate_of"][again], strict=True)
-    yield "same sound as another clip", again, _first(f"{_name(a)} = {_name(b)}" for a, b in pairs)
-    first = q.set_index("path")["emotion"].reindex(q["duplicate_of"]).to_numpy()
-    odd = again & (q["emotion"] != first)
-    yield "same sound under another emotion", odd, _first(map(_name, q["path"][odd]))
-    near = q["near_copy_of"] != ""
-    pairs = zip(q["path"][near], q["near_copy_of"][near], strict=True)
-    named = _first(f"{_name(a)} = {_name(b)}" for a, b in pairs)
-    yield "encoded, cut or amplified copy of another clip", near, named
-    first = q.set_index("path").reindex(q["near_copy_of"])
-    other = (q[["emotion", "actor"]].to_numpy() != first[["emotion", "actor"]].to_numpy()).any(1)
-    odd = near & other
-    yield "such a copy under another emotion or actor", odd, _first(map(_name, q["path"][odd]))
+    for column, what in (
+        ("duplicate_of", "same sound as another clip"),
+        ("near_copy_of", "encoded, cut or amplified copy of another clip"),
+    ):
+        copy = q[column] != ""
+        pairs = zip(q["path"][copy], q[column][copy], strict=True)
+        yield what, copy, _first(f"{_name(a)} = {_name(b)}" for a, b in pairs)
+        names = ["emotion", "actor"]
+        of_first = q.set_index("path")[names].reindex(q[column]).to_numpy()
+        renamed = copy & (q[names].to_numpy() != of_first).any(axis=1)
+        note = _first(map(_name, q["path"][renamed]))
+        yield f"{what}, under another emotion or actor", renamed, note
     stereo = q["channels"] > 1
     yield "not mono", stereo, "mixed by the mean: " + _first(map(_name, q["path"][stereo]))
     rates = q["sr"].value_counts()
@@ -106,8 +104,8 @@ def _issues(q: pd.DataFrame) -> Iterator[tuple[str, pd.Series, str]]:
     clipped = q["clipping_share"] > 0
     worst = f", at worst {100 * q['clipping_share'].max():.2g} % of a clip" if clipped.any() else ""
     yield "clipped", clipped, f"{CLIPPED_RUN} or more samples in a row at full scale{worst}"
-    near = q["energy_peak"] > NEAR_FULL_SCALE
-    yield "peak within 0.1 dB of full scale", near, _shared_peak(q["energy_peak"][near])
+    loud = q["energy_peak"] > NEAR_FULL_SCALE
+    yield "peak within 0.1 dB of full scale", loud, _shared_peak(q["energy_peak"][loud])
     for column, where in (("silence_start", "before"), ("silence_end", "after")):
         long, median = q[column] > LONG_SILENCE, q[column].median()
         note = f"{SILENCE:.0f} dB below the loudest; median {median:.2f} s"

@@ -5,7 +5,8 @@ A file of scikit-learn's may mean something else to another version, and say not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -50,17 +51,14 @@ class KnownAnswers:
         difference = float(np.abs(proba - self.proba).max())
         if difference <= TOLERANCE:
             return
-        differing = set(self.packages) - set(installed())
+        advice = "The packages are the same: its files are damaged. Train it again."
+        if differ := list(differing(self.packages)):
+            said = ", ".join(f"{package} {was} (here {here})" for package, was, here in differ)
+            wanted = " ".join(f"{package}=={was}" for package, was, _ in differ)
+            advice = f"It was trained with {said}. pip install {wanted}, or train it again."
         raise SerError(
             f"{name} does not answer as it did when it was trained: of {len(self.X)} training "
-            f"clips a probability differs by {difference:.2g}. "
-            + (
-                f"It was trained with {', '.join(self.packages)}; here is "
-                f"{', '.join(installed())}. pip install {' '.join(sorted(differing))}, or train it "
-                "again."
-                if differing
-                else "The packages are the same: its files are damaged. Train it again."
-            )
+            f"clips a probability differs by {difference:.2g}. {advice}"
         )
 
 
@@ -74,10 +72,16 @@ def keep_answers(pipeline: Pipeline, X: np.ndarray, labels: np.ndarray) -> Known
 def installed() -> Iterator[str]:
     """`PACKAGES` that are here, each with its version."""
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             yield f"{package}=={version(package)}"
-        except PackageNotFoundError:
-            continue
+
+
+def differing(packages: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Of ``name==version`` those of `PACKAGES` that are not so here: name, version then and now."""
+    here = dict(package.split("==") for package in installed())
+    for name, _, was in (package.partition("==") for package in packages):
+        if name in PACKAGES and here.get(name) != was:
+            yield name, was, here.get(name, "not installed")
 
 
 @one_thread()

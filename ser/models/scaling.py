@@ -23,6 +23,27 @@ class SpeakerScaler(BaseEstimator):
     10.1109/T-AFFC.2010.8, compare it with others).
     """
 
+    def check(self, speakers: np.ndarray) -> None:
+        """Refuse clips of which a speaker has too few.
+
+        Parameters
+        ----------
+        speakers : (n_clips,)
+            Who speaks.
+
+        Raises
+        ------
+        SerError
+            If a speaker has fewer than `MIN_CLIPS` clips.
+        """
+        for speaker, count in zip(*np.unique(speakers, return_counts=True), strict=True):
+            if count < MIN_CLIPS:
+                raise SerError(
+                    f"Speaker {speaker} has {count} clips; scaling each speaker by their own "
+                    f"statistics needs at least {MIN_CLIPS}. Add clips, or train with another "
+                    "scaler, which needs none of the speaker."
+                )
+
     def transform(self, X: np.ndarray, speakers: np.ndarray) -> np.ndarray:
         """Subtract each speaker's mean and divide by the speaker's deviation.
 
@@ -43,18 +64,10 @@ class SpeakerScaler(BaseEstimator):
         SerError
             If a speaker has fewer than `MIN_CLIPS` clips.
         """
-        if X.ndim == 3:
-            copies = [self.transform(X[:, i], speakers) for i in range(X.shape[1])]
-            return np.stack(copies, axis=1)
+        self.check(speakers)
         scaled = np.empty(X.shape, dtype=np.float32)
         for speaker in np.unique(speakers):
             rows = np.flatnonzero(speakers == speaker)
-            if len(rows) < MIN_CLIPS:
-                raise SerError(
-                    f"Speaker {speaker} has {len(rows)} clips; scaling each speaker by their own "
-                    f"statistics needs at least {MIN_CLIPS}. Add clips, or train with another "
-                    "scaler, which needs none of the speaker."
-                )
             own = X[rows].astype(np.float64)
             deviation = own.std(axis=0)
             scaled[rows] = (own - own.mean(axis=0)) / np.where(deviation > 0, deviation, 1)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import pandas as pd
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.data.recordings import Recording, Windows, find_recordings
-from ser.models.known_answers import PACKAGES
+from ser.models.known_answers import differing
 from ser.models.predictions import Layout
 from ser.models.trained import CARD, FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
 
@@ -126,18 +125,11 @@ class Model:
         """A sentence for each package that is here in another version than the model's."""
         file = self.folder / REQUIREMENTS
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        for package, _, wanted in (line.partition("==") for line in lines):
-            if package not in PACKAGES:
-                continue
-            try:
-                here = version(package)
-            except PackageNotFoundError:
-                here = "not installed"
-            if here != wanted:
-                yield (
-                    f"{self.name} was fitted with {package} {wanted}; here it is {here}. "
-                    f"Predictions may differ: pip install {package}=={wanted}."
-                )
+        for package, wanted, here in differing(lines):
+            yield (
+                f"{self.name} was fitted with {package} {wanted}; here it is {here}. "
+                f"Predictions may differ: pip install {package}=={wanted}."
+            )
 
 
 @dataclass(frozen=True)

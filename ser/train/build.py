@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -124,13 +124,9 @@ def extract_features(
     """
     rates = kinds.rates(data.clips if data.recordings is None else data.recordings)
     at_rate = at_one_rate(feature_set, rates)
-    paths, copies = data.clips["path"].tolist(), augmentation.of(at_rate) if augmentation else ()
-    extraction, *altered = (extract(paths, each, **settings) for each in (at_rate, *copies))
-    _check_rates(data.clips, extraction)
-    if altered:
-        extraction = augmented(extraction, altered, paths)
+    extraction = _extract(data, at_rate, augmentation, settings)
     errors = extraction.errors
-    read = np.array([path not in errors for path in paths])
+    read = ~data.clips["path"].isin(errors).to_numpy()
     if not read.any():
         cause = next(iter(errors.values()))
         raise SerError(f"None of the {len(data)} clips can be used: {cause}.")
@@ -150,18 +146,26 @@ def extract_features(
     return used, errors
 
 
-def _check_rates(clips: pd.DataFrame, extraction: Extraction) -> None:
-    """Refuse a table whose own column sr is wrong: by it clips are resampled, or are not."""
-    if "sr" not in clips:
-        return
-    said, real = clips["sr"].to_numpy(), extraction.recordings["sr"].to_numpy()
+def _extract(
+    data: Dataset,
+    feature_set: FeatureSet,
+    augmentation: Augmentation | None,
+    settings: Mapping[str, Any],
+) -> Extraction:
+    """Features of all clips and of their copies; refuse a table whose own column sr is wrong."""
+    clips, copies = data.clips, augmentation.of(feature_set) if augmentation else ()
+    paths = clips["path"].tolist()
+    extraction, *altered = (extract(paths, each, **settings) for each in (feature_set, *copies))
+    real = extraction.recordings["sr"].to_numpy()
+    said = clips["sr"].to_numpy() if "sr" in clips else real
     wrong = np.flatnonzero((said != real) & (said > 0) & (real > 0))
-    if len(wrong):
+    if len(wrong):  # by it clips are resampled, or are not
         first = wrong[0]
         raise SerError(
-            f"The column sr is wrong for {len(wrong)} clips: {clips['path'].iloc[first]} has "
+            f"The column sr is wrong for {len(wrong)} clips: {paths[first]} has "
             f"{real[first]} Hz, not {said[first]}. Correct the column, or leave it out."
         )
+    return augmented(extraction, altered, paths) if altered else extraction
 
 
 def model_pipeline(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:

@@ -1,7 +1,7 @@
 """What would fail at a run's end, looked at before its first fit: names, places, room, the model.
 
-What depends on the clips (their names, copies among them, the split) is looked at when they are
-there; labels need no look, as their keys are made legal (`ser.tracking.keys`).
+What depends on the clips (the split, the scaler, the model) is looked at once they are there.
+Labels need no look, as their keys are made legal (`ser.tracking.keys`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from omegaconf import DictConfig
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
-from ser.data.dataset import check_duplicates_choice
+from ser.data.dataset import Dataset, check_duplicates_choice
+from ser.data.folds import Split
+from ser.evaluation.plan import plan, try_model
 from ser.models.trained import check_loadable
 from ser.tracking.client import unusable
 from ser.tracking.database import ARTIFACTS, sqlite_file
@@ -53,12 +55,45 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
                 f"model.validation_curve names {parameter.replace('__', '.')}, which the model "
                 "has not. Mend it, or set curves=none or curves=learning."
             )
+    check_place(cfg.tracking.uri)
+
+
+def check_clips(cfg: DictConfig, data: Dataset, split: Split) -> None:
+    """Refuse clips with which the config's protocol, scaler or model cannot do.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        Of ``conf/train.yaml``.
+    data : Dataset
+        Without features.
+    split : Split
+
+    Raises
+    ------
+    SerError
+        See `plan`, `try_model` and `SpeakerScaler.check`.
+    """
+    pipeline, by_speaker = build.model_pipeline(cfg)
+    if by_speaker is not None:
+        by_speaker.check(data.groups)
+    planned = plan(data, split, build.evaluation_settings(cfg))
+    try_model(pipeline, data, planned, build.shape_of_features(cfg))
+
+
+def check_place(uri: str) -> None:
+    """Refuse a tracking URI whose folders, or the one for temporary files, are full or read-only.
+
+    Raises
+    ------
+    SerError
+    """
     if problem := _problem(Path(tempfile.gettempdir())):
         raise SerError(f"{problem}. Make room there, or set TMPDIR to another folder.")
-    if file := sqlite_file(cfg.tracking.uri):
+    if file := sqlite_file(uri):
         for place in (file.parent / ARTIFACTS, file.parent):
             if problem := _problem(place):
-                raise unusable(cfg.tracking.uri, OSError(problem))
+                raise unusable(uri, OSError(problem))
 
 
 def _problem(place: Path) -> str:

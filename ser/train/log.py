@@ -35,6 +35,7 @@ from ser.tracking.inputs import log_config, log_dataset
 from ser.tracking.queries import LoggedRun
 from ser.tracking.registry import CARD
 from ser.tracking.run import start_run
+from ser.train.dry import check_place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,8 +154,14 @@ def track_evaluation(
         MLflow's tracking URI.
     experiment : str
     tags : mapping of str to str
+
+    Raises
+    ------
+    SerError
+        If the log cannot be written, or the model could not be loaded again.
     """
     data, split, pipeline = evaluation.data, evaluation.split, evaluation.pipeline
+    check_place(uri)
     if data.feature_set is not None:
         check_loadable(pipeline, data.feature_set)
     scaler = pipeline.named_steps.get("scaler")

@@ -12,7 +12,6 @@ from ser.core.experiment import Experiment, JobResult
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
-from ser.evaluation.plan import plan, try_model
 from ser.evaluation.protocol import Evaluation, evaluate
 from ser.report import terminal
 from ser.tracking import queries
@@ -26,7 +25,7 @@ from ser.tracking.inputs import (
 from ser.tracking.queries import LoggedRun
 from ser.tracking.run import Run, start_run
 from ser.train import build
-from ser.train.dry import check_run
+from ser.train.dry import check_clips, check_run
 from ser.train.log import log_doubts, log_skipped, log_whole_evaluation
 
 
@@ -91,12 +90,9 @@ def run_experiment(
         parent=parent,
     ) as run:
         log_config(run, build.plain(cfg))
-
-        def check(data: Dataset, split: Split) -> None:
-            planned = plan(data, of_fold(split, fold), settings)
-            try_model(pipeline, data, planned, build.shape_of_features(cfg))
-
-        data, split = load_and_split(experiment, run, check)
+        data, split = load_and_split(
+            experiment, run, lambda data, split: check_clips(cfg, data, of_fold(split, fold))
+        )
         split = of_fold(split, fold)
         if scaler is not None:
             X = scaler.transform(data.features, data.groups)

@@ -18,13 +18,13 @@ from ser.core.redact import without_password
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
 from ser.evaluation.metrics import METRICS, tunable
-from ser.evaluation.plan import inner_split, plan, try_model
+from ser.evaluation.plan import inner_split
 from ser.evaluation.protocol import pooled_metrics
 from ser.report import terminal
 from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
 from ser.train import build
-from ser.train.dry import check_run
+from ser.train.dry import check_clips, check_run
 from ser.train.log import log_confusion_matrix
 from ser.train.run import Outcome, load_and_split, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
@@ -256,8 +256,7 @@ def _check_folds(cfg: DictConfig, data: Dataset, split: Split) -> None:
             "tuner.nested=true, which searches inside every fold, or tune under split=speaker or "
             "split=random."
         )
-    settings, shape = build.evaluation_settings(cfg), build.shape_of_features(cfg)
     for number in range(len(split.folds)):
         fold = of_fold(split, number)
-        inner_split(data, fold, settings)
-        try_model(build.model_pipeline(cfg)[0], data, plan(data, fold, settings), shape)
+        inner_split(data, fold, build.evaluation_settings(cfg))
+        check_clips(cfg, data, fold)

@@ -55,7 +55,7 @@ def open_study(
     storage: str,
     name: str,
     *,
-    question: Mapping[str, object] | None = None,
+    question: Mapping[str, object],
     higher_is_better: bool = True,
     heartbeat: int = HEARTBEAT,
 ) -> Iterator[tuple[Study, Worker]]:
@@ -71,9 +71,9 @@ def open_study(
         Path of a journal file, made where it is missing, or the URL of a database.
     name : str
         Of the study.
-    question : mapping of str to object, optional
+    question : mapping of str to object
         What its trials are scored on (`question.question_of`): a new study keeps it, another one
-        must have it. Without it any study is opened.
+        must have it.
     higher_is_better : bool
         Of the values of a new study.
     heartbeat : int
@@ -139,9 +139,10 @@ def _create(
     *,
     name: str,
     higher_is_better: bool,
-    question: Mapping[str, object] | None,
+    question: Mapping[str, object],
     where: str,
 ) -> Study:
+    """The study, made where it is missing; refused where its question is another, or not known."""
     direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
     the_study = f"The study {name!r} in {without_password(where)}"
     try:
@@ -150,13 +151,6 @@ def _create(
         )
     except (ValueError, KeyError) as error:
         raise SerError(f"{the_study} cannot be read: {error}.") from error
-    if question is not None:
-        _ask(study, question, the_study)
-    return study
-
-
-def _ask(study: Study, question: Mapping[str, object], the_study: str) -> None:
-    """Keep a new study's question; refuse one whose question is another, or not known."""
     # In this order: another worker that has just made the study asks before it tries anything.
     has_trials = bool(study.get_trials(deepcopy=False))
     kept = study.user_attrs.get(QUESTION)
@@ -173,6 +167,7 @@ def _ask(study: Study, question: Mapping[str, object], the_study: str) -> None:
             f"{the_study} asks another question: {differences(kept, question)}. Its scores cannot "
             f"stand beside this command's. {remedy}"
         )
+    return study
 
 
 def _database(url: str, heartbeat: int) -> RDBStorage:

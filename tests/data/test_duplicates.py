@@ -8,12 +8,12 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
+import ser
 from ser.core.errors import SerError
 from ser.data import splits
 from ser.data.corpora.ravdess import SAME_SOUND
 from ser.data.dataset import Dataset
 from ser.data.duplicates import check_copies, copies, without_copies
-from ser.evaluation.protocol import Settings, evaluate
 
 
 def data(sounds, emotions=None, actors=None, **settings):
@@ -70,9 +70,8 @@ def test_a_sound_under_two_names_is_refused_by_every_split(what):
 
 def test_evaluate_refuses_before_it_fits():
     clips = data(TWICE)
-    pipeline = make_pipeline(DummyClassifier())
     with pytest.raises(SerError, match="hold the same sound"):
-        evaluate(pipeline, clips, at_random(clips.clips), Settings(n_splits=2, seed=1, n_jobs=1))
+        ser.evaluate(make_pipeline(DummyClassifier()), clips, at_random(clips.clips))
 
 
 def test_drop_keeps_the_first_of_each():

@@ -229,9 +229,9 @@ def test_quality_finds_what_is_odd(recordings, tmp_path):
     found = quality.findings(table).set_index("issue")["clips"].to_dict()
     assert found == {
         "same sound as another clip": 2,
-        "same sound under another emotion": 1,
+        "same sound as another clip, under another emotion or actor": 2,
         "encoded, cut or amplified copy of another clip": 1,
-        "such a copy under another emotion or actor": 0,
+        "encoded, cut or amplified copy of another clip, under another emotion or actor": 0,
         "not mono": 1,
         "another sampling rate than most": 0,
         "clipped": 1,

@@ -147,7 +147,7 @@ def test_model_that_answers_differently_is_refused_with_the_packages(model, tmp_
     save_model(replace(model, training=replace(model.training, answers=older)), tmp_path)
     assert load_model(tmp_path).sr == SR
     save_model(replace(model, training=replace(model.training, answers=changed)), tmp_path)
-    with pytest.raises(SerError, match=r"pip install numpy==1\.0 scikit-learn==1\.2\.3"):
+    with pytest.raises(SerError, match=r"pip install scikit-learn==1\.2\.3 numpy==1\.0"):
         load_model(tmp_path)
 
 

@@ -2,22 +2,27 @@
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 from composing import experiment
+from hydra.utils import instantiate
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline
 from undrawn import draw_nothing
 
 import ser
 from ser.core.errors import SerError
+from ser.data.dataset import Dataset
 from ser.models.pipeline import build_pipeline
 from ser.report import figures
 from ser.tracking import queries
 from ser.tracking.keys import legal_key
 from ser.train import build
-from ser.train.dry import check_run
+from ser.train.dry import check_clips, check_run
 
 LABELS = [
     *("happy (excited)", "don't know", "glücklich, froh", "a//b", "खुशी", "มีความสุข", "😀"),
@@ -128,6 +133,23 @@ def test_what_would_fail_at_the_end_fails_first(override, message):
     cfg = experiment("data=demo", "model=dummy", override).cfg
     with pytest.raises(SerError, match=message):
         check_run(cfg, build.model_pipeline(cfg)[0])
+
+
+def test_what_cannot_be_done_with_the_clips_is_said_before_extraction(corpus):
+    cfg = experiment(*corpus(["happy", "sad"]), "scaler=speaker").cfg
+    data, _ = build.load(cfg)
+    with pytest.raises(SerError, match="Speaker 01 has 4 clips; scaling"):
+        check_clips(cfg, data, instantiate(cfg.split, data.clips))
+
+
+def test_track_looks_for_room_first(clips, tmp_path, monkeypatch):
+    few = clips[clips["actor"] < 3].reset_index(drop=True)
+    data = Dataset(few, np.zeros((len(few), 1), np.float32))
+    evaluation = ser.evaluate(Pipeline([("classifier", DummyClassifier())]), data, ser.split(data))
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=1_000_000))
+    with pytest.raises(SerError, match=r"has 1\.0 MB free, and a run needs 20 MB"):
+        ser.track(evaluation, uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    assert not (tmp_path / "mlruns").exists()
 
 
 def test_a_validation_curve_is_of_a_parameter_of_the_model():

@@ -87,8 +87,10 @@ def test_a_study_is_gone_on_with_by_its_own_question_alone(tmp_path, url):
 
 def test_a_study_that_does_not_say_its_question_is_refused(tmp_path):
     storage = f"{tmp_path}/studies.journal"
-    with open_study(storage, "old") as (study, _):
-        study.tell(study.ask(), 1.0)
+    study = optuna.create_study(
+        study_name="old", storage=JournalStorage(JournalFileBackend(storage))
+    )
+    study.tell(study.ask(), 1.0)
     with (
         pytest.raises(SerError, match=r"an older ser made it.*tuner\.study another name"),
         open_study(storage, "old", question={"seed": 1}),

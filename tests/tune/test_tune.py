@@ -83,7 +83,7 @@ def test_search_space_names_the_entry_that_is_wrong(entry, message):
 HANG = """
 import os, sys, time
 from ser.tune.storage import WORKER, open_study
-with open_study(sys.argv[1], "s") as (study, worker):
+with open_study(sys.argv[1], "s", question={}) as (study, worker):
     done = study.ask()
     study.tell(done, done.suggest_float("x", 0, 1))
     trial = study.ask()
@@ -100,18 +100,18 @@ def test_open_study_retries_the_trial_of_a_killed_worker_and_no_other(tmp_path):
     )
     x = float(process.stdout.readline())
     # While it lives, its trial is its own.
-    with open_study(journal, "s") as (study, _):
+    with open_study(journal, "s", question={}) as (study, _):
         assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
     process.kill()  # SIGKILL
     process.wait()
-    with open_study(journal, "s") as (study, _):
+    with open_study(journal, "s", question={}) as (study, _):
         states = [t.state for t in study.trials]
         assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
         again = study.ask()
         assert again.suggest_float("x", 0, 1) == x
         assert again.user_attrs["retry_of"] == 1
         study.tell(again, 1.0)
-    with open_study(journal, "s") as (study, _):
+    with open_study(journal, "s", question={}) as (study, _):
         assert len(study.trials) == 3
         assert not any(t.user_attrs.get(WORKER) == "" for t in study.trials)
     assert len(list((tmp_path / "studies.workers").iterdir())) == 1  # the lock for starting
@@ -120,28 +120,31 @@ def test_open_study_retries_the_trial_of_a_killed_worker_and_no_other(tmp_path):
 def test_open_study_numbers_workers_so_that_none_draws_what_another_drew(tmp_path):
     numbers = []
     for _ in range(3):
-        with open_study(str(tmp_path / "studies.journal"), "s") as (_, worker):
+        with open_study(str(tmp_path / "studies.journal"), "s", question={}) as (_, worker):
             numbers.append(worker.number)
     assert numbers == [0, 1, 2]
 
 
 def test_open_study_reads_a_journal_whose_last_line_was_cut(tmp_path):
     journal = tmp_path / "studies.journal"
-    with open_study(str(journal), "s") as (study, _):
+    with open_study(str(journal), "s", question={}) as (study, _):
         for value in (1.0, 2.0):
             study.tell(study.ask(), value)
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-7])
-    with open_study(str(journal), "s") as (study, _):
+    with open_study(str(journal), "s", question={}) as (study, _):
         assert study.trials[0].value == 1.0
         study.tell(study.ask(), 3.0)
-    with open_study(str(journal), "s") as (study, _):
+    with open_study(str(journal), "s", question={}) as (study, _):
         assert study.best_value == 3.0
 
 
 def test_open_study_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SerError, match=r"tuner\.storage"), open_study(f"{tmp_path}/file/j", "s"):
+    with (
+        pytest.raises(SerError, match=r"tuner\.storage"),
+        open_study(f"{tmp_path}/file/j", "s", question={}),
+    ):
         pass
 
 
@@ -359,7 +362,7 @@ def objective(trial):
         time.sleep(60)
     return x
 
-with open_study(sys.argv[1], "s", heartbeat=1) as (study, worker):
+with open_study(sys.argv[1], "s", heartbeat=1, question={}) as (study, worker):
     study.optimize(objective, n_trials=3)
 """
 
@@ -384,7 +387,7 @@ def test_open_study_on_postgresql_retries_the_trial_of_a_killed_worker(postgresq
     storage.engine.dispose()
     both = [start("work"), start("work")]
     assert [process.wait() for process in both] == [0, 0]
-    with open_study(postgresql, "s") as (study, worker):
+    with open_study(postgresql, "s", question={}) as (study, worker):
         assert worker.number == 3
         states = [trial.state for trial in study.trials]
         assert states.count(TrialState.FAIL) == 1
@@ -395,5 +398,5 @@ def test_open_study_on_postgresql_retries_the_trial_of_a_killed_worker(postgresq
 
 def test_open_study_says_which_database_cannot_be_used():
     url = "postgresql://nobody:nothing@127.0.0.1:1/none"
-    with pytest.raises(SerError, match=r"127\.0\.0\.1:1"), open_study(url, "s"):
+    with pytest.raises(SerError, match=r"127\.0\.0\.1:1"), open_study(url, "s", question={}):
         pass
