@@ -70,20 +70,22 @@ def demo_root(once):
     return once("demo", lambda folder: demo.load(folder, speakers=4))
 
 
+def root_of(variable):
+    """Folder of a real corpus, where the environment names it."""
+    root = os.environ.get(variable)
+    if not root:
+        pytest.skip(f"{variable} names no folder")
+    return Path(root)
+
+
 @pytest.fixture(scope="session")
 def ravdess_root():
-    root = os.environ.get("SER_RAVDESS_ROOT")
-    if not root:
-        pytest.skip("SER_RAVDESS_ROOT names no folder with RAVDESS")
-    return Path(root)
+    return root_of("SER_RAVDESS_ROOT")
 
 
 @pytest.fixture(scope="session")
 def emodb_root():
-    root = os.environ.get("SER_EMODB_ROOT")
-    if not root:
-        pytest.skip("SER_EMODB_ROOT names no folder with EMO-DB")
-    return Path(root)
+    return root_of("SER_EMODB_ROOT")
 
 
 @pytest.fixture

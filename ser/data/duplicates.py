@@ -23,6 +23,10 @@ _WAYS = (
     "under two speakers or emotions, none), or data.duplicates=keep (all stay, and the run is "
     "tagged as such)."
 )
+_NEAR = (
+    " Files are compared byte by byte: python -m ser.explore finds copies that were encoded again, "
+    "cut or made louder."
+)
 
 
 def copies(data: Dataset) -> list[np.ndarray]:
@@ -84,7 +88,7 @@ def without_copies(data: Dataset, *, say: Callable[[str], object]) -> Dataset:
         )
     say(
         f"Left out as the same sound as another clip (data.duplicates=drop): {(~kept).sum()} of "
-        f"{len(data)} clips{all_of}."
+        f"{len(data)} clips{all_of}.{_NEAR}"
     )
     return data.select(kept)
 
@@ -118,6 +122,7 @@ def check_copies(data: Dataset, split: Split) -> str:
         return (
             f"{count} the same sound as another clip, and stay (data.duplicates=keep): numbers are "
             f"too good where a copy is trained on and another tested. {_listed(data, groups)}."
+            f"{_NEAR}"
         )
     bad = [
         rows
@@ -130,7 +135,7 @@ def check_copies(data: Dataset, split: Split) -> str:
             because = "under two speakers or emotions cannot all be right"
         raise SerError(
             f"{sum(len(rows) - 1 for rows in bad)} of {len(data)} clips hold the same sound as "
-            f"another: {_listed(data, bad)}. Copies {because}. {_WAYS}"
+            f"another: {_listed(data, bad)}. Copies {because}. {_WAYS}{_NEAR}"
         )
     known = " as published" if all(_is_published(data, rows) for rows in groups) else ""
     where = "never on two sides of a fold" if split.grouped else "perhaps on both sides of a fold"

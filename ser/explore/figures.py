@@ -58,7 +58,7 @@ def plot_spoken(clips: pd.DataFrame, prosody: pd.DataFrame, emotions: Sequence[s
                 manage_ticks=False,
                 medianprops={"color": "black"},
                 boxprops={"facecolor": colour, "alpha": 0.75},
-                label=name or None,
+                label=short(name) or None,
             )
         _name_emotions(axes, emotions)
         axes.set(ylabel=label)
@@ -119,7 +119,7 @@ def plot_ranking(table: pd.DataFrame, *, top: int) -> Figure:
             100 * rows["actor_share"],
             s=14,
             color=colour,
-            label=name,
+            label=short(name),
             linewidths=0,
         )
     end = 105 * max(table["emotion_share"].max(), table["actor_share"].max(), 0.01)

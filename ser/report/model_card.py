@@ -7,6 +7,7 @@ description of its versions in the registry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,15 @@ def card(run: LoggedRun, evaluation: Evaluation, *, about: str) -> str:
     return "\n".join(line for section in sections for line in section)
 
 
+def literal(name: str) -> str:
+    r"""A name to the letter: its punctuation starts no Markdown.
+
+    >>> print(literal("a_b|<i>"))
+    a\_b\|\<i\>
+    """
+    return re.sub(r"([\\`*_\[\]<>|~#&$!])", r"\\\1", name)
+
+
 def _head(run: LoggedRun) -> Iterator[str]:
     tags = run.tags
     yield f"# Model card: {run.name}\n"
@@ -66,7 +76,7 @@ def _data(run: LoggedRun, evaluation: Evaluation, about: str) -> Iterator[str]:
     yield f"\n## Data\n\nTrained on {n_clips} clips of {run.tags['corpus']}: {about}."
     if "test_corpus" in run.tags:
         yield f"Tested on {run.tags['test_corpus']}."
-    yield f"Emotions: {', '.join(evaluation.labels)}."
+    yield f"Emotions: {', '.join(map(literal, evaluation.labels))}."
 
 
 def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
@@ -93,18 +103,18 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
     yield "| emotion | recall % | clips |\n|---|---|---|"
     true, predicted = test["true"].to_numpy(), test["predicted"].to_numpy()
     for row in per_class(true, predicted, evaluation.labels).itertuples():
-        emotion = row.emotion.replace("|", r"\|")  # which ends a cell
-        yield f"| {emotion} | {100 * row.recall:.1f} | {row.support} |"
+        yield f"| {literal(row.emotion)} | {100 * row.recall:.1f} | {row.support} |"
     by = breakdown(test)
     by = by[by["factor"] == "gender"]
     if len(by):
         yield "\n| gender | accuracy % | clips |\n|---|---|---|"
         for row in by.itertuples():
-            yield f"| {row.level} | {100 * row.accuracy:.1f} | {row.clips} |"
+            yield f"| {literal(row.level)} | {100 * row.accuracy:.1f} | {row.clips} |"
     yield (
         "\n## Limits\n\nWhat it was tested on is what is known of it. Another language, other "
         "microphones and rooms, speech that is not acted, older or younger voices: expect less, "
-        "and measure it first."
+        "and measure it first. Clips were compared byte by byte; `python -m ser.explore` finds "
+        "copies that were encoded again, cut or made louder."
     )
     if not evaluation.split.grouped:
         yield (

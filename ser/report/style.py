@@ -58,12 +58,12 @@ def literal(name: str) -> str:
 
 
 def short(name: object) -> str:
-    """A name with room in a figure.
+    """A name with room in a figure, and in a legend: matplotlib leaves out what begins with _.
 
-    >>> short("happy"), len(short("x" * 300))
-    ('happy', 24)
+    >>> short("happy"), len(short("x" * 300)), short("_tense")
+    ('happy', 24, ' _tense')
     """
-    text = str(name)
+    text = f" {name}" if str(name).startswith("_") else str(name)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
@@ -82,7 +82,8 @@ def stacked_bars(
     """
     bottom = np.zeros(len(places), dtype=int)
     for (name, heights), colour in zip(parts.items(), colours(), strict=False):
-        axes.bar(range(len(places)), heights, bottom=bottom, color=colour, label=name)
+        label = None if name is None else short(name)
+        axes.bar(range(len(places)), heights, bottom=bottom, color=colour, label=label)
         bottom += np.asarray(heights)
     axes.set_xticks(range(len(places)), list(map(short, places)))
     axes.margins(y=0.15)

@@ -67,6 +67,8 @@ def test_a_run_takes_any_label(corpus, client, tmp_path):
     assert {f"p_{label}" for label in LABELS} <= set(predictions.columns)
     assert set(predictions["actor"]) == {"01", "02"}
     page = (next(tmp_path.glob("mlruns/artifacts/table/*/artifacts/report.html"))).read_text()
+    card = next(tmp_path.glob("mlruns/artifacts/table/*/artifacts/model_card.md")).read_text()
+    assert card.count(r"\<b\>\|\`") == 2 and "<b>" not in card  # the list, and its row
     assert "&lt;b&gt;|`" in page and "<b>|`" not in page and r"$\frac$" in page
     model = ser.load_model(outcome.run_id, uri=outcome.logged.uri)
     answer = model.predict(str(tmp_path / "0-1-0.wav"))
@@ -97,6 +99,13 @@ def test_figures_draw_names_to_the_letter(tmp_path):
     figure = figures.plot_confusion_matrix(np.eye(3, dtype=int), labels, title=r"$\frac{$")
     figure.savefig(tmp_path / "figure.png")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == labels
+
+
+def test_legends_have_names_that_begin_with_an_underscore():
+    proba = [np.array([0.6, 0.4])] * 2
+    figure = figures.plot_emotions_over_time([0, 1], proba, ["_tense", "calm"], title="a")
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == [" _tense", "calm"]
 
 
 def test_copies_are_refused_or_kept_with_a_word(corpus, client, tmp_path, monkeypatch):
