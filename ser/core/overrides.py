@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ser.core.redact import masked_override
 
 # Where things lie and how many cores there are: no number depends on it.
-_ELSEWHERE = ("tracking", "store", "compute", "sweep")
+ELSEWHERE = ("tracking", "store", "compute", "sweep")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Choices:
         >>> Choices({}, ("model=svm", "model.classifier.C=3", "compute=dask")).command()
         'python -m ser.train model=svm model.classifier.C=3'
         """
-        kept = [o for o in self.overrides if _first(o) not in _ELSEWHERE]
+        kept = [o for o in self.overrides if _first(o) not in ELSEWHERE]
         if not any(_first(o) == "experiment" for o in kept):
             kept = [o for o in kept if o != "variants=null"]  # which it is already
         return shlex.join(["python", "-m", module, *map(masked_override, kept)])

@@ -23,11 +23,10 @@ TOLD, TOLD_OF_FEW, FEW = 0.9, 0.99, 4
 MIN_CLIPS = 20  # of an emotion, so that it is not told by luck
 TREE = {"max_depth": 4, "min_samples_leaf": 5, "class_weight": "balanced", "random_state": 0}
 N_SPLITS = 5
+SHUFFLES = 24  # of the emotions, for p
 
 
-def told_table(
-    recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, *, shuffles: int = 24
-) -> pd.DataFrame:
+def told_table(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray) -> pd.DataFrame:
     """How well the emotion of a clip is told from its recording alone, in a new voice.
 
     Parameters
@@ -36,8 +35,6 @@ def told_table(
         See `ser.data.facts`.
     labels, groups : (n_clips,)
         Emotion and actor of each clip.
-    shuffles : int
-        Of the emotions, for p.
 
     Returns
     -------
@@ -58,8 +55,8 @@ def told_table(
     if len(rows):
         rng = np.random.default_rng(0)
         whole = uar(facts, labels)
-        by_chance = [uar(facts, rng.permutation(labels)) >= whole for _ in range(shuffles)]
-        rows.append(("all", whole, chance, (1 + sum(by_chance)) / (1 + shuffles)))
+        by_chance = [uar(facts, rng.permutation(labels)) >= whole for _ in range(SHUFFLES)]
+        rows.append(("all", whole, chance, (1 + sum(by_chance)) / (1 + SHUFFLES)))
     return pd.DataFrame(rows, columns=["fact", "uar", "chance", "p"])
 
 

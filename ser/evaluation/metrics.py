@@ -93,13 +93,13 @@ class Metric:
         spread = "" if isnan(deviation) else f" ± {self.scale * deviation:.{self.digits}f}"
         return f"{self.scale * value:.{self.digits}f}{spread}"
 
-    def text_with_unit(self, value: float, deviation: float = nan) -> str:
+    def text_with_unit(self, value: float) -> str:
         """As `text`, with the unit.
 
         >>> METRICS["log_loss"].text_with_unit(1.25)
         '1.250 nats'
         """
-        return f"{self.text(value, deviation)} {self.unit}".strip()
+        return f"{self.text(value)} {self.unit}".strip()
 
     def text_of_part(self, numbers: Mapping[str, float], part: str) -> str:
         """The score of a run's part; empty where the run has none, or what is no number.
@@ -119,9 +119,9 @@ class Metric:
             return self.text(mean, numbers.get(f"{key}_std", nan))
         return "" if isnan(score) or part == "cv" else self.text(score)
 
-    def text_of_interval(self, numbers: Mapping[str, float], part: str = "test") -> str:
-        """The ends of a part's 95 % interval, ``60.8 to 71.3``; empty where there is none."""
-        ends = [numbers.get(f"{part}_{self.name}_{end}", nan) for end in ("low", "high")]
+    def text_of_interval(self, numbers: Mapping[str, float]) -> str:
+        """The ends of the test score's 95 % interval, ``60.8 to 71.3``; empty without one."""
+        ends = [numbers.get(f"test_{self.name}_{end}", nan) for end in ("low", "high")]
         return "" if any(map(isnan, ends)) else " to ".join(map(self.text, ends))
 
 

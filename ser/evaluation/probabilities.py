@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
+N_BINS = 10  # of confidence
+
 
 def roc(
     y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]
@@ -65,7 +67,7 @@ def precision_recall(
 
 
 def reliability(
-    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray, *, n_bins: int = 10
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray
 ) -> tuple[pd.DataFrame, float]:
     """How often the model is right when it is so sure, and the expected calibration error.
 
@@ -74,24 +76,23 @@ def reliability(
     y_true, y_pred : (n_clips,)
     proba : (n_clips, n_labels)
         The largest of a row is the model's confidence in `y_pred`.
-    n_bins : int
-        Bins of equal width over confidence, each open below and closed above.
 
     Returns
     -------
-    bins : (n_bins, 5) DataFrame
-        low, high, clips, confidence and accuracy (means over the bin's clips, NaN where empty).
+    bins : (N_BINS, 5) DataFrame
+        Bins of equal width, each open below and closed above: low, high, clips, confidence and
+        accuracy (means over the bin's clips, NaN where empty).
     error : float
         Mean over clips of the bins' distance between accuracy and confidence, in [0, 1] (Naeini
         et al. 2015; Guo et al. 2017).
     """
     confidence = proba.max(axis=1)
-    edges = np.linspace(0, 1, n_bins + 1)
-    member = np.clip(np.searchsorted(edges, confidence) - 1, 0, n_bins - 1)
-    count = np.bincount(member, minlength=n_bins)
+    edges = np.linspace(0, 1, N_BINS + 1)
+    member = np.clip(np.searchsorted(edges, confidence) - 1, 0, N_BINS - 1)
+    count = np.bincount(member, minlength=N_BINS)
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(member, confidence, n_bins) / count
-        right = np.bincount(member, (y_true == y_pred).astype(float), n_bins) / count
+        mean = np.bincount(member, confidence, N_BINS) / count
+        right = np.bincount(member, (y_true == y_pred).astype(float), N_BINS) / count
     bins = {"low": edges[:-1], "high": edges[1:], "clips": count}
     error = np.nansum(count * np.abs(right - mean)) / len(y_true)
     return pd.DataFrame(bins | {"confidence": mean, "accuracy": right}), float(error)

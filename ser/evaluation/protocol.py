@@ -185,7 +185,7 @@ def _fit_all(
         jobs.append((fit_on, (pipeline, data, np.arange(len(data)), grouped)))
     elif inner is not None:
         jobs += [(evaluate_fold, (pipeline, data, f, grouped, False, False)) for f in inner.folds]
-    with _progress(len(jobs), "Fitting", settings) as workers:
+    with progress(len(jobs), "Fitting", settings) as workers:
         results, messages = run_fits(jobs, pipeline, workers)
     outer, others = results[:n_outer], results[n_outer:]
     if n_outer > 1:
@@ -200,13 +200,13 @@ def _curves(
     learning, validation = None, []
     sizes = settings.learning_actors if inner.grouped else settings.learning_clips
     if sizes:
-        with _progress(len(inner.folds) * len(sizes), "Learning curve", settings) as workers:
+        with progress(len(inner.folds) * len(sizes), "Learning curve", settings) as workers:
             learning = learning_curve(
                 pipeline, data, inner, sizes=sizes, seed=settings.seed, workers=workers
             )
     for parameter, values in settings.validation.items():
         total, title = len(inner.folds) * len(values), f"Validation curve: {parameter}"
-        with _progress(total, title, settings) as workers:
+        with progress(total, title, settings) as workers:
             curve = validation_curve(
                 pipeline, data, inner, parameter=parameter, values=values, workers=workers
             )
@@ -216,7 +216,7 @@ def _curves(
 
 def _permuted(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings) -> np.ndarray:
     total = settings.n_permutations * len(split.folds)
-    with _progress(total, "Permutations", settings) as workers:
+    with progress(total, "Permutations", settings) as workers:
         return permutation_uars(
             pipeline,
             data,
@@ -307,7 +307,7 @@ def _by_metric(folds: Sequence[dict[str, float]]) -> dict[str, list[float]]:
 
 
 @contextmanager
-def _progress(total: int, title: str, settings: Settings) -> Iterator[Workers]:
+def progress(total: int, title: str, settings: Settings) -> Iterator[Workers]:
     """Workers who move a bar, which is drawn for what takes longer than a second."""
     with tqdm(total=total, desc=title, unit="fit", delay=1, leave=False, disable=None) as bar:
         yield Workers(settings.n_jobs, bar.update)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ser.core.errors import SerError
 from ser.data.audio import probe, read_audio
 from ser.explore.pictures import clip_figures, pictures, sound
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import LONGEST, views
-from ser.report.html import check_free, render
+from ser.report.html import check_free, render, write_page
 
 DPI = 110
 
@@ -41,14 +40,7 @@ def write_clip_page(clip: str, *, out: str | None = None, prosody: ProsodyFeatur
     file = _place(clip, out)
     check_free(file)
     html = render_clip_page(clip, prosody=prosody)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise SerError(
-            f"{file} cannot be written: {error.strerror}. Set explore.out=<another place>."
-        ) from error
-    return f"page    {file}  ({len(html.encode()) / 1e6:.1f} MB)"
+    return f"page    {file}  ({write_page(file, html, 'Set explore.out=<another place>.')})"
 
 
 def render_clip_page(clip: str, *, prosody: ProsodyFeatures) -> str:

@@ -47,6 +47,21 @@ class FeatureSet(Protocol):
         """Vector of one clip."""
 
 
+def check_bounds(
+    feature_set: FeatureSet, bounds: Mapping[str, tuple[float, float]], *, group: str = "features"
+) -> None:
+    """Refuse a setting that is out of its bounds, both allowed.
+
+    Raises
+    ------
+    SerError
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(feature_set, name)
+        if not low <= value <= high:
+            raise SerError(f"{group}.{name}={value} is not in {low} .. {high:.7g}.")
+
+
 def feature_groups(names: Sequence[str]) -> dict[str, np.ndarray]:
     """Columns that belong together: what stands before the first ``_`` of their names.
 

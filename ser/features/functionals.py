@@ -14,8 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.core.errors import SerError
-from ser.features import descriptors, f0, level, resampling, rhythm
+from ser.features import check_bounds, descriptors, f0, level, resampling, rhythm
 from ser.features.descriptors import Analysis, Descriptors
 from ser.features.filters import PITCH_CLASSES
 
@@ -108,7 +107,7 @@ class FunctionalFeatures:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        bounds: dict[str, tuple[float, float]] = {
+        bounds = {
             "sr": (8000, resampling.MAX_SR),
             "window": (0.01, 0.2),
             "hop": (0.002, self.window),
@@ -117,10 +116,7 @@ class FunctionalFeatures:
             "fmin": (10, self.fmax),
             "fmax": (self.fmin, self.sr / 4.01),
         }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SerError(f"features.{name}={value} is not in {low} .. {high:g}.")
+        check_bounds(self, bounds)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.core.errors import SerError
-from ser.features import level, resampling, spectrum
+from ser.features import check_bounds, level, resampling, spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +50,14 @@ class LogMelFeatures:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        bounds: dict[str, tuple[float, float]] = {
+        bounds = {
             "sr": (4000, resampling.MAX_SR),
             "n_mels": (8, 256),
             "window": (0.01, 0.2),
             "hop": (0.002, self.window),
             "seconds": (0.2, 60),
         }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SerError(f"features.{name}={value} is not in {low} .. {high:g}.")
+        check_bounds(self, bounds)
 
     @property
     def n_frames(self) -> int:

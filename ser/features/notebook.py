@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.features import resampling, spectrum
+from ser.features import check_bounds, resampling, spectrum
 from ser.features.filters import PITCH_CLASSES
 
 
@@ -62,16 +62,8 @@ class NotebookFeatures:
     version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        bounds: dict[str, tuple[float, float]] = {
-            "n_mels": (0, 1024),
-            "n_mfcc": (0, 128),
-            "n_fft": (16, 1 << 20),
-        }
-        bounds |= {"hop_length": (1, self.n_fft), "fmax": (1, 1e6)}
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SerError(f"features.{name}={value} is not in {low} .. {high}.")
+        bounds = {"n_mels": (0, 1024), "n_mfcc": (0, 128), "n_fft": (16, 1 << 20)}
+        check_bounds(self, bounds | {"hop_length": (1, self.n_fft), "fmax": (1, 1_000_000)})
         resampling.check_rate(self.sr)
         if self.n_fft % 2:
             raise SerError(f"features.n_fft={self.n_fft} is odd; give an even number of samples.")

@@ -11,8 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser.core.errors import SerError
-from ser.features import f0, level, resampling, spectrum
+from ser.features import check_bounds, f0, level, resampling, spectrum
 
 NAMES = {
     "f0_median": "Hz; 0 where no frame is voiced",
@@ -75,10 +74,7 @@ class ProsodyFeatures:
     def __post_init__(self) -> None:
         bounds = {"fmin": (10, self.fmax), "fmax": (self.fmin, 5000), "threshold": (0.01, 0.99)}
         bounds |= {"hop": (0.001, 0.1), "window": (0.005, 0.5)}
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SerError(f"prosody: {name}={value} is not in {low} .. {high}.")
+        check_bounds(self, bounds, group="prosody")
         resampling.check_rate(self.sr)
 
     @property

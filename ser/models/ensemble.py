@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -104,7 +104,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):
                 for name, pipeline in pipelines.items()
             }
             rows.append(fold.test)
-            votes.append(np.hstack(list(self._votes(fitted, X[fold.test]))))
+            votes.append(np.hstack(_votes(fitted, X[fold.test])))
         held_out = np.concatenate(rows)
         if len(np.unique(y[held_out])) < len(self.classes_):
             warnings.warn(
@@ -120,7 +120,7 @@ class Ensemble(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
         check_is_fitted(self)
-        votes = list(self._votes(self.members_, X))
+        votes = _votes(self.members_, X)
         if self.final_ is not None:
             return self.final_.predict_proba(np.hstack(votes))
         return np.mean(votes, axis=0)
@@ -129,10 +129,10 @@ class Ensemble(ClassifierMixin, BaseEstimator):
         """(n_clips,) the most probable emotion."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def _votes(self, fitted: Mapping[str, BaseEstimator], X: np.ndarray) -> Iterator[np.ndarray]:
-        """Probabilities of every member."""
-        for member in fitted.values():
-            yield member.predict_proba(X)
+
+def _votes(fitted: Mapping[str, BaseEstimator], X: np.ndarray) -> list[np.ndarray]:
+    """Probabilities of every member."""
+    return [member.predict_proba(X) for member in fitted.values()]
 
 
 def columns_of(name: str, features: FeatureSet) -> ColumnTransformer:

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils.validation import has_fit_parameter
 
-from ser.data.folds import Fold, cross_validation_folds
+from ser.data.folds import Fold, cross_validation_folds, lacking, most_folds
 
 
 def fit_classifier(
@@ -41,19 +41,11 @@ def inner_folds(
     -------
     list of Fold
         Empty where there is one clip of an emotion, or one actor. A fold without an emotion where
-        it trains, or without a test clip, is left out.
+        it trains is left out.
     """
-    emotions, counts = np.unique(y, return_counts=True)
-    n_splits = min(n_splits, counts.min())
-    if groups is not None:
-        n_splits = min(n_splits, len(np.unique(groups)))
+    grouped, actors = groups is not None, np.zeros(len(y)) if groups is None else groups
+    n_splits = min(n_splits, most_folds(y, actors, grouped=grouped)[0])
     if n_splits < 2:
         return []
-    folds = cross_validation_folds(
-        y,
-        np.zeros(len(y)) if groups is None else groups,
-        n_splits=n_splits,
-        grouped=groups is not None,
-        seed=seed,
-    )
-    return [f for f in folds if len(f.test) and len(np.unique(y[f.train])) == len(emotions)]
+    folds = cross_validation_folds(y, actors, n_splits=n_splits, grouped=grouped, seed=seed)
+    return [fold for fold in folds if lacking(y, [fold]) is None]

@@ -63,7 +63,7 @@ def report(
         If there is no such run, its artifacts cannot be read, or the page cannot be written.
     """
     from ser.core import paths
-    from ser.report.html import check_free
+    from ser.report.html import check_free, write_page
     from ser.report.run_page import render_run_page
     from ser.tracking.queries import find_run
 
@@ -77,12 +77,7 @@ def report(
         if not logged.exists():
             logged.write_text(html, encoding="utf-8")
             run.add(logged)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise SerError(f"{out} cannot be written: {error.strerror}. Give another --out.") from error
-    return f"{out}  ({len(html.encode()) / 1e6:.1f} MB, run {run.id})"
+    return f"{out}  ({write_page(out, html, 'Give another --out.')}, run {run.id})"
 
 
 def attach(run: Run) -> None:

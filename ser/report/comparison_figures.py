@@ -37,8 +37,7 @@ def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> 
         axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
         axes.legend(loc="lower right")
     names = [
-        f"{row.name_}{' (transductive)' if row.transductive else ''}"
-        for row in table.rename(columns={"name": "name_"}).itertuples()
+        f"{row.name}{' (transductive)' if row.transductive else ''}" for row in table.itertuples()
     ]
     axes.set_yticks(places, names)
     axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ser.data.audio import as_flac, read_audio
 from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.importance import columns_by_name, permutation_importance
-from ser.evaluation.parallel import Workers
 from ser.evaluation.plan import Settings
-from ser.evaluation.protocol import Evaluation
+from ser.evaluation.protocol import Evaluation, progress
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import views
 from ser.report.html import data_uri, png, render
@@ -75,15 +73,9 @@ def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> Non
     """
     data, split = evaluation.data, evaluation.split
     total = len(split.folds) * (1 + len(columns_by_name(data.names)))
-    with tqdm(
-        total=total, desc="Importance", unit="fit", delay=1, leave=False, disable=None
-    ) as bar:
+    with progress(total, "Importance", settings) as workers:
         table = permutation_importance(
-            evaluation.models,
-            data,
-            split,
-            seed=settings.seed,
-            workers=Workers(settings.n_jobs, bar.update),
+            evaluation.models, data, split, seed=settings.seed, workers=workers
         )
     run.table(table, "feature_importance")
     run.figure(partial(plot_feature_importance, table), "feature_importance")
@@ -94,10 +86,8 @@ def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> Non
         run.text(_render(run.so_far(), picture, table, errors), PAGE)
 
 
-def confident_errors(
-    test: pd.DataFrame, paths: np.ndarray, *, n_errors: int = N_ERRORS
-) -> list[ShownError]:
-    """The wrong predictions with the largest probability, the surest first.
+def confident_errors(test: pd.DataFrame, paths: np.ndarray) -> list[ShownError]:
+    """The `N_ERRORS` wrong predictions with the largest probability, the surest first.
 
     Parameters
     ----------
@@ -109,7 +99,7 @@ def confident_errors(
     proba = test.filter(regex="^p_")
     sure = proba.max(axis=1).to_numpy()
     wrong = np.flatnonzero(test["true"].to_numpy() != test["predicted"].to_numpy())
-    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:n_errors]
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:N_ERRORS]
     return [_shown(test.iloc[row], proba.iloc[row], paths[row]) for row in surest]
 
 
@@ -134,9 +124,9 @@ def _render(
     groups = table[table["kind"] == "group"]
     rows = [
         (
-            f"{row.name_} ({row.features})",
+            f"{row.name} ({row.features})",
             *(f"{100 * v:.1f}" for v in (row.uar_lost, row.low, row.high)),
         )
-        for row in groups.rename(columns={"name": "name_"}).itertuples()
+        for row in groups.itertuples()
     ]
     return render("explanation.html", run=run, importance=importance, groups=rows, errors=errors)

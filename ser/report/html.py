@@ -76,6 +76,22 @@ def check_free(file: Path) -> None:
         raise SerError(f"{file} is there and is no page of ser's: give another place.")
 
 
+def write_page(file: Path, html: str, remedy: str) -> str:
+    """Write a page, and the folder for it; its size in words.
+
+    Raises
+    ------
+    SerError
+        If it cannot be written; it ends with the remedy.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise SerError(f"{file} cannot be written: {error.strerror}. {remedy}") from error
+    return f"{len(html.encode()) / 1e6:.1f} MB"
+
+
 def make_folder(folder: Path, page: str) -> None:
     """Make a folder for a page and its files, or use the one that has this page already.
 

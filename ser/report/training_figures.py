@@ -89,8 +89,8 @@ def plot_feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
         lost = 100 * rows["uar_lost"]
         ends = [lost - 100 * rows["low"], 100 * rows["high"] - lost]
         names = [
-            f"{row.name_} ({row.features})" if row.features > 1 else row.name_
-            for row in rows.rename(columns={"name": "name_"}).itertuples()
+            f"{row.name} ({row.features})" if row.features > 1 else row.name
+            for row in rows.itertuples()
         ]
         places = -np.arange(len(rows))
         axes.barh(places, lost, xerr=ends, color=COLOURS[0], ecolor="black", capsize=3)

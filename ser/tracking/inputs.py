@@ -11,14 +11,11 @@ import pandas as pd
 import yaml
 
 from ser.core import paths
-from ser.core.overrides import Choices
+from ser.core.overrides import ELSEWHERE, Choices
 from ser.core.redact import masked
 from ser.data.dataset import Dataset
 from ser.tracking import provenance
 from ser.tracking.run import Run
-
-# Where things lie and how many cores there are: no number depends on it.
-_ELSEWHERE = ("tracking", "store", "compute", "sweep")
 
 
 def run_tags(
@@ -110,7 +107,7 @@ def resume_key(config: Mapping[str, Any], fingerprint: str) -> str:
 def dependencies(config: Mapping[str, Any], fingerprint: str) -> dict[str, object]:
     """Everything that a run's numbers depend on, by name: config, code, packages, clips."""
     resolved = _without_secrets(config)
-    for key in _ELSEWHERE:
+    for key in ELSEWHERE:
         resolved.pop(key)
     for key in ("root", "corpus"):
         resolved["data"].pop(key, None)

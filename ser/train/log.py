@@ -222,14 +222,7 @@ def log_evaluation(
     run.table(by_emotion, "per_class")
     run.table(by_factor, "breakdown")
     run.table(bins, "reliability")
-    counts = {
-        part: count_confusions(table["true"], table["predicted"], labels=labels)
-        for part, table in evaluation.predictions.groupby("part")
-    }
-    run.table(_confusion_table(counts, labels), "confusion_matrix")
-    for part, matrix in counts.items():
-        draw = partial(figures.plot_confusion_matrix, matrix, labels, title=f"{title} · {part}")
-        run.figure(draw, f"confusion_matrix_{part}")
+    log_confusion_matrices(run, evaluation.predictions, title=title)
     both = partial(
         figures.plot_roc_and_precision_recall,
         curves,
@@ -246,14 +239,17 @@ def log_evaluation(
     _log_curves(run, evaluation, n_labels=len(labels))
 
 
-def log_confusion_matrix(run: Run, predictions: pd.DataFrame, *, title: str) -> None:
-    """Send the confusion matrix of one part's predictions to a run, as a picture and a table."""
-    part = predictions["part"].iloc[0]
-    labels = tuple(c.removeprefix("p_") for c in predictions.filter(regex="^p_"))
-    matrix = count_confusions(predictions["true"], predictions["predicted"], labels=labels)
-    draw = partial(figures.plot_confusion_matrix, matrix, labels, title=f"{title} · {part}")
-    run.figure(draw, f"confusion_matrix_{part}")
-    run.table(_confusion_table({part: matrix}, labels), "confusion_matrix")
+def log_confusion_matrices(run: Run, predictions: pd.DataFrame, *, title: str) -> None:
+    """Send the confusion matrix of each part's predictions to a run, as pictures and a table."""
+    labels = [column.removeprefix("p_") for column in predictions.filter(regex="^p_")]
+    tables = []
+    for part, of_part in predictions.groupby("part"):
+        matrix = count_confusions(of_part["true"], of_part["predicted"], labels=labels)
+        draw = partial(figures.plot_confusion_matrix, matrix, labels, title=f"{title} · {part}")
+        run.figure(draw, f"confusion_matrix_{part}")
+        table = pd.DataFrame(matrix, columns=[f"predicted_{emotion}" for emotion in labels])
+        tables.append(pd.DataFrame({"part": part, "true": labels}).join(table))
+    run.table(pd.concat(tables, ignore_index=True), "confusion_matrix")
 
 
 def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
@@ -301,16 +297,6 @@ def _balance(clips: pd.DataFrame, split: Split, labels: tuple[str, ...]) -> dict
         rows = {"training": fold.train, "validation": fold.validation, "test": fold.test}
     counts = {k: emotion.iloc[r].value_counts(sort=False).tolist() for k, r in rows.items()}
     return {k: v for k, v in counts.items() if sum(v)}
-
-
-def _confusion_table(counts: dict[str, np.ndarray], labels: tuple[str, ...]) -> pd.DataFrame:
-    tables = []
-    for part, matrix in counts.items():
-        table = pd.DataFrame(matrix, columns=[f"predicted_{e}" for e in labels])
-        table.insert(0, "true", labels)
-        table.insert(0, "part", part)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
 
 
 def _curve_table(curve: Curve) -> pd.DataFrame:

@@ -6,7 +6,6 @@ have been had on other clips, folds or by another metric, even on clips that are
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -78,4 +77,4 @@ def _digest_of_folds(data: Dataset, split: Split) -> str:
     """Of which clips each fold trains and tests on, by what they hold."""
     digests = np.asarray(data.digests, dtype=str)
     parts = [sorted(digests[rows]) for fold in split.folds for rows in (fold.train, fold.test)]
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
+    return digest_of(parts, 8)

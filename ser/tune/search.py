@@ -25,7 +25,7 @@ from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
 from ser.train import build
 from ser.train.dry import check_clips, check_run
-from ser.train.log import log_confusion_matrix
+from ser.train.log import log_confusion_matrices
 from ser.train.run import Outcome, load_and_split, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
 from ser.tune.question import question_of, short_digest
@@ -214,7 +214,7 @@ def _log_nested(
     parent.table(predictions, "predictions")
     parent.table(chosen, "chosen")
     title = f"{name} · every fold tuned on its own training clips"
-    log_confusion_matrix(parent, predictions, title=title)
+    log_confusion_matrices(parent, predictions, title=title)
     report.attach(parent)
     text = terminal.of_nested_search(
         metrics,
