@@ -167,7 +167,11 @@ class Objective:
     def _matrix(self, cfg: DictConfig) -> np.ndarray:
         key = features_key(cfg)
         if key not in self.matrices:
-            self.matrices[key] = build.with_features(cfg, self.data)[0].features
+            used, errors = build.with_features(cfg, self.data)
+            if errors:  # the study's folds are of all its clips
+                path, cause = next(iter(errors.items()))
+                raise SerError(f"{len(errors)} clips cannot be used, as {path}: {cause}.")
+            self.matrices[key] = used.features
         return self.matrices[key]
 
 

@@ -20,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 
 from ser.core import paths
 from ser.core.errors import SerError
+from ser.data.dataset import Dataset
 from ser.models.partial_fit import EpochFit
 from ser.train.build import model_pipeline
+from ser.tune.objective import Objective
 from ser.tune.space import search_space
 from ser.tune.storage import WORKER, open_study
 
@@ -78,6 +80,16 @@ def test_draw_conditions_and_lists():
 def test_search_space_names_the_entry_that_is_wrong(entry, message):
     with pytest.raises(SerError, match=message):
         search_space(entry)
+
+
+def test_features_that_cannot_be_had_of_every_clip_are_no_trial(write_tone, tmp_path):
+    paths = [write_tone("long.wav"), write_tone("short.wav", seconds=0.05)]
+    data = Dataset(pd.DataFrame({"path": paths, "emotion": ["a", "b"], "actor": 1}))
+    keys = ("data.on_error=skip", f"store={tmp_path}/f.sqlite", "compute.n_jobs=1")
+    cfg = composed("data=demo", "features=notebook", *keys)
+    objective = Objective(None, None, data, None, {}, {})
+    with pytest.raises(SerError, match=r"1 clips cannot be used, as .*short\.wav: .*too few"):
+        objective._matrix(cfg)
 
 
 HANG = """
