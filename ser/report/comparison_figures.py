@@ -8,8 +8,10 @@ import pandas as pd
 from ser.report.style import COLOURS, Figure
 
 
-def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> Figure:
-    """Test UAR of several runs with its interval, one under the other.
+def plot_intervals(
+    table: pd.DataFrame, *, chance: float | None, title: str, bars: str = "its 95 % interval"
+) -> Figure:
+    """Test UAR of several runs, or configs, with an interval around it, one under the other.
 
     Parameters
     ----------
@@ -18,7 +20,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> 
         actor) and transductive (bool); the transductive ones in another colour, under a line.
     chance : float or None
         In [0, 1]; None where the runs have not the same.
-    title : str
+    title, bars : str
+        Of the figure, and what the interval is.
     """
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
     axes = figure.subplots()
@@ -40,36 +43,8 @@ def plot_intervals(table: pd.DataFrame, *, chance: float | None, title: str) -> 
         f"{row.name}{' (transductive)' if row.transductive else ''}" for row in table.itertuples()
     ]
     axes.set_yticks(places, names)
-    axes.set(xlabel="test UAR (%) and its 95 % interval", xlim=(0, 100), title=title)
+    axes.set(xlabel=f"test UAR (%) and {bars}", xlim=(0, 100), title=title)
     axes.set_ylim(min(places) - 0.8, 0.8)
-    axes.grid(axis="x", alpha=0.3)
-    return figure
-
-
-def plot_sweep(summary: pd.DataFrame, *, title: str) -> Figure:
-    """Test UAR of a sweep's configs, mean and deviation, the best on top.
-
-    Parameters
-    ----------
-    summary : DataFrame
-        See `sweep_report.over_seeds`.
-    title : str
-    """
-    figure = Figure(figsize=(8, 1.4 + 0.35 * len(summary)), layout="constrained")
-    axes = figure.subplots()
-    places = -np.arange(len(summary))
-    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        rows = summary[summary["transductive"] == kind]
-        mean, deviation = 100 * rows["test_uar_mean"], 100 * rows["test_uar_std"].fillna(0)
-        axes.barh(places[rows.index], mean, xerr=deviation, color=colour, capsize=3, alpha=0.8)
-        for value, place in zip(mean, places[rows.index], strict=True):
-            axes.annotate(f"{value:.1f}", (0.6, place), va="center", color="white", fontsize=9)
-    names = [
-        f"{name}{' (transductive)' if kind else ''}"
-        for name, kind in zip(summary["name"], summary["transductive"], strict=True)
-    ]
-    axes.set_yticks(places, names)
-    axes.set(xlabel="test UAR (%)", xlim=(0, 100), title=title)
     axes.grid(axis="x", alpha=0.3)
     return figure
 

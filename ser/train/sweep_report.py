@@ -10,7 +10,7 @@ import pandas as pd
 from ser import report
 from ser.core.jobs import Job, varied
 from ser.evaluation.metrics import Metric, table_metrics
-from ser.report import comparison_figures
+from ser.report.comparison_figures import plot_intervals
 from ser.report.terminal import comparison, where
 from ser.tracking.queries import runs_by_id
 from ser.tracking.run import Run
@@ -47,14 +47,23 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
         # Else the best is of the easiest question; what a failed job was tested on is not known.
         if len(set(table["tested_on"].dropna())) == 1 and not asked & {"data", "split"}:
             run.metrics(_best(summary))
-        title = f"{len(jobs)} jobs, mean and deviation over seeds"
-        run.figure(partial(comparison_figures.plot_sweep, summary, title=title), "sweep")
+        title, bars = f"{len(jobs)} jobs, mean over seeds", "its standard deviation"
+        table = _with_ends(summary)
+        draw = partial(plot_intervals, table, chance=None, title=title, bars=bars)
+        run.figure(draw, "sweep")
         lines += ["", _sweep_text(summary)]
     report.attach(run)
     for job in failed:
         overrides = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
         lines += ["", f"FAILED  {overrides}", f"        {job.error}"]
     return "\n".join([*lines, "", where(run.id, run.experiment, uri)])
+
+
+def _with_ends(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary with the mean UAR, and the ends of one deviation around it."""
+    mean, deviation = summary["test_uar_mean"], summary["test_uar_std"]
+    low, high = mean - deviation, mean + deviation
+    return summary.assign(test_uar=mean, test_uar_low=low, test_uar_high=high)
 
 
 def _best(summary: pd.DataFrame) -> dict[str, float]:
