@@ -49,13 +49,13 @@ def load(cfg: DictConfig) -> tuple[Dataset, pd.DataFrame | None]:
     SerError
         If a corpus is at fault, names differ by a hair, or two share too few emotions.
     """
-    clips, left_out = tidied(instantiate(cfg.data.corpus)), None
+    clips, left_out = instantiate(cfg.data.corpus), None
     if "test_data" in cfg:
         train, test = (
-            Part(name, table, people=data.get("actors_of", name))
+            Part(name, tidied(table), people=data.get("actors_of", name))
             for name, table, data in (
                 (cfg.split.train, clips, cfg.data),
-                (cfg.split.test, tidied(instantiate(cfg.test_data.corpus)), cfg.test_data),
+                (cfg.split.test, instantiate(cfg.test_data.corpus), cfg.test_data),
             )
         )
         clips, left_out = cross_corpus.join(train, test)
