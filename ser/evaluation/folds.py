@@ -11,9 +11,10 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ser.data.dataset import Dataset
-from ser.data.folds import Fold
+from ser.data.folds import Fold, Split
 from ser.evaluation.breakdown import KNOWN
 from ser.evaluation.metrics import scores
+from ser.evaluation.parallel import Workers, run_fits
 from ser.models.pipeline import fit, predict_emotions
 
 
@@ -43,6 +44,29 @@ class FoldResult:
     fit_seconds: float
     predict_seconds: float
     train_scores: dict[str, float]
+
+
+def evaluate_folds(
+    pipeline: Pipeline, data: Dataset, split: Split, workers: Workers
+) -> tuple[list[FoldResult], tuple[str, ...]]:
+    """Fit a clone of the pipeline on each fold's training clips and predict its held-out ones.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Not fitted.
+    data : Dataset
+    split : Split
+    workers : Workers
+
+    Returns
+    -------
+    results : list of FoldResult
+    messages : tuple of str
+        What the fits warned of, each once.
+    """
+    jobs = [(evaluate_fold, (pipeline, data, fold, split.grouped)) for fold in split.folds]
+    return run_fits(jobs, pipeline, workers)
 
 
 def evaluate_fold(

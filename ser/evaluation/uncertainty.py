@@ -11,9 +11,9 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, lacking
-from ser.evaluation.folds import evaluate_fold
+from ser.evaluation.folds import evaluate_folds
 from ser.evaluation.metrics import METRICS
-from ser.evaluation.parallel import Workers, run_fits
+from ser.evaluation.parallel import Workers
 
 ROUNDING = 1e-9  # of a mean of shares that are all alike
 MOST_DRAWS = 10_000  # of one order of the emotions
@@ -166,8 +166,7 @@ def permutation_uars(
     uars = []
     for _ in range(n_permutations):
         shuffled = replace(data, clips=data.clips.assign(emotion=_shuffled(data, split, draw)))
-        jobs = [(evaluate_fold, (pipeline, shuffled, fold, split.grouped)) for fold in split.folds]
-        results, _ = run_fits(jobs, pipeline, workers)
+        results, _ = evaluate_folds(pipeline, shuffled, split, workers)
         true = np.concatenate([shuffled.labels[result.test] for result in results])
         predicted = np.concatenate([result.predicted for result in results])
         uars.append(METRICS["uar"](true, predicted))
