@@ -44,13 +44,13 @@ def card(run: LoggedRun, evaluation: Evaluation, *, about: str) -> str:
     return "\n".join(line for section in sections for line in section)
 
 
-def literal(name: str) -> str:
+def literal(name: object) -> str:
     r"""A name to the letter: its punctuation starts no Markdown.
 
     >>> print(literal("a_b|<i>"))
     a\_b\|\<i\>
     """
-    return re.sub(r"([\\`*_\[\]<>|~#&$!])", r"\\\1", name)
+    return re.sub(r"([\\`*_\[\]<>|~#&$!])", r"\\\1", str(name))
 
 
 def _head(run: LoggedRun) -> Iterator[str]:
