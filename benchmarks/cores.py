@@ -41,10 +41,8 @@ def main():
         cfg = compose("train", overrides)
     curve = cfg.model.validation_curve.classifier
     cfg.model.validation_curve.classifier = {"alpha": curve.alpha}
-    clips = instantiate(cfg.data.corpus)
-    extraction = build.features_of(cfg, clips["path"].tolist())
-    data = build.dataset(cfg, clips, extraction)
-    split, (pipeline, _) = instantiate(cfg.split, clips), build.model_pipeline(cfg)
+    data, _ = build.with_features(cfg, build.load(cfg)[0])
+    split, (pipeline, _) = instantiate(cfg.split, data.clips), build.model_pipeline(cfg)
 
     def protocol(n_jobs):
         cfg.compute.n_jobs = n_jobs
