@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ser.core.errors import SerError
+from ser.core.printable import guard, shown
 
 if TYPE_CHECKING:
     from ser.evaluation.metrics import Metric
@@ -51,6 +52,7 @@ def main() -> None:
         "--experiment", default="ravdess", help="MLflow experiment (default: %(default)s)"
     )
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
+    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     from ser.core import paths
 
@@ -133,6 +135,7 @@ def _command(runs: Sequence[LoggedRun], experiment: str) -> str:
 
 def _distinct(names: Mapping[str, str]) -> dict[str, str]:
     """Run id -> name, with the id's start where a name is not the only one."""
+    names = {i: shown(name) for i, name in names.items()}
     every = list(names.values())
     return {i: n if every.count(n) == 1 else f"{n} {i[:6]}" for i, n in names.items()}
 

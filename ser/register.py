@@ -10,6 +10,7 @@ import argparse
 import sys
 
 from ser.core.errors import SerError
+from ser.core.printable import guard
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--alias", default="champion", help="default: %(default)s")
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
+    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     from ser.core import paths
     from ser.tracking.registry import register

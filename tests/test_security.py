@@ -14,6 +14,7 @@ import skops.io
 import yaml
 from composing import composed
 from omegaconf import OmegaConf
+from secret_shapes import SHAPES, overrides
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
@@ -21,7 +22,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from ser.core.errors import SerError
 from ser.core.overrides import Choices
-from ser.core.redact import masked, masked_override, without_password
+from ser.core.printable import printable
+from ser.core.redact import learn, masked, masked_override, without_secrets
 from ser.features import restore
 from ser.features.notebook import NotebookFeatures
 from ser.models.networks.classifier import NetClassifier
@@ -212,28 +214,73 @@ def test_yaml_of_a_config_builds_no_object(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-SECRETS = [
-    "+hub.token=s3cret",
-    "+mail.smtp_password=s3cret",
-    "+hub.api-key=s3cret",
-    "+credentials.user=s3cret",
-    "data.about='see https://ann:s3cret@host/x'",
-    "+clone=https://s3cret@host/x.git",
-    "+query='https://host/x?access_token=s3cret&n=1'",
-]
+@pytest.mark.parametrize(("name", "text", "secret"), SHAPES)
+def test_secret_is_masked_wherever_it_stands(name, text, secret):
+    def written(write):
+        masked_text = write({name: text})
+        assert secret not in masked_text
+        return masked_text
+
+    in_config = masked({"a": {name: [text], "user": "ann"}})
+    assert in_config["a"]["user"] == "ann"
+    assert secret not in repr(in_config)
+    assert secret not in masked_override(f"+x.{name}={text}")
+    for write in (str, json.dumps, yaml.dump, lambda config: json.dumps(str(config))):
+        once = written(lambda config, write=write: without_secrets(write(config)))
+        assert without_secrets(once) == once  # what is masked may be masked again
+    for write in (
+        lambda config: without_secrets(f"Login(user='ann', {name}={text!r})"),
+        lambda config: masked_override(next(overrides([(name, text, secret)]))),
+        lambda config: printable(f"{name}={text}"),
+        lambda config: str(SerError(f"no answer: {name}: {text}")),
+    ):
+        written(write)
+    for host in ("db.example", "host.example", "s3.example", "cache.example"):
+        assert (host in text) <= (host in masked({name: text})[name])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tokenizer: bpe, n_tokens=3, max_tokens: 5, token_count=2, pad_token='[PAD]'",
+        "monkey=1 keyboard: 2 C=3 author: ann primary_key=4 resume_key: abc low_pass=300",
+        "password=None token: null auth=False tokens=3",
+        "tokens: 3\npassword: null\n",
+        "https://host:80/x@y?n=1&page=2 sqlite:////a/b:c@d.db postgresql://ann@db.example/log",
+        "git@github.com:ann/x.git a@b.org Bearer of news, Basic statistics",
+        "data.root=/a=b/c.wav s3://bucket/key@x:y features._target_=a.B 12:30:00",
+    ],
+)
+def test_what_is_no_secret_stands_as_it_is(text):
+    assert without_secrets(text) == text
+    assert masked_override(f"x.y='{text}'") == f"x.y='{text}'"
+
+
+def test_known_secret_is_found_under_any_other_name(monkeypatch):
+    monkeypatch.setenv("HUB_TOKEN", "fromEnv-1234")
+    learn({"hub": {"token": "fromConf-1234", "password": "postgres"}, "tokens": ["in-list-1234"]})
+    text = "as fromConf-1234, in-list-1234, fromEnv-1234; postgres at fromConf-12345"
+    assert without_secrets(text) == "as ***, ***, ***; postgres at fromConf-12345"
+
+
+def test_key_of_several_lines_is_masked():
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----"
+    assert without_secrets(f"{key}\nhost") == "***\nhost"
 
 
 def test_no_secret_reaches_the_log(run_here, demo_root, client, tmp_path):
+    few = [f"+hub={{user: ann, token: '{SHAPES[0][2]}'}}", f"+clone=https://{SHAPES[1][2]}@host/x"]
     outcome = run_here(
         *("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=naive_bayes"),
-        *("curves=none", *SECRETS),
+        *("curves=none", *few),
     )
     run = client.get_run(outcome.run_id)
     assert run.data.params["hub.token"] == "***"
-    assert run.data.params["query"] == "https://host/x?access_token=***&n=1"
-    assert "token" in run.data.tags["command"]  # the command is there, without its secrets
+    assert run.data.params["clone"] == "https://***@host/x"
+    assert "+hub={user:ann,token:***}" in run.data.tags["command"]
     for file in (tmp_path / "mlruns").rglob("*"):
-        assert not file.is_file() or b"s3cret" not in file.read_bytes(), file
+        written = file.read_bytes() if file.is_file() else b""
+        assert not [secret for _, _, secret in SHAPES[:2] if secret.encode() in written], file
 
 
 def test_error_with_a_secret_is_logged_without_it(client):
@@ -282,4 +329,4 @@ def test_masked_command_is_the_rest_of_it():
     expected = "python -m ser.train model=svm '+db.password=***' x.url=sqlite:///a.db"
     assert choices.command() == expected
     assert masked_override("~model") == "~model"
-    assert without_password("a@b.org, https://host:80/x@y") == "a@b.org, https://host:80/x@y"
+    assert without_secrets("a@b.org, https://host:80/x@y") == "a@b.org, https://host:80/x@y"

@@ -8,6 +8,7 @@ import signal
 import sys
 import textwrap
 import traceback
+from collections.abc import Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from ser.core import jobs, paths
 from ser.core.errors import ser_error_behind
 from ser.core.experiment import from_hydra
+from ser.core.printable import guard, is_text, shown
 
 
 def run(config_name: str) -> None:
@@ -30,11 +32,14 @@ def run(config_name: str) -> None:
     config_name : str
         Primary config in ``conf/``; the command has its name.
     """
+    guard(sys.stdout, sys.stderr)
+    _refuse_bytes(sys.argv)
     paths.register_resolvers()
     _collect_garbage_less()
     OmegaConf.register_new_resolver("groups", _groups_help, use_cache=False, replace=True)
 
     def call(cfg: DictConfig) -> None:
+        guard(sys.stdout, sys.stderr)  # a launcher's worker has its own
         try:
             result = from_hydra(cfg, HydraConfig.get()).run()
             if result.text:
@@ -66,6 +71,15 @@ def run(config_name: str) -> None:
     except KeyboardInterrupt:  # before or between the jobs of a sweep
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def _refuse_bytes(words: Sequence[str]) -> None:
+    """End with a sentence where Hydra would say "LexerNoViableAltException"."""
+    for word in words:
+        if not is_text(word):
+            sys.exit(
+                f"{shown(word)} has bytes that are no UTF-8, as configs need. Rename the file."
+            )
 
 
 def _groups_help() -> str:

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ser.core import paths
 from ser.core.errors import SerError, ser_error_behind
 from ser.core.overrides import Choices, key_of
+from ser.core.redact import learn
 from ser.core.second_corpus import with_test_corpus
 
 SEARCH_PATH = "hydra.searchpath"
@@ -164,6 +165,7 @@ def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
     if "hydra" in cfg:
         with open_dict(cfg):
             del cfg["hydra"]
+    learn(OmegaConf.to_container(cfg))
     search_path = tuple(o for o in hydra_config.overrides.hydra if key_of(o) == SEARCH_PATH)
     choices = with_test_corpus(cfg, choices, search_path)
     return Experiment(cfg, choices, hydra_config.job.config_name, search_path)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ser.core.redact import masked_override
+from ser.core.redact import masked_override, without_secrets
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -77,6 +77,7 @@ def record(*, run_id: str | None = None, error: str | None = None, skipped: bool
     hydra_config = _sweep_job()
     assert hydra_config is not None
     overrides = tuple(map(masked_override, hydra_config.overrides.task))
+    error = error and without_secrets(error)
     job = Job(hydra_config.job.num, overrides, run_id, error, skipped)
     file = Path(hydra_config.runtime.output_dir) / OUTCOME
     part = file.with_suffix(".part")

@@ -1,20 +1,31 @@
-"""A Hydra callback: whether the folder of a command's output can be made, said before it starts."""
+"""A Hydra callback for the folder of a command's output: made before it starts, without secrets.
+
+Hydra itself would write the configs there as they were given, so `hydra.output_subdir` is null and
+the callback writes them.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 
 from ser.core import paths
+from ser.core.redact import learn, masked, masked_override
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 # A launcher's worker unpickles the callbacks first: now it can resolve the config's ${project:...}.
 paths.register_resolvers()
+
+
+SWEEP = "multirun.yaml"  # what Hydra itself writes of a sweep, in its folder
 
 
 class OutputFolderCallback(Callback):
@@ -27,6 +38,35 @@ class OutputFolderCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Before a sweep."""
         _make(config.hydra.sweep.dir, "hydra.sweep.dir")
+        atexit.register(_mask, Path(config.hydra.sweep.dir, SWEEP))
+
+    def on_job_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Write the job's configs and overrides, and mask those of its sweep, which Hydra wrote."""
+        whole = _plain(config)
+        learn(whole)
+        of_hydra, overrides = whole.pop("hydra"), config.hydra.overrides.task
+        of_hydra["job"]["override_dirname"] = ",".join(map(masked_override, overrides))
+        folder = Path(config.hydra.runtime.output_dir, config.hydra.output_subdir or ".hydra")
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(folder / "config.yaml", whole)
+        _save(folder / "hydra.yaml", {"hydra": of_hydra})
+        _save(folder / "overrides.yaml", list(overrides))
+        _mask(Path(config.hydra.sweep.dir, SWEEP))
+
+
+def _plain(config: Any) -> Any:
+    return OmegaConf.to_container(config)
+
+
+def _save(file: Path, config: Any) -> None:
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part.write_text(OmegaConf.to_yaml(masked(config)), encoding="utf-8")
+    part.replace(file)
+
+
+def _mask(file: Path) -> None:
+    if file.exists():
+        _save(file, _plain(OmegaConf.load(file)))
 
 
 def _make(folder: str, key: str) -> None:

@@ -1,23 +1,24 @@
-"""Secrets of a config or a command, masked: passwords and tokens never reach the log."""
+"""Secrets masked: whatever leaves a process (log, terminal, files, errors) goes through here.
+
+A secret is known by the name it stands under (``token``, ``dbPassword``), by where it stands (the
+password in a URL, what follows ``Bearer``), by its own shape (``ghp_...``), or because a config or
+the environment has it under such a name.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
+from pathlib import Path
 
-MASK = "***"
-# Names of keys; a unit or count, as `n_tokens`, is none.
-_SECRET_NAME = re.compile(
-    r"(^|[_.\-])(password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|"
-    r"credentials?|auth)($|[_.\-])",
-    re.IGNORECASE,
-)
-# user:password@ of a URL, and its query's fields, such as ?password=...
-_USER = re.compile(
-    r"(?P<scheme>\b[a-z][a-z0-9+.\-]*://)(?P<user>[^\s/@:'\"]*):(?P<rest>[^\s/'\"]*)@"
-)
-_ALONE = re.compile(r"\b(?P<scheme>https?://)[^\s/@:'\"]+@")  # where a user alone is a token
-_FIELD = re.compile(r"(?P<name>[?&;](?P<key>[\w.\-]+)=)[^\s&;#'\"]*")
+from ser.core.secret_names import is_secret
+from ser.core.secret_places import MASK, hides, mask_places, secret_keys
+
+_PICTURE = re.compile(r"(?<=;base64,)[A-Za-z0-9+/=]{64,}")
+_LEAST = 8  # characters of a value that is looked for wherever it stands
+_known: set[str] = set()  # such values, of the configs of this process
 
 
 def masked(value: object, name: str = "") -> object:
@@ -33,9 +34,9 @@ def masked(value: object, name: str = "") -> object:
     Returns
     -------
     same kind as `value`
-        Under a key whose name says that it is secret (``password``, ``db_password``, ``token``,
-        ``api_key``, ...) every scalar is `MASK`, but for None; in other texts the credentials of
-        URLs are.
+        Under a key whose name says that it is secret (``password``, ``dbPassword``, ``hf_tokens``,
+        ``api_key``, ...) every scalar is `MASK`, but for None, True and False; in other texts what
+        `without_secrets` finds is.
 
     Examples
     --------
@@ -44,41 +45,118 @@ def masked(value: object, name: str = "") -> object:
     """
     if isinstance(value, Mapping):
         return {
-            key: masked(inner, f"{name}.{key}" if _is_secret(name) else str(key))
+            key: masked(inner, f"{name}.{key}" if is_secret(name) else str(key))
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
+        if is_secret(name):
+            return type(value)(masked(inner, name) for inner in value)
+        texts = [isinstance(inner, str) for inner in value]
+        if texts and all(texts):  # overrides, or words of a command
+            return type(value)(masked_override(inner) for inner in value)
         return type(value)(masked(inner, name) for inner in value)
-    if value is not None and _is_secret(name):
-        return MASK
-    return without_password(value) if isinstance(value, str) else value
+    if is_secret(name) and not (value is None or isinstance(value, bool)):
+        return MASK if hides(name, str(value)) else value
+    return without_secrets(value) if isinstance(value, str) else value
+
+
+def learn(config: object) -> None:
+    """Know a config's secrets, to find them wherever this process would write them."""
+    _known.update(value for value in _secrets_of(config) if _is_telling(value))
 
 
 def masked_override(override: str) -> str:
-    """A Hydra override with its secrets masked.
+    """A Hydra override, or another word of a command, with its secrets masked.
 
     >>> masked_override("+hub.token=abc"), masked_override("model.classifier.C=3")
     ('+hub.token=***', 'model.classifier.C=3')
+    >>> masked_override("+hub={user: ann, token: a b}")
+    '+hub={user:ann,token:***}'
     """
     key, equals, value = override.partition("=")
-    if not equals:
-        return override
-    last = key.lstrip("+~")
-    return f"{key}={MASK if _is_secret(last) else without_password(value)}"
+    if not equals or not re.fullmatch(r"[+~]*[\w./@:\-]+", key):
+        return without_secrets(override)
+    if is_secret(key.lstrip("+~")):
+        return f"{key}={MASK if hides(key, value) else value}"
+    if any(sign in value for sign in "{[(") and any(secret_keys(value)):
+        return f"{key}={_masked_value(override)}"
+    return f"{key}={without_secrets(value)}"
 
 
-def without_password(text: str) -> str:
-    """A text whose URLs have their credentials masked.
+def without_secrets(text: str) -> str:
+    """A text with what is secret in it masked; hosts, users and names of databases stay.
 
-    >>> without_password("at https://ann:pw@host/x?token=abc&n=1")
+    >>> without_secrets("at https://ann:pw@host/x?token=abc&n=1")
     'at https://ann:***@host/x?token=***&n=1'
+    >>> without_secrets("host=db password='a b' dbname=log; Authorization: Bearer abc.def")
+    "host=db password='***' dbname=log; Authorization: ***"
     """
-    text = _USER.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
-    text = _ALONE.sub(rf"\g<scheme>{MASK}@", text)
-    return _FIELD.sub(
-        lambda field: f"{field['name']}{MASK}" if _is_secret(field["key"]) else field[0], text
-    )
+    pictures = _PICTURE.findall(text)  # of a page, by far most of it
+    if pictures:
+        between = map(without_secrets, _PICTURE.split(text))
+        return "".join(chain(*zip_longest(between, pictures, fillvalue="")))
+    for secret in _known | _of_environment():
+        if secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return mask_places(text)
 
 
-def _is_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
+def _masked_value(override: str) -> str:
+    """The value of an override with a mapping or a list in it, its secrets masked."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        value = _plain(parsed.value())
+    except HydraException:
+        return MASK
+    return MASK if parsed.is_sweep_override() else _written(masked(value))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float) else _text_of(value)
+
+
+def _text_of(value: object) -> str:
+    return str(getattr(value, "text", value))  # of Hydra's QuotedString
+
+
+def _written(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_written(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_written, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = str(value)
+    plain = re.fullmatch(r"[\w.*/+\-]+", text)
+    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _secrets_of(value: object, name: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _secrets_of(inner, f"{name}.{key}" if is_secret(name) else str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _secrets_of(inner, name)
+    elif isinstance(value, str) and is_secret(name):
+        yield value
+
+
+def _of_environment() -> set[str]:
+    return {
+        value
+        for name, value in os.environ.items()
+        if is_secret(name) and _is_telling(value) and not Path(value).exists()
+    }
+
+
+def _is_telling(value: str) -> bool:
+    """Whether a value is no word that a text may have for another reason."""
+    return len(value) >= _LEAST and not value.isalpha() and "${" not in value and value != MASK

@@ -20,6 +20,7 @@ import numpy as np
 import soundfile as sf
 
 from ser.core.errors import SerError
+from ser.core.printable import printable, shown
 from ser.data import containers, mpeg, not_audio
 
 BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
@@ -53,7 +54,7 @@ class AudioError(SerError):
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"Cannot use {self.path}: {self.cause}."
+        return printable(f"Cannot use {shown(self.path)}: {self.cause}.")
 
 
 def read_audio(

@@ -18,7 +18,7 @@ from mlflow.entities import Experiment, LoggedModelStatus, ViewType
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
-from ser.core.redact import without_password
+from ser.core.redact import without_secrets
 from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
 from ser.tracking.client import LOG_ERRORS, connect
@@ -81,7 +81,7 @@ def close_run(uri: str, run_id: str) -> Finding:
     try:
         run = client.get_run(run_id)
     except mlflow.MlflowException as error:
-        raise SerError(f"There is no run {run_id} in {without_password(uri)}.") from error
+        raise SerError(f"There is no run {run_id} in {without_secrets(uri)}.") from error
     if run.info.status != "RUNNING":
         raise SerError(f"{_title(run)} is not RUNNING, but {run.info.status}.")
     return _close(client, run, "closed by hand")
@@ -90,7 +90,7 @@ def close_run(uri: str, run_id: str) -> Finding:
 def _check_database(uri: str) -> Iterator[Finding]:
     file = sqlite_file(uri)
     if file is None:
-        yield Finding("log", f"{without_password(uri)} answers")
+        yield Finding("log", f"{without_secrets(uri)} answers")
         return
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
         answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow.entities import ViewType
 
 from ser.core.errors import SerError
-from ser.core.redact import without_password
+from ser.core.redact import without_secrets
 from ser.doctor.listing import all_models, all_runs, all_versions, local_folder
 from ser.tracking.client import connect
 from ser.tracking.database import ARTIFACTS, sqlite_file
@@ -100,7 +100,7 @@ def remove(uri: str, unused: Prunable) -> None:
         command += ["--tracking-uri", uri, *wanted]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
-            last = without_password(result.stderr.strip().rpartition("\n")[2])
+            last = without_secrets(result.stderr.strip().rpartition("\n")[2])
             raise SerError(f"MLflow could not remove what was deleted: {last}")
     for folder in unused.folders:
         shutil.rmtree(folder, ignore_errors=True)

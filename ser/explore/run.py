@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ser.core.experiment import Experiment, JobResult
+from ser.core.printable import markdown_code
 from ser.data.audio import read_audio
 from ser.data.dataset import Dataset
 from ser.explore import copies, measure
@@ -59,7 +60,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
         experiment=cfg.tracking.experiment,
         name=name,
         tags=run_tags(choices, cfg.data.name, module="ser.explore", kind="explore"),
-        description=f"`{choices.command('ser.explore')}`",
+        description=markdown_code(choices.command("ser.explore")),
     ) as run:
         log_config(run, build.plain(cfg))
         data, _ = load_data(experiment, run, context="explore")

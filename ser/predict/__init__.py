@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.core.errors import SerError
+from ser.core.printable import guard, shown
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ Exit code: 0, or 3 where recordings could not be used (standard error names them
 
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
+    guard(sys.stderr)  # what goes to standard output is data
     arguments = parse(sys.argv[1:])
     # A scheduler that ends a job does so by SIGTERM: as by Ctrl-C, what is done is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -210,7 +212,7 @@ def _predicted(
             for prediction in batch:
                 if prediction.error:
                     start = "" if isnan(prediction.start) else f" from {prediction.start:.1f} s"
-                    text = f"Cannot use {prediction.name}{start}: {prediction.error}."
+                    text = f"Cannot use {shown(prediction.name)}{start}: {prediction.error}."
                     bar.write(text, file=sys.stderr)
             bar.update(len({prediction.name for prediction in batch}))
 

@@ -7,7 +7,6 @@ becomes the file: as it is for ``json``, converted once for the others.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -19,7 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ser.core.cells import CellWriter
 from ser.core.errors import SerError
+from ser.core.printable import guard, shown
 from ser.models.predictions import UNFAMILIAR, Layout
 
 KINDS = ("table", "csv", "json", "parquet")
@@ -75,7 +76,7 @@ class Printer:
         self._kind, self._layout = kind, layout
         self.done: frozenset[str] = frozenset()
         self.tally = Tally()
-        self._csv = csv.DictWriter(sys.stdout, layout.columns, lineterminator="\n")
+        self._csv = CellWriter(sys.stdout, layout.columns)
         self._headed = kind == "json"
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
@@ -87,7 +88,7 @@ class Printer:
             if self._kind == "json":
                 print(json.dumps(row))
             elif self._kind == "csv":
-                self._csv.writerow(row)
+                self._csv.row(row)
             elif row["error"] is None:
                 print(self._line(row))
         sys.stdout.flush()
@@ -102,9 +103,9 @@ class Printer:
     def _head(self) -> None:
         self._headed = True
         if self._kind == "csv":
-            self._csv.writeheader()
+            self._csv.head()
             return
-        heads = [f"{emotion:>10}" for emotion in self._layout.emotions]
+        heads = [f"{shown(emotion):>10}" for emotion in self._layout.emotions]
         times = f"{'seconds':<16}" if "start" in self._layout.columns else ""
         print(f"{times}{'emotion':<11}{''.join(heads)}  clip")
 
@@ -113,7 +114,8 @@ class Printer:
         span = "" if row.get("start") is None else f"{row['start']:.1f}-{row['end']:.1f}"
         times = f"{span:<16}" if "start" in self._layout.columns else ""
         note = f"  ({UNFAMILIAR})" if row["unfamiliar"] else ""
-        return f"{times}{row['emotion']:<11}{''.join(cells)}  {row['clip']}{note}"
+        emotion, clip = shown(row["emotion"]), shown(row["clip"])
+        return f"{times}{emotion:<11}{''.join(cells)}  {clip}{note}"
 
 
 class Journal:
@@ -258,6 +260,8 @@ def opened(
         # Names of files are bytes; what is no UTF-8 goes out as it came in.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="surrogateescape")
+        if sys.stdout.isatty():
+            guard(sys.stdout)
         yield Printer(kind or "table", layout)
         return
     kind = kind or _SUFFIXES.get(out.suffix.lower())
@@ -272,9 +276,10 @@ def opened(
 
 def _to_csv(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
-        writer = csv.DictWriter(out, layout.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = CellWriter(out, layout.columns)
+        writer.head()
+        for row in rows:
+            writer.row(row)
 
 
 def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:
@@ -284,7 +289,7 @@ def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -
     kinds = dict.fromkeys(("clip", "speaker", "emotion", "error"), pa.string())
     kinds |= {"unfamiliar": pa.bool_(), "resampled_from": pa.int64()}
     schema = pa.schema([(column, kinds.get(column, pa.float64())) for column in layout.columns])
-    with parquet.ParquetWriter(file, schema) as writer:
+    with file.open("wb") as out, parquet.ParquetWriter(out, schema) as writer:
         while portion := [_in_unicode(row) for row in islice(rows, _PORTION)]:
             writer.write_table(pa.Table.from_pylist(portion, schema))
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ser.core.errors import SerError
+from ser.core.printable import file_name, guard, shown
 
 if TYPE_CHECKING:
     from ser.tracking.run import Run
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the page's file (default: NAME-ID.html)")
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
+    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     try:
         print(report(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
@@ -68,7 +70,7 @@ def report(
     from ser.tracking.queries import find_run
 
     run = find_run(uri or paths.tracking_uri(), wanted, experiment)
-    out = out or Path(f"{run.name}-{run.id[:8]}.html")
+    out = out or Path(f"{file_name(run.name)}-{run.id[:8]}.html")
     check_free(out)
     with TemporaryDirectory() as folder:
         run.download(folder)
@@ -77,7 +79,7 @@ def report(
         if not logged.exists():
             logged.write_text(html, encoding="utf-8")
             run.add(logged)
-    return f"{out}  ({write_page(out, html, 'Give another --out.')}, run {run.id})"
+    return f"{shown(out)}  ({write_page(out, html, 'Give another --out.')}, run {run.id})"
 
 
 def attach(run: Run) -> None:

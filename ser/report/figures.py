@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ser.report.style import COLOURS, Figure, colours, literal, short, stacked_bars
+from ser.core.printable import shown
+from ser.report.style import COLOURS, Figure, colours, short, stacked_bars
 
 MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
@@ -175,7 +176,7 @@ def plot_emotions_over_time(
     for emotion, values, colour in zip(emotions, np.array(proba).T, colours(), strict=False):
         axes.plot(seconds, 100 * values, color=colour, marker=".", label=short(emotion))
     axes.set(xlabel="middle of the window (s)", ylabel="probability (%)", ylim=(0, 100))
-    axes.set_title(f"{literal(title)} · {len(seconds)} windows")
+    axes.set_title(f"{shown(title)} · {len(seconds)} windows")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

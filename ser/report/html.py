@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.core.errors import SerError
+from ser.core.printable import printable
 
 if TYPE_CHECKING:
     import jinja2
@@ -38,9 +39,9 @@ def render(template: str, **content: object) -> str:
     Returns
     -------
     str
-        HTML.
+        HTML, without secrets.
     """
-    return _environment().get_template(template).render(content)
+    return printable(_environment().get_template(template).render(content))
 
 
 def png(figure: Figure) -> str:

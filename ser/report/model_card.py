@@ -7,10 +7,10 @@ description of its versions in the registry.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ser.core.printable import markdown, markdown_code
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
 from ser.report.scores import TRANSDUCTIVE, interval_in_words
@@ -44,28 +44,19 @@ def card(run: LoggedRun, evaluation: Evaluation, *, about: str) -> str:
     return "\n".join(line for section in sections for line in section)
 
 
-def literal(name: object) -> str:
-    r"""A name to the letter: its punctuation starts no Markdown.
-
-    >>> print(literal("a_b|<i>"))
-    a\_b\|\<i\>
-    """
-    return re.sub(r"([\\`*_\[\]<>|~#&$!])", r"\\\1", str(name))
-
-
 def _head(run: LoggedRun) -> Iterator[str]:
     tags = run.tags
-    yield f"# Model card: {run.name}\n"
+    yield f"# Model card: {markdown(run.name)}\n"
     yield (
-        f"A {tags['model']} on the features {tags['features']}, scaler {tags['scaler']}: from a "
-        "recording to the probability of each emotion."
+        f"A {markdown(tags['model'])} on the features {markdown(tags['features'])}, scaler "
+        f"{markdown(tags['scaler'])}: from a recording to the probability of each emotion."
     )
     if tags.get("transductive") == "true":
         yield (
             f"\n**Transductive**: {TRANSDUCTIVE}. The model needs to know who speaks, and several "
             "clips of each."
         )
-    yield f"\nRun {run.id}, made by `{tags['command']}`."
+    yield f"\nRun {run.id}, made by {markdown_code(tags['command'])}."
     if "mlflow.source.git.commit" in tags:
         dirty = ", with uncommitted changes" if tags.get("git_dirty") == "true" else ""
         yield f"Commit {tags['mlflow.source.git.commit']}{dirty}."
@@ -73,16 +64,17 @@ def _head(run: LoggedRun) -> Iterator[str]:
 
 def _data(run: LoggedRun, evaluation: Evaluation, about: str) -> Iterator[str]:
     n_clips = round(evaluation.metrics["n_development_clips"])
-    yield f"\n## Data\n\nTrained on {n_clips} clips of {run.tags['corpus']}: {about}."
+    corpus = markdown(run.tags["corpus"])
+    yield f"\n## Data\n\nTrained on {n_clips} clips of {corpus}: {about}."
     if "test_corpus" in run.tags:
-        yield f"Tested on {run.tags['test_corpus']}."
-    yield f"Emotions: {', '.join(map(literal, evaluation.labels))}."
+        yield f"Tested on {markdown(run.tags['test_corpus'])}."
+    yield f"Emotions: {', '.join(map(markdown, evaluation.labels))}."
 
 
 def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
     test, numbers = evaluation.part("test"), evaluation.metrics
-    folds = test["fold"].nunique()
-    yield f"\n## How good\n\nProtocol `{run.tags['split']}`: {run.tags['protocol']}."
+    folds, protocol = test["fold"].nunique(), markdown(run.tags["protocol"])
+    yield f"\n## How good\n\nProtocol {markdown_code(run.tags['split'])}: {protocol}."
     if folds > 1:
         yield (
             f"The numbers are of {folds} models, each tested on clips that it never saw; this "
@@ -103,13 +95,13 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
     yield "| emotion | recall % | clips |\n|---|---|---|"
     true, predicted = test["true"].to_numpy(), test["predicted"].to_numpy()
     for row in per_class(true, predicted, evaluation.labels).itertuples():
-        yield f"| {literal(row.emotion)} | {100 * row.recall:.1f} | {row.support} |"
+        yield f"| {markdown(row.emotion)} | {100 * row.recall:.1f} | {row.support} |"
     by = breakdown(test)
     by = by[by["factor"] == "gender"]
     if len(by):
         yield "\n| gender | accuracy % | clips |\n|---|---|---|"
         for row in by.itertuples():
-            yield f"| {literal(row.level)} | {100 * row.accuracy:.1f} | {row.clips} |"
+            yield f"| {markdown(row.level)} | {100 * row.accuracy:.1f} | {row.clips} |"
     yield (
         "\n## Limits\n\nWhat it was tested on is what is known of it. Another language, other "
         "microphones and rooms, speech that is not acted, older or younger voices: expect less, "
@@ -122,5 +114,5 @@ def _scores(run: LoggedRun, evaluation: Evaluation) -> Iterator[str]:
             "Evaluate with `split=loso` before it is used on one."
         )
     for line in run.tags.get("warning", "").splitlines():  # a table's lines begin with blanks
-        yield line if line.startswith(" ") else f"\n**{line}**"
+        yield line if line.startswith(" ") else f"\n**{markdown(line)}**"
     yield ""

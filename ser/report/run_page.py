@@ -26,7 +26,7 @@ from ser.report.scores import (
     interval_in_words,
     table_of_scores,
 )
-from ser.tracking.queries import read_table
+from ser.tracking.tables import read_table
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun

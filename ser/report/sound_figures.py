@@ -13,10 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
+from ser.core.printable import shown
 from ser.features.filters import PITCH_CLASSES
 from ser.features.spectrum import DYNAMIC_RANGE, decibels
 from ser.report.clip_views import ClipViews
-from ser.report.style import COLOURS, Figure, literal
+from ser.report.style import COLOURS, Figure
 
 WIDTHS = (6.5, 10.0)  # inches: of one clip, and of several
 MAX_COLUMNS = 1200  # of a picture: more frames than that are averaged, as no screen shows them
@@ -101,7 +102,7 @@ def plot_contours(clips: Sequence[ClipViews]) -> Figure:
     for upper, lower, clip in zip(*rows, clips, strict=True):
         upper.plot(clip.contour_times, clip.f0, ".", color=COLOURS[1], markersize=3)
         lower.plot(clip.contour_times, clip.energy, color=COLOURS[0], linewidth=1)
-        upper.set(title=literal(clip.title), yscale="log")
+        upper.set(title=shown(clip.title), yscale="log")
         lower.set(xlabel="time (s)")
         for axes in (upper, lower):
             axes.grid(alpha=0.3)
@@ -118,7 +119,7 @@ def _panels(clips: Sequence[ClipViews], *, height: float) -> tuple[Figure, list[
     figure = Figure(figsize=(_width(clips), height), layout="constrained")
     panels = list(figure.subplots(1, len(clips), sharex=True, sharey=True, squeeze=False)[0])
     for axes, clip in zip(panels, clips, strict=True):
-        axes.set(title=literal(clip.title), xlabel="time (s)")
+        axes.set(title=shown(clip.title), xlabel="time (s)")
     panels[0].set_xlim(0, max(clip.duration for clip in clips))
     return figure, panels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
@@ -12,6 +11,8 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Text
+
+from ser.core.printable import shown
 
 # Okabe & Ito's palette, told apart with every common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -48,22 +49,14 @@ def colours() -> Iterator[str]:
     return cycle(COLOURS)
 
 
-def literal(name: str) -> str:
-    r"""A file's name as text that can be drawn, whatever its bytes.
-
-    >>> print(literal("a.wav"), literal("bad\udcff.wav"))
-    a.wav bad\xff.wav
-    """
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def short(name: object) -> str:
     """A name with room in a figure, and in a legend: matplotlib leaves out what begins with _.
 
     >>> short("happy"), len(short("x" * 300)), short("_tense")
     ('happy', 24, ' _tense')
     """
-    text = f" {name}" if str(name).startswith("_") else str(name)
+    text = shown(name)
+    text = f" {text}" if text.startswith("_") else text
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

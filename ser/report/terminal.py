@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser.core.redact import without_password
+from ser.core.printable import shown
+from ser.core.redact import without_secrets
 from ser.evaluation.metrics import HEADLINES, METRICS, Metric
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
@@ -20,7 +21,7 @@ def of_run(evaluation: Evaluation, *, title: str) -> str:
     clips, split = evaluation.data.clips, evaluation.split
     lines = [
         "",
-        f"{title} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
+        f"{shown(title)} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
         f"{len(evaluation.labels)} emotions · {split}",
     ]
     if evaluation.data.transductive:
@@ -65,6 +66,7 @@ def text_table(rows: Sequence[Sequence[str]], *, least: int = 20) -> list[str]:
     >>> text_table([["", "UAR %"], ["svm", "64.2"]], least=5)
     ['              UAR %', 'svm            64.2']
     """
+    rows = [list(map(shown, row)) for row in rows]
     first, *others = ([len(cell) for cell in column] for column in zip(*rows, strict=True))
     widths = [max(14, max(lengths) + 2) for lengths in others]
     lines = []
@@ -103,21 +105,22 @@ def of_nested_search(
     where: str,
 ) -> str:
     """What the terminal shows of a nested search: its number, and what each fold chose."""
-    lines = ["", f"{title} · hyperparameters chosen inside each of {len(chosen)} outer folds", ""]
+    head = f"{shown(title)} · hyperparameters chosen inside each of {len(chosen)} outer folds"
+    lines = ["", head, ""]
     for score in (METRICS[name] for name in reversed(HEADLINES)):
         interval = interval_in_words(score, metrics, f"{unit}s")
         value = score.text(metrics[f"test_{score.name}"])
         lines.append(f"{f'test {score.heading}':28}{value:>6}   {interval}")
     head = f"best trials, CV {metric.name} {metric.unit}".strip()
     lines.append(f"{head:28}{metric.text(metrics['best_cv_mean']):>6}   chosen for it: optimistic")
-    shown = chosen.assign(cv=(metric.scale * chosen["cv"]).round(metric.digits))
-    shown.columns = [column.split(".")[-1] for column in shown]
-    return "\n".join([*lines, "", shown.to_string(index=False, na_rep=""), "", where])
+    table = chosen.assign(cv=(metric.scale * chosen["cv"]).round(metric.digits))
+    table.columns = [column.split(".")[-1] for column in table]
+    return "\n".join([*lines, "", table.to_string(index=False, na_rep=""), "", where])
 
 
 def where(run_id: str, experiment: str, uri: str) -> str:
     """The run's id and the command that shows it."""
-    uri = without_password(uri).replace(f"{Path.cwd()}/", "")  # as one would type it here
+    uri = without_secrets(uri).replace(f"{Path.cwd()}/", "")  # as one would type it here
     return (
         f"run     {run_id} in experiment {experiment!r}\n"
         f"browse  ser-ui     (or: mlflow ui --backend-store-uri {uri})"

@@ -9,7 +9,8 @@ import mlflow
 from sqlalchemy.exc import SQLAlchemyError
 
 from ser.core.errors import SerError
-from ser.core.redact import without_password
+from ser.core.printable import is_text
+from ser.core.redact import without_secrets
 from ser.tracking.database import prepare, sqlite_file
 
 LOG_ERRORS = (OSError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
@@ -29,8 +30,13 @@ def connect(uri: str) -> mlflow.MlflowClient:
     Raises
     ------
     SerError
-        If the log cannot be made, read or reached, or is of a newer MLflow.
+        If the log cannot be made, read or reached, is of a newer MLflow, or its name is no UTF-8.
     """
+    if not is_text(uri):
+        raise SerError(
+            f"The log {uri} has bytes in its name that are no UTF-8, as MLflow needs. Rename its "
+            "folder, or name another log by tracking.uri or MLFLOW_TRACKING_URI."
+        )
     file = sqlite_file(uri)
     try:
         if file is not None:
@@ -43,7 +49,7 @@ def connect(uri: str) -> mlflow.MlflowClient:
 def unusable(uri: str, error: Exception) -> SerError:
     """What to say of a log that cannot be used."""
     return SerError(
-        f"The log {without_password(uri)} cannot be used: {without_password(_reason(error))}. Free "
+        f"The log {without_secrets(uri)} cannot be used: {without_secrets(_reason(error))}. Free "
         "space, permissions or a server that is down may be at fault: python -m ser.doctor looks; "
         "or set tracking.uri (or MLFLOW_TRACKING_URI) to a log that can be reached and written."
     )

@@ -18,6 +18,7 @@ import mlflow
 
 from ser.core.errors import SerError
 from ser.core.locks import locked
+from ser.core.printable import file_name
 from ser.tracking import mlflow_compat
 
 ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
@@ -40,7 +41,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 def artifact_location(file: Path, experiment: str) -> str:
     """Where an experiment's artifacts lie beside the file, as a URI."""
-    return (file.parent / ARTIFACTS / experiment).as_uri()
+    return (file.parent / ARTIFACTS / file_name(experiment)).as_uri()
 
 
 def prepare(file: Path) -> None:
@@ -162,7 +163,7 @@ def _moved(file: Path) -> dict[str, str]:
         and uri != artifact_location(file, name)
         and uri.startswith("file:")
         and uri.endswith(artifact_location(Path("/log"), name).removeprefix("file://"))
-        and (file.parent / ARTIFACTS / name).is_dir()
+        and (file.parent / ARTIFACTS / file_name(name)).is_dir()
     }
 
 

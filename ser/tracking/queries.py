@@ -16,10 +16,8 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
-from ser.data.names import numbers_if_whole
 from ser.tracking.client import connect
-
-_NAMES = ("path", "true", "predicted", "emotion", "level", "actor")  # columns of names
+from ser.tracking.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,6 @@ class LoggedRun:
     @property
     def _client(self) -> mlflow.MlflowClient:
         return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-
-
-def read_table(file: str | Path) -> pd.DataFrame:
-    """A table of a run, in which names are text: an emotion may be called None, an actor 01."""
-    names = dict.fromkeys(_NAMES, str)
-    table = pd.read_csv(file, dtype=names, keep_default_na=False, na_values=[""])
-    return table.assign(actor=numbers_if_whole(table["actor"])) if "actor" in table else table
 
 
 def logged_run(run: MlflowRun, *, experiment: str, uri: str) -> LoggedRun:

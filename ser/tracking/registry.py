@@ -14,6 +14,7 @@ import pandas as pd
 
 from ser.core import paths
 from ser.core.errors import SerError
+from ser.core.printable import shown
 from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models.known_answers import differing
 from ser.models.predictions import Layout
@@ -275,7 +276,7 @@ def register(
         client.set_registered_model_alias(name, alias, number)  # last: it is whole by now
     except (OSError, mlflow.MlflowException) as error:
         raise SerError(f"Run {run.id} cannot be registered as {name}@{alias}: {error}") from error
-    return f"models:/{name}@{alias} is version {number}" + (
+    return f"models:/{shown(name)}@{shown(alias)} is version {number}" + (
         f", and was version {before}" if before else ""
     )
 

@@ -30,7 +30,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 
 from ser.core import jobs
 from ser.core.errors import SerError
-from ser.core.redact import without_password
+from ser.core.printable import file_name, printable
 from ser.models.trained import TrainedModel
 from ser.tracking.client import LOG_ERRORS, connect, unusable
 from ser.tracking.database import artifact_location, sqlite_file, writing_alone
@@ -38,6 +38,7 @@ from ser.tracking.keys import legal_key
 from ser.tracking.models import log_model
 from ser.tracking.process import identity
 from ser.tracking.queries import LoggedRun, logged_run
+from ser.tracking.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +72,7 @@ class Run:
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters, now, so that a run that fails shows what it was."""
         params = [
-            Param(legal_key(key), without_password(str(value))[:PARAM_LIMIT])
+            Param(legal_key(key), printable(str(value))[:PARAM_LIMIT])
             for key, value in values.items()
         ]
         for i in range(0, len(params), 100):  # as many as one request may carry
@@ -96,13 +97,13 @@ class Run:
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Log tags: what the UI filters and sorts by."""
-        self._tags |= {key: without_password(str(value)) for key, value in values.items()}
+        self._tags |= {key: printable(str(value)) for key, value in values.items()}
 
     def warn(self, text: str) -> None:
         """Say on the terminal, and keep as the tag `warning`, what makes the numbers doubtful."""
         if (jobs.number(), text) not in _SAID:  # a search's folds meet the same clips
             _SAID.add((jobs.number(), text))
-            log.warning(text)
+            log.warning(printable(text))
         self._warnings = list(dict.fromkeys([*self._warnings, text]))
         self.tags({"warning": "\n".join(self._warnings)})
 
@@ -120,13 +121,13 @@ class Run:
         except Exception as error:
             if _is_of_the_log(error):
                 raise
-            log.warning(f"{name} is left out: {type(error).__name__}: {error}")
+            log.warning(printable(f"{name} is left out: {type(error).__name__}: {error}"))
             self._left_out.append(name)
             self.tags({"left_out": ", ".join(self._left_out)})
 
     def figure(self, draw: Callable[[], Figure], name: str) -> None:
         """Keep what is drawn as ``figures/NAME.png``; one that cannot be drawn is left out."""
-        file = f"figures/{name}.png"
+        file = f"figures/{file_name(name)}.png"
         with self.decoration(file):
             picture = io.BytesIO()
             # The strongest compression takes as long as the drawing, for a tenth of the size.
@@ -135,18 +136,18 @@ class Run:
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """Keep a table as ``tables/NAME.csv``."""
-        table.to_csv(self._path(f"tables/{name}.csv"), index=False)
+        write_table(table, self._path(f"tables/{file_name(name)}.csv"))
 
     def text(self, text: str, name: str) -> None:
         """Keep a text file under its name."""
-        self._path(name).write_text(without_password(text), encoding="utf-8")
+        self._path(name).write_text(printable(text), encoding="utf-8")
 
     def dataset(
         self, *, name: str, fingerprint: str, source: str, profile: str, context: str
     ) -> None:
         """Say which clips went in: MLflow's dataset, whose digest is the clips' fingerprint."""
-        source = without_password(source)
-        dataset = Dataset(name, fingerprint, "local", source, profile=profile)
+        source = printable(source)
+        dataset = Dataset(printable(name), fingerprint, "local", source, profile=profile)
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         for last in (False, False, True):
             try:
@@ -188,7 +189,7 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """Send what there is, and mark the run FAILED (KILLED where the user stopped it)."""
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        self.tags({"error": f"{type(error).__name__}: {error}"[:PARAM_LIMIT]})
+        self.tags({"error": printable(f"{type(error).__name__}: {error}")[:PARAM_LIMIT]})
         try:  # a full disk may let pass one of these, and not another
             with suppress(OSError):
                 self.text("".join(traceback.format_exception(error)), "error.txt")
@@ -286,7 +287,8 @@ def create_run(
         "mlflow.note.content": description,
         **({"mlflow.parentRunId": parent_id} if parent_id else {}),
     }
-    texts = {key: without_password(str(value)) for key, value in values.items()}
+    texts = {key: printable(str(value)) for key, value in values.items()}
+    name = printable(name)
     try:
         created = client.create_run(_experiment(client, uri, experiment), run_name=name, tags=texts)
     except LOG_ERRORS as error:

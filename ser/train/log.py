@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix as count_confusions
 
 from ser import report
 from ser.core import paths
-from ser.core.redact import without_password
+from ser.core.redact import without_secrets
 from ser.data import kinds
 from ser.data.dataset import Dataset
 from ser.data.duplicates import check_copies
@@ -133,7 +133,7 @@ def log_whole_evaluation(
     about = about or "nothing is said of it"
     card = "It could not be written."
     with run.decoration(CARD):
-        card = without_password(model_card.card(run.so_far(), evaluation, about=about))
+        card = without_secrets(model_card.card(run.so_far(), evaluation, about=about))
     run.text(card, CARD)
     data = evaluation.data
     if data.feature_set is not None:  # without one nothing leads from audio to the Pipeline

@@ -9,6 +9,7 @@ import pandas as pd
 from hydra.utils import instantiate
 
 from ser.core.experiment import Experiment, JobResult
+from ser.core.printable import markdown_code
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
@@ -86,7 +87,7 @@ def run_experiment(
         experiment=cfg.tracking.experiment,
         name=name,
         tags=tags,
-        description=f"`{choices.command()}`",
+        description=markdown_code(choices.command()),
         parent=parent,
     ) as run:
         log_config(run, build.plain(cfg))

@@ -25,6 +25,7 @@ from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.core.jobs import INTERRUPTED, Job, outcomes, start_sweep
 from ser.core.overrides import key_of
+from ser.core.printable import markdown_code
 from ser.core.redact import masked_override
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class SweepCallback(Callback):
             experiment=experiments[0] if len(experiments) == 1 else SEVERAL,
             name=f"sweep-{corpus}",
             tags={"kind": "sweep", "corpus": corpus, "command": command} | git_state(paths.PROJECT),
-            description=f"`{command}`",
+            description=markdown_code(command),
         )
         folder = Path(config.hydra.sweep.dir)
         atexit.register(self._end_early, folder, config.tracking.uri)

@@ -14,6 +14,7 @@ from ser import report
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
+from ser.core.printable import markdown, markdown_code, shown
 from ser.report import terminal
 from ser.report.comparison_figures import plot_intervals
 from ser.tracking import provenance
@@ -80,11 +81,11 @@ def run_variants(experiment: Experiment) -> VariantsResult:
             "command": choices.command(),
             **provenance.git_state(paths.PROJECT),
         },
-        description=f"{cfg.variants.title}: `{choices.command()}`",
+        description=f"{markdown(cfg.variants.title)}: {markdown_code(choices.command())}",
     ) as parent:
         outcomes = {}
         for number, (name, variant) in enumerate(planned.items(), start=1):
-            print(f"{number}/{len(planned)}  {name}", flush=True)
+            print(f"{number}/{len(planned)}  {shown(name)}", flush=True)
             outcomes[name] = run_experiment(variant, parent=parent)
         table = _table(outcomes, cfg.variants.get("published") or {})
         parent.table(table, "variants")

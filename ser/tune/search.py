@@ -14,7 +14,8 @@ from omegaconf import DictConfig, open_dict
 from ser import report
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
-from ser.core.redact import without_password
+from ser.core.printable import markdown_code
+from ser.core.redact import without_secrets
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
 from ser.evaluation.metrics import METRICS, tunable
@@ -126,7 +127,7 @@ def search(experiment: Experiment) -> SearchResult:
         experiment=cfg.tracking.experiment,
         name=f"{kind}-{name}",
         tags={**train_tags(experiment, "ser.tune"), "kind": kind},
-        description=f"`{choices.command('ser.tune')}`",
+        description=markdown_code(choices.command("ser.tune")),
     ) as parent:
         log_config(parent, build.plain(cfg))
         data, split = load_and_split(experiment, parent, lambda *of: _check_folds(cfg, *of))
@@ -161,7 +162,7 @@ def _search_text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
         f"cross-validated {metric.name} {metric.text_with_unit(value_of(result.best))}",
         *(f"  {override}" for override in of_all.space.overrides(result.best.params)),
         outcome.text,
-        f"study   {result.study} in {without_password(cfg.tuner.storage)}; "
+        f"study   {result.study} in {without_secrets(cfg.tuner.storage)}; "
         "the same command, code and packages go on with it",
     ]
     return "\n".join(lines)

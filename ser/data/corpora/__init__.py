@@ -28,6 +28,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser.core.errors import SerError
+from ser.core.printable import is_text
 from ser.data.audio import probe
 from ser.data.not_audio import CONVERT, CONVERTIBLE
 
@@ -42,8 +44,30 @@ log = logging.getLogger(__name__)
 
 
 def absolute(path: str | Path) -> Path:
-    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user."""
-    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user.
+
+    Raises
+    ------
+    SerError
+        If it is no UTF-8.
+    """
+    path = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+    check_name(path)
+    return path
+
+
+def check_name(path: Path) -> None:
+    """Refuse a path whose name is no text: tables and MLflow hold UTF-8 only.
+
+    Raises
+    ------
+    SerError
+    """
+    if not is_text(str(path)):
+        raise SerError(
+            f"The name of {path} has bytes that are no UTF-8, which no table and no log can hold. "
+            "Rename it, as by: convmv -f latin1 -t utf8 --notest -r FOLDER."
+        )
 
 
 def audio_files(root: str | Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from ser.core.errors import SerError
-from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files, with_durations
+from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files, check_name, with_durations
 
 Fields = dict[str, str | int]
 Labels = Mapping[str, str | None]
@@ -121,6 +121,7 @@ class Corpus:
         for path in audio_files(root):
             if not path.name.lower().endswith(self.suffixes):
                 continue
+            check_name(path)
             try:
                 fields = self.parse(path)
             except SerError as error:

@@ -1,0 +1,72 @@
+"""No secret of any shape stands in anything that commands write: their files, logs and output."""
+
+import pytest
+from secret_shapes import SHAPES, overrides
+
+ENVIRONMENT = "fromEnv-41xq"
+CLI = "fromCli-42xq"
+SECRETS = [*(secret for _, _, secret in SHAPES), ENVIRONMENT, CLI]
+
+
+def leaks(folder, *texts):
+    """Files below a folder, and texts, with the secrets that they have."""
+    written = {str(n): text.encode() for n, text in enumerate(texts)}
+    written |= {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert len(written) > len(texts)
+    found = {name: [s for s in SECRETS if s.encode() in data] for name, data in written.items()}
+    return {name: secrets for name, secrets in found.items() if secrets}
+
+
+@pytest.fixture
+def given(demo_root, ser_environment):
+    ser_environment["HUB_TOKEN"] = ENVIRONMENT
+    corpus = ("data=demo", f"data.root={demo_root}", "data.speakers=4", "curves=none")
+    copies = ("+copy='${oc.env:HUB_TOKEN}'", "+mirror='see ${shape1.api_key}'")
+    return (*corpus, *overrides(SHAPES), *copies)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("ser.train", ["model=naive_bayes", "explain=true"]),
+        ("ser.train", ["-m", "model=naive_bayes,lda", f"+more.token={CLI},other-{CLI}"]),
+        ("ser.tune", ["model=knn", "search_space=knn", "split=speaker", "tuner.n_trials=2"]),
+    ],
+)
+def test_no_secret_of_a_command_is_written(run_cli, given, tmp_path, module, arguments):
+    journal = [f"tuner.storage={tmp_path}/journal.log"] if module == "ser.tune" else []
+    command = run_cli(module, *arguments, *given, *journal, draw=True)
+    page = run_cli("ser.report", "latest", "--out", f"{tmp_path}/page.html")
+    said = [text for result in (command, page) for text in (result.stdout, result.stderr)]
+    assert leaks(tmp_path, *said) == {}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+hub={token:%s", "no viable alternative"),
+        ("hub.token=%s", "Could not override 'hub.token'"),
+        ("+model.classifier.token=%s", "unexpected keyword argument 'token'"),
+        ("+model.classifier={token:%s}", "unexpected keyword argument 'token'"),
+        ("tracking.uri=nothing://ann:%s@host.example/log", "nothing://ann:***@host.example/log"),
+        ("data=table data.table=https://ann:%s@host.example/x.csv", "@host.example/x.csv"),
+        ("model=token=%s", ""),
+    ],
+)
+def test_no_secret_of_a_failed_command_is_written(run_cli, given, tmp_path, override, said):
+    command = ("model=naive_bayes", *given[:4], *(override % CLI).split(" "))
+    result = run_cli("ser.train", *command, check=False)
+    assert result.returncode == 1
+    assert said in result.stderr
+    (tmp_path / "mark").touch()
+    assert leaks(tmp_path, result.stdout, result.stderr) == {}
+
+
+@pytest.mark.parametrize("module", ["ser.report", "ser.compare", "ser.predict", "ser.register"])
+def test_no_secret_of_a_tracking_uri_is_said(run_cli, tmp_path, module):
+    words = {"ser.predict": ["a.wav"], "ser.compare": ["aa", "bb"], "ser.register": ["aa", "name"]}
+    uri = f"nothing://ann:{CLI}@host.example/log"
+    result = run_cli(module, *words.get(module, ["aa"]), "--uri", uri, check=False)
+    assert result.returncode == 1
+    assert "nothing://ann:***@host.example/log" in result.stderr
+    assert CLI not in result.stdout + result.stderr
