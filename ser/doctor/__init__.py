@@ -75,11 +75,12 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
     """
     from ser.doctor import system
     from ser.doctor.log import examine_log
+    from ser.doctor.store import check_store
 
     parts = (
         system.versions(),
         system.disks(_places(uri, store)),
-        system.check_store(store),
+        check_store(store),
         examine_log(uri, close=close),
         _leftover_finding(system.leftovers(_places(uri, store))),
     )

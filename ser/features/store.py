@@ -15,6 +15,7 @@ one store at once.
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,9 +37,10 @@ from ser.features.extraction import extract_with_facts
 from ser.features.store_file import (
     DIGEST_BYTES,
     StoredClip,
+    StoredSet,
     connect_store,
     content_numbers,
-    extractor_id,
+    forget_vectors,
     known_contents,
     open_store,
     read_facts,
@@ -46,11 +48,14 @@ from ser.features.store_file import (
     save_clips,
     save_facts,
     stamp_of,
+    stored_set,
 )
 from ser.features.union import UnionFeatures
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
@@ -132,26 +137,39 @@ def extract(
     X = np.full((len(paths), len(feature_set.names)), np.nan, dtype=np.float32)
     content = np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}")
     with open_store(store) as connection:
-        extractor = extractor_id(connection, feature_set)
+        stored = stored_set(connection, feature_set)
         number = known_contents(connection, paths, content)
-        missing = np.flatnonzero(~read_vectors(connection, extractor, number, X))
+        there, damaged = read_vectors(connection, stored, number, content, X)
+        if damaged:
+            forget_vectors(connection, stored, damaged)
+            log.warning(
+                f"{len(damaged)} vectors in the feature store {store} were damaged; they are "
+                "extracted again. Its disk may be failing."
+            )
+        missing = np.flatnonzero(~there)
         wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
-        seen = (Path(store), extractor) if compute.is_local() else None
+        seen = (Path(store), stored.id) if compute.is_local() else None
         work = partial(_extract_batch, feature_set=feature_set, seen=seen)
         batches = _in_batches(work, wanted, "Extracting", n_jobs, progress)
-        numbers, errors, n_extracted = _keep(connection, extractor, batches, on_error)
+        numbers, errors, n_extracted = _keep(connection, stored, batches, on_error)
         for row in missing.tolist():
             number[row], digest = numbers.get(paths[row], (0, b""))
             content[row] = digest.hex()
-        read_vectors(connection, extractor, number, X, rows=missing)
-        recordings = _recordings(connection, paths, number, n_jobs, progress)
+        there, _ = read_vectors(connection, stored, number, content, X, rows=missing)
+        for row in missing[~there].tolist():
+            if paths[row] not in errors:
+                raise SerError(
+                    f"The feature store {store} does not give back what was written to it, as the "
+                    f"vector of {paths[row]}. See to its disk, or give another with store=FILE."
+                )
+        recordings = _recordings(connection, paths, number, content, n_jobs, progress)
     return Extraction(X, feature_set, content, errors, n_extracted, recordings)
 
 
 def _keep(
     connection: sqlite3.Connection,
-    extractor: int,
+    stored: StoredSet,
     batches: Iterable[list[StoredClip]],
     on_error: str,
 ) -> tuple[dict[str, tuple[int, bytes]], dict[str, str], int]:
@@ -161,7 +179,7 @@ def _keep(
     n_extracted = 0
     for batch in batches:
         good = [clip for clip in batch if clip.error is None]
-        n_extracted += save_clips(connection, extractor, good)
+        n_extracted += save_clips(connection, stored, good)
         numbers |= content_numbers(connection, good)
         errors |= _causes(batch, on_error)
     return numbers, errors, n_extracted
@@ -171,19 +189,20 @@ def _recordings(
     connection: sqlite3.Connection,
     paths: Sequence[str],
     number: np.ndarray,
+    content: np.ndarray,
     n_jobs: int,
     progress: bool,
 ) -> pd.DataFrame:
-    """Facts of the clips; an older store's contents are read again for them, once."""
-    known = read_facts(connection, number)
-    by_path = dict(zip(paths, number.tolist(), strict=True))
-    wanted = [path for path, content in by_path.items() if content > 0 and content not in known]
+    """Facts of the clips; what an older store lacks, or a damaged one, is measured again."""
+    known = read_facts(connection, number, content)
+    by_path = dict(zip(paths, zip(number.tolist(), content.tolist(), strict=True), strict=True))
+    wanted = [path for path, (of, _) in by_path.items() if of > 0 and of not in known]
     for batch in _in_batches(_measure_batch, wanted, "Measuring", n_jobs, progress):
-        measured = {by_path[path]: facts for path, facts in batch}
+        measured = [(*by_path[path], facts) for path, facts in batch]
         save_facts(connection, measured)
-        known |= measured
+        known |= {of: facts for of, _, facts in measured}
     unknown = RecordingFacts()
-    return facts_table([known.get(content, unknown) for content in number.tolist()])
+    return facts_table([known.get(of, unknown) for of in number.tolist()])
 
 
 def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:

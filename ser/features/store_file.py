@@ -9,29 +9,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.data import facts
 from ser.data.audio import AudioError, read_file
 from ser.data.facts import RecordingFacts
 from ser.features import FeatureSet, settings
+from ser.features.store_layout import (
+    check_ownership,
+    checksum,
+    lay_out,
+    packed_facts,
+    row_seed,
+    set_seed,
+)
 
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
-
 
 # ns: file systems keep times by a clock that ticks every 1 to 10 ms. A file that changed so shortly
 # before it was read may change again within the tick, and look the same.
 TICK = 20_000_000
 
-
-LAYOUT = 3  # of the tables; SQLite's user_version
-WITHOUT_FACTS = 2  # the layout before: all but the table of facts
-
-
 DIGEST_BYTES = 16
-
 
 PORTION = 10_000  # keys asked for at once, under SQLite's limit of variables
 
@@ -39,28 +40,36 @@ PORTION = 10_000  # keys asked for at once, under SQLite's limit of variables
 # SQLite's reasons that lie with the disk or another process, not with what the file holds.
 _PLACE_AT_FAULT = (
     sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
 )
 
 
-_FACTS = f"""CREATE TABLE facts (
-    content INTEGER PRIMARY KEY REFERENCES contents, {", ".join(facts.NAMES)})"""
-_SCHEMA = (
-    "CREATE TABLE extractors (id INTEGER PRIMARY KEY, settings TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE contents (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE)",
-    """CREATE TABLE vectors (
-        extractor INTEGER NOT NULL REFERENCES extractors,
-        content INTEGER NOT NULL REFERENCES contents,
-        vector BLOB NOT NULL,
-        PRIMARY KEY (extractor, content)) WITHOUT ROWID""",
-    """CREATE TABLE files (
-        path TEXT PRIMARY KEY, stamp TEXT NOT NULL,
-        content INTEGER NOT NULL REFERENCES contents) WITHOUT ROWID""",
-    _FACTS,
-)
+@dataclass(frozen=True)
+class StoredSet:
+    """A feature set as the store knows it.
+
+    Attributes
+    ----------
+    id : int
+        Its number in the store.
+    n_features : int
+        Length of its vectors.
+    seed : int
+        `store_layout.set_seed` of its settings.
+    """
+
+    id: int
+    n_features: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,11 @@ def stamp_of(path: str, *, read: int | None = None) -> str:
     return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}{late}"
 
 
+def _kept_stamp(stamp: str, digest: str) -> str:
+    """A file's stamp as the store keeps it: with the start of its content's hexadecimal digest."""
+    return f"{stamp} {digest[:8]}"  # so a file that is said to hold another's content is found
+
+
 def _sqlite_name(path: str) -> str | bytes:
     """Of a file, as SQLite can hold it: in bytes where it is no text."""
     try:
@@ -111,9 +125,7 @@ def open_store(store: str | Path) -> Iterator[sqlite3.Connection]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(connect_store(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            _lay_out(connection, path)
+            _prepare(connection, path)
             yield connection
     except OSError as error:
         raise SerError(
@@ -126,51 +138,46 @@ def open_store(store: str | Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        check_ownership(connection, path)  # before anything is changed
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        lay_out(connection, path)
+    except UnicodeDecodeError as error:  # Python's, of SQLite's message on a name that is no text
+        raise sqlite3.DatabaseError("a name in its schema is damaged") from error
+
+
 def _advice(error: sqlite3.DatabaseError) -> str:
     """What to do: a store that is damaged can go, one whose disk is full or read-only need not."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PLACE_AT_FAULT:  # extended codes go above
+    if is_damage(error):
         return (
-            "What it holds is kept. Free space on its disk, see that its folder can be written, "
+            "It is ser's and is damaged. All that it holds can be extracted again: move it away, "
             "or give another place with store=FILE."
         )
     return (
-        "It holds nothing but what can be extracted again: delete it, or give another place with "
-        "store=FILE."
+        "What it holds is kept. Free space on its disk, see that its folder can be written, "
+        "or give another place with store=FILE."
     )
 
 
-def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables that are not there. Of a layout before `WITHOUT_FACTS` nothing is kept."""
-    query = "PRAGMA user_version"
-    if connection.execute(query).fetchone()[0] == LAYOUT:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    layout = connection.execute(query).fetchone()[0]  # another process may have been faster
-    if layout > LAYOUT:
-        connection.execute("ROLLBACK")
-        raise SerError(
-            f"The feature store {path} was made by a newer ser. Give another place with store=FILE."
-        )
-    if layout == WITHOUT_FACTS:
-        connection.execute(_FACTS)
-    elif layout < LAYOUT:
-        for table in ("files", "vectors", "contents", "extractors"):
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in _SCHEMA:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {LAYOUT}")
-    connection.execute("COMMIT")
+def is_damage(error: Exception) -> bool:
+    """Whether what SQLite says lies with what the file holds, not with its disk or a lock."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF not in _PLACE_AT_FAULT  # extended codes go above
 
 
-def extractor_id(connection: sqlite3.Connection, feature_set: FeatureSet) -> int:
-    """Number of a feature set in the store, under its class, version and settings."""
+def stored_set(connection: sqlite3.Connection, feature_set: FeatureSet) -> StoredSet:
+    """A feature set in the store, under its class, version and settings."""
     key = json.dumps(settings(feature_set), sort_keys=True)
     query = "SELECT id FROM extractors WHERE settings = ?"
     known = connection.execute(query, (key,)).fetchone()
     if known is None:
         connection.execute("INSERT OR IGNORE INTO extractors (settings) VALUES (?)", (key,))
         known = connection.execute(query, (key,)).fetchone()
-    return known[0]
+    if known is None or not isinstance(known[0], int):
+        raise sqlite3.DatabaseError("its table of feature sets is damaged")
+    return StoredSet(known[0], len(feature_set.names), set_seed(key))
 
 
 def known_contents(
@@ -184,7 +191,8 @@ def known_contents(
         0 where the store does not know; elsewhere `content` gets the digest.
     """
     number = np.zeros(len(paths), dtype=np.int64)
-    query = "SELECT path, stamp, id, digest FROM files JOIN contents ON content = id WHERE path IN"
+    query = """SELECT path, CAST(stamp AS BLOB), id, lower(hex(digest))
+        FROM files JOIN contents ON content = id WHERE path IN"""
     for start in range(0, len(paths), PORTION):
         portion = paths[start : start + PORTION]
         names = [_sqlite_name(path) for path in portion]
@@ -194,8 +202,8 @@ def known_contents(
                 continue
             stamp, known, digest = remembered[name]
             try:
-                if stamp_of(path) == stamp:
-                    number[row], content[row] = known, digest.hex()
+                if f"{stamp_of(path)} {digest[:8]}".encode() == stamp:
+                    number[row], content[row] = known, digest
             except (OSError, AudioError):
                 continue  # gone or unreadable: the extraction says so
     return number
@@ -203,88 +211,151 @@ def known_contents(
 
 def read_vectors(
     connection: sqlite3.Connection,
-    extractor: int,
+    stored: StoredSet,
     number: np.ndarray,
+    content: np.ndarray,
     X: np.ndarray,
     rows: np.ndarray | None = None,
-) -> np.ndarray:
-    """Fill rows of X with their contents' vectors.
+) -> tuple[np.ndarray, list[int]]:
+    """Fill rows of X with their contents' vectors, as far as their checksums agree.
 
     Returns
     -------
-    (n_rows,) bool
-        Whether the store has the vector of each row.
+    there : (n_rows,) bool
+        Whether the store has the vector of each row, whole.
+    damaged : list of int
+        Numbers of the contents whose vectors are not.
     """
     rows = np.arange(len(number)) if rows is None else rows
-    there = np.zeros(len(rows), dtype=bool)
-    query = f"SELECT content, vector FROM vectors WHERE extractor = {extractor:d} AND content IN"
+    there, damaged = np.zeros(len(rows), dtype=bool), []
     for start in range(0, len(rows), PORTION):
         portion = rows[start : start + PORTION]
-        wanted = np.unique(number[portion])
-        stored = list(_select(connection, query, wanted.tolist()))
-        if not stored:
+        wanted, first = np.unique(number[portion], return_index=True)
+        seeds = [row_seed(digest, stored.seed) for digest in content[portion[first]].tolist()]
+        seed_of = dict(zip(wanted.tolist(), seeds, strict=True))
+        numbers, values, torn = _whole_vectors(connection, stored, seed_of)
+        damaged += torn
+        if not len(numbers):
             continue
-        ids, vectors = zip(*stored, strict=True)
-        numbers = np.array(ids)
         order = np.argsort(numbers)
         position = np.minimum(np.searchsorted(numbers[order], number[portion]), len(numbers) - 1)
         has = numbers[order][position] == number[portion]
-        values = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(len(numbers), -1)
         X[portion[has]] = values[order[position[has]]]
         there[start : start + PORTION] = has
-    return there
+    return there, damaged
+
+
+def _whole_vectors(
+    connection: sqlite3.Connection, stored: StoredSet, seed_of: Mapping[int, int]
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Numbers and vectors of contents whose vectors are whole, and numbers of the others."""
+    query = (
+        f"SELECT content, CAST(vector AS BLOB), crc FROM vectors WHERE extractor = {stored.id:d}"
+    )
+    found = list(_select(connection, f"{query} AND content IN", list(seed_of)))
+    n_bytes = 4 * stored.n_features
+    whole = [
+        (number, vector)
+        for number, vector, crc in found
+        if isinstance(vector, bytes)
+        and len(vector) == n_bytes
+        and number in seed_of
+        and crc32(vector, seed_of[number]) == crc
+    ]
+    numbers = np.array([number for number, _ in whole], dtype=np.int64)
+    values = np.frombuffer(b"".join([vector for _, vector in whole]), dtype="<f4")
+    values = values.reshape(len(whole), stored.n_features)
+    finite = np.isfinite(values).all(axis=1)
+    torn = {number for number, *_ in found}.difference(numbers[finite].tolist())
+    return numbers[finite], values[finite], list(torn)
+
+
+def forget_vectors(
+    connection: sqlite3.Connection, stored: StoredSet, contents: Sequence[int]
+) -> None:
+    """Remove vectors that are damaged, so that they are extracted again."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(
+        "DELETE FROM vectors WHERE extractor = ? AND content = ?",
+        [(stored.id, content) for content in contents],
+    )
+    connection.execute("COMMIT")
 
 
 def _select(connection: sqlite3.Connection, query: str, keys: Sequence[object]) -> sqlite3.Cursor:
     return connection.execute(f"{query} ({','.join('?' * len(keys))})", keys)
 
 
-def save_clips(connection: sqlite3.Connection, extractor: int, clips: Sequence[StoredClip]) -> int:
+def save_clips(
+    connection: sqlite3.Connection, stored: StoredSet, clips: Sequence[StoredClip]
+) -> int:
     """Keep what a batch found, in one transaction; return how many vectors are new."""
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(
         "INSERT OR IGNORE INTO contents (digest) VALUES (?)", [(clip.digest,) for clip in clips]
     )
     added = connection.executemany(
-        """INSERT OR IGNORE INTO vectors (extractor, content, vector)
-            SELECT ?, id, ? FROM contents WHERE digest = ?""",
-        [(extractor, clip.vector, clip.digest) for clip in clips if clip.vector is not None],
+        """INSERT OR IGNORE INTO vectors (extractor, content, vector, crc)
+            SELECT ?, id, ?, ? FROM contents WHERE digest = ?""",
+        [
+            (stored.id, v, checksum(v, clip.digest.hex(), stored.seed), clip.digest)
+            for clip in clips
+            if (v := clip.vector) is not None
+        ],
     )
     connection.executemany(
         """INSERT OR REPLACE INTO files (path, stamp, content)
             SELECT ?, ?, id FROM contents WHERE digest = ?""",
-        [(_sqlite_name(clip.path), clip.stamp, clip.digest) for clip in clips],
+        [
+            (_sqlite_name(clip.path), _kept_stamp(clip.stamp, clip.digest.hex()), clip.digest)
+            for clip in clips
+        ],
     )
     measured = {clip.digest: clip.facts for clip in clips if clip.facts is not None}
     number = _numbers(connection, list(measured))
-    _insert_facts(connection, {number[digest]: facts for digest, facts in measured.items()})
+    _insert_facts(connection, [(number[d], d.hex(), known) for d, known in measured.items()])
     connection.execute("COMMIT")
     return max(added.rowcount, 0)
 
 
-def read_facts(connection: sqlite3.Connection, number: np.ndarray) -> dict[int, RecordingFacts]:
-    """Number of a content -> what its recording is like, of those that the store knows."""
-    query = f"SELECT content, {', '.join(facts.NAMES)} FROM facts WHERE content IN"
-    wanted = np.unique(number[number > 0]).tolist()
-    return {
-        content: RecordingFacts(*columns)
+def read_facts(
+    connection: sqlite3.Connection, number: np.ndarray, content: np.ndarray
+) -> dict[int, RecordingFacts]:
+    """Number of a content -> what its recording is like, of those that the store knows.
+
+    What is damaged is not known.
+    """
+    query = "SELECT content, CAST(facts AS BLOB), crc FROM facts WHERE content IN"
+    is_known = number > 0
+    seeds = map(row_seed, content[is_known].tolist())
+    seed_of = dict(zip(number[is_known].tolist(), seeds, strict=True))
+    wanted = list(seed_of)
+    whole = [
+        (found, data)
         for start in range(0, len(wanted), PORTION)
-        for content, *columns in _select(connection, query, wanted[start : start + PORTION])
-    }
+        for found, data, crc in _select(connection, query, wanted[start : start + PORTION])
+        if isinstance(data, bytes) and crc32(data, seed_of[found]) == crc
+    ]
+    columns = json.loads(b"[%b]" % b",".join([data for _, data in whole]))
+    return {of: RecordingFacts(*known) for (of, _), known in zip(whole, columns, strict=True)}
 
 
-def save_facts(connection: sqlite3.Connection, measured: Mapping[int, RecordingFacts]) -> None:
-    """Keep what recordings are like, by the number of their content, in one transaction."""
+def save_facts(
+    connection: sqlite3.Connection, measured: Sequence[tuple[int, str, RecordingFacts]]
+) -> None:
+    """Keep what recordings are like, by number and digest of their content, in a transaction."""
     connection.execute("BEGIN IMMEDIATE")
     _insert_facts(connection, measured)
     connection.execute("COMMIT")
 
 
-def _insert_facts(connection: sqlite3.Connection, measured: Mapping[int, RecordingFacts]) -> None:
-    values = ", ".join("?" * (1 + len(facts.NAMES)))
+def _insert_facts(
+    connection: sqlite3.Connection, measured: Sequence[tuple[int, str, RecordingFacts]]
+) -> None:
+    rows = [(number, digest, packed_facts(*astuple(known))) for number, digest, known in measured]
     connection.executemany(
-        f"INSERT OR REPLACE INTO facts VALUES ({values})",
-        [(content, *astuple(known)) for content, known in measured.items()],
+        "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
+        [(number, data, checksum(data, digest)) for number, digest, data in rows],
     )
 
 

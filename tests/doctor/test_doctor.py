@@ -16,6 +16,7 @@ from ser import doctor
 from ser.core.errors import SerError
 from ser.doctor import prune, system
 from ser.doctor.log import close_run, examine_log
+from ser.doctor.store import check_store
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
 from ser.tracking import process
@@ -165,18 +166,18 @@ def test_prune_keeps_a_registered_model_of_a_deleted_run(
 
 def test_doctor_looks_into_the_store(tmp_path, write_tone):
     store = tmp_path / "features.sqlite"
-    assert "is not there yet" in said(system.check_store(store))
+    assert "is not there yet" in said(check_store(store))
     extract([write_tone()], NotebookFeatures(), store=store, n_jobs=1, progress=False)
-    assert "1 vectors of 1 feature sets" in said(system.check_store(store))
+    assert "1 vectors of 1 feature sets" in said(check_store(store))
     with closing(sqlite3.connect(store)) as connection, connection:
-        connection.execute("UPDATE vectors SET vector = substr(vector, 1, 18)")
-    torn = "1 of 1 vectors of ser.features.notebook.NotebookFeatures are torn"
-    assert torn in said(system.check_store(store))
+        connection.execute("UPDATE vectors SET vector = zeroblob(18)")
+    torn = "1 of 1 vectors of ser.features.notebook.NotebookFeatures are damaged"
+    assert torn in said(check_store(store))
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
-    assert "a newer ser's" in said(system.check_store(store))
+    assert "made by a newer ser" in said(check_store(store))
     store.write_bytes(b"not a database" * 1000)
-    assert f"rm {store}" in said(system.check_store(store))
+    assert "is no feature store of ser's" in said(check_store(store))
 
 
 def test_doctor_finds_packages_and_disks(tmp_path, monkeypatch):

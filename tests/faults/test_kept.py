@@ -1,0 +1,230 @@
+"""What is kept is checked, and only what is ser's is touched. Of the default suite too."""
+
+import json
+import os
+import random
+import sqlite3
+from contextlib import closing
+from dataclasses import astuple, dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from ser.core.errors import SerError
+from ser.data.facts import RecordingFacts
+from ser.doctor.store import check_store
+from ser.features.store import extract
+from ser.features.store_layout import APPLICATION_ID, checksum
+
+
+@dataclass(frozen=True)
+class FourNumbers:
+    """Of a clip's samples: cheap, and another for every clip."""
+
+    version: ClassVar[int] = 1
+    min_samples: ClassVar[int] = 1
+    names: ClassVar[tuple[str, ...]] = ("mean", "deviation", "least", "most")
+
+    def __call__(self, y, sr):
+        return np.array([y.mean(), y.std(), y.min(), y.max()], dtype=np.float32)
+
+
+@pytest.fixture
+def clips(write_tone):
+    return [write_tone(f"{f}.wav", frequency=f, seconds=0.05) for f in range(100, 112)]
+
+
+def read(paths, store):
+    return extract(paths, FourNumbers(), store=store, n_jobs=1, progress=False)
+
+
+@pytest.fixture
+def whole(clips, tmp_path):
+    """A store that has the clips, as one file, and what it holds."""
+    store = tmp_path / "whole.sqlite"
+    return store, read(clips, store)
+
+
+def change(store, statement, *values):
+    with closing(sqlite3.connect(store)) as connection, connection:
+        assert connection.execute(statement, values).rowcount
+
+
+N_FLIPS = int(os.environ.get("SER_FAULTS_FLIPS", "60"))
+ONE = "WHERE content = 3"
+NAN = np.full(4, np.nan, "<f4").tobytes()
+DAMAGE = {
+    "a bit": (f"UPDATE vectors SET vector = CAST(x'00' || substr(vector, 2) AS BLOB) {ONE}",),
+    "cut to one number": (f"UPDATE vectors SET vector = substr(vector, 1, 4) {ONE}",),
+    "longer": (f"UPDATE vectors SET vector = CAST(vector || x'00000000' AS BLOB) {ONE}",),
+    "NaN": (f"UPDATE vectors SET vector = ? {ONE}", NAN),
+    "text": (f"UPDATE vectors SET vector = 'abcdefghijklmnop' {ONE}",),
+    "another clip's": (
+        f"UPDATE vectors SET (vector, crc) = (SELECT vector, crc FROM vectors LIMIT 1) {ONE}",
+    ),
+    "no checksum": (f"UPDATE vectors SET crc = NULL {ONE}",),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_vector_is_extracted_again_and_said(damage, clips, whole, caplog):
+    store, before = whole
+    change(store, *DAMAGE[damage])
+    assert "1 of 12 vectors" in "".join(finding.text for finding in check_store(store))
+    after = read(clips, store)
+    assert after.n_extracted == 1
+    assert "1 vectors in the feature store" in caplog.text and "extracted again" in caplog.text
+    np.testing.assert_array_equal(after.X, before.X)
+    assert read(clips, store).n_extracted == 0
+    assert not [finding for finding in check_store(store) if finding.advice]
+
+
+def test_stored_nan_with_its_checksum_is_no_vector(clips, whole):
+    store, before = whole
+    with closing(sqlite3.connect(store)) as connection:
+        (digest, settings) = connection.execute(
+            "SELECT lower(hex(digest)), settings FROM contents, extractors WHERE contents.id = 3"
+        ).fetchone()
+    crc = checksum(NAN, digest, checksum(settings.encode(), ""))
+    change(store, f"UPDATE vectors SET vector = ?, crc = ? {ONE}", NAN, crc)
+    np.testing.assert_array_equal(read(clips, store).X, before.X)
+
+
+def test_file_that_is_said_to_hold_another_content_is_read_again(clips, whole):
+    store, before = whole
+    change(store, "UPDATE files SET content = 1 WHERE content = 2")
+    after = read(clips, store)
+    np.testing.assert_array_equal(after.X, before.X)
+    np.testing.assert_array_equal(after.content, before.content)
+
+
+def test_damaged_facts_are_measured_again(clips, whole):
+    store, before = whole
+    change(store, "UPDATE facts SET facts = replace(facts, '16000', '26000') WHERE content = 2")
+    change(store, "UPDATE facts SET crc = NULL WHERE content = 5")
+    after = read(clips, store)
+    assert after.recordings.equals(before.recordings)
+    assert tuple(after.recordings.iloc[1]) != astuple(RecordingFacts())
+
+
+def test_no_flipped_bit_of_the_store_changes_a_number(clips, whole, tmp_path, caplog):
+    """Anywhere in the file: the same matrix, or one sentence."""
+    store, before = whole
+    data, chance = store.read_bytes(), random.Random(19)
+    used = [place for place, byte in enumerate(data) if byte]
+    ends = {"same": 0, "again": 0, "refused": 0}
+    for place in chance.sample(used, N_FLIPS):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << chance.randrange(8)
+        store = tmp_path / "flipped.sqlite"
+        store.write_bytes(flipped)
+        list(check_store(store))
+        try:
+            after = read(clips, store)
+            np.testing.assert_array_equal(after.X, before.X)
+            np.testing.assert_array_equal(after.content, before.content)
+            assert after.recordings.equals(before.recordings)
+            ends["again" if after.n_extracted else "same"] += 1
+        except SerError as error:
+            assert "flipped.sqlite" in str(error)
+            ends["refused"] += 1
+        for file in tmp_path.glob("flipped.sqlite*"):
+            file.unlink()
+    assert all(ends.values()), ends
+
+
+def older(store, layout):
+    """The store as an older ser left it."""
+    with closing(sqlite3.connect(store)) as connection, connection:
+        names = ", ".join(RecordingFacts.__dataclass_fields__)
+        known = connection.execute("SELECT content, facts FROM facts").fetchall()
+        connection.execute("DROP TABLE facts")
+        connection.execute("ALTER TABLE vectors DROP COLUMN crc")
+        connection.execute("UPDATE files SET stamp = substr(stamp, 1, length(stamp) - 9)")
+        if layout == 3:
+            connection.execute(f"CREATE TABLE facts (content INTEGER PRIMARY KEY, {names})")
+            rows = [(content, *np.array(json.loads(facts), object)) for content, facts in known]
+            connection.executemany(f"INSERT INTO facts VALUES ({', '.join('?' * 9)})", rows)
+        connection.execute("PRAGMA application_id = 0")
+        connection.execute(f"PRAGMA user_version = {layout}")
+
+
+@pytest.mark.parametrize("layout", [2, 3])
+def test_older_store_is_brought_up_once_and_checked_from_then_on(layout, clips, whole):
+    store, before = whole
+    older(store, layout)
+    assert "an older ser's" in "".join(finding.text for finding in check_store(store))
+    after = read(clips, store)
+    assert after.n_extracted == 0
+    np.testing.assert_array_equal(after.X, before.X)
+    assert after.recordings.equals(before.recordings)
+    with closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    change(store, *DAMAGE["a bit"])
+    assert read(clips, store).n_extracted == 1
+
+
+def tables(*names, mark=0, version=0):
+    def make(file):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            for name in names:
+                connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, name TEXT)")
+                connection.execute(f"INSERT INTO {name} (name) VALUES ('dear')")
+            connection.execute(f"PRAGMA application_id = {mark}")
+            connection.execute(f"PRAGMA user_version = {version}")
+
+    return make
+
+
+NOT_OURS = {
+    "tables of our names": tables("files", "vectors", "contents", "extractors"),
+    "and of our layout's number": tables("files", "vectors", "contents", "extractors", version=3),
+    "other tables": tables("runs", "experiments"),
+    "another program's mark": tables(mark=42),
+    "a text": lambda file: file.write_text("Dear diary, " * 100),
+}
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+def test_file_that_is_not_ours_is_refused_and_left_as_it_is(what, clips, tmp_path):
+    file = tmp_path / "theirs.db"
+    NOT_OURS[what](file)
+    before = file.read_bytes()
+    with pytest.raises(SerError, match=r"theirs\.db is no feature store of ser's") as refused:
+        read(clips, file)
+    assert not any(word in str(refused.value).lower() for word in ("delete", "remove", "rm "))
+    (found,) = check_store(file)
+    assert found.advice and "rm " not in found.advice
+    assert file.read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("theirs.db-")]
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros"])
+def test_damaged_store_is_one_sentence(damage, clips, tmp_path):
+    store = tmp_path / "store.sqlite"
+    read(clips, store)
+    data = store.read_bytes()
+    if damage == "cut":
+        store.write_bytes(data[:4096])
+    else:
+        store.write_bytes(data[:4096] + bytes(len(data) - 4096))
+    with pytest.raises(SerError, match=r"store\.sqlite.*extracted again: move it away"):
+        read(clips, store)
+    (found,) = [finding for finding in check_store(store) if finding.advice]
+    assert "extracted again" in found.advice
+
+
+def test_store_whose_disk_fails_is_not_called_damaged(clips, tmp_path, monkeypatch):
+    """SQLite says 'disk I/O error' where its shared memory does not fit on the disk."""
+    from ser.features import store_file
+
+    def full(*arguments):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR | (19 << 8)  # _SHMSIZE
+        raise error
+
+    monkeypatch.setattr(store_file, "lay_out", full)
+    with pytest.raises(SerError, match="What it holds is kept"):
+        read(clips, tmp_path / "store.sqlite")
