@@ -1,13 +1,14 @@
 """Is the log whole? Runs that died, runs that lack something, files that nothing refers to.
 
 Whatever says FINISHED must have what its manifest lists (`ser.tracking.run`); whatever says RUNNING
-must have a process (`ser.tracking.process`). A run whose process is gone is closed: that is the one
+must have a process (`ser.core.process`). A run whose process is gone is closed: that is the one
 thing that is changed unasked.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,13 +19,13 @@ from mlflow.entities import Experiment, LoggedModelStatus, ViewType
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
+from ser.core.process import host_of, is_alive
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
 from ser.tracking.client import LOG_ERRORS, connect
 from ser.tracking.database import sqlite_file
 from ser.tracking.models import model_id_of
-from ser.tracking.process import host_of, is_alive
 from ser.tracking.run import MANIFEST, PROCESS
 
 GONE = "its process ended without a word"
@@ -124,7 +125,9 @@ def _running(client: mlflow.MlflowClient, run: MlflowRun, *, close: bool) -> Ite
     if alive:
         yield Finding("runs", f"{_title(run)} is under way, {since}")
     elif alive is None:
-        where = f"on host {host_of(process)}" if process else "by an older ser"
+        host = host_of(process) if process else platform.node()
+        elsewhere = host != platform.node()
+        where = f"on host {host}" if elsewhere else "in another container or by an older ser"
         yield Finding(
             "runs",
             f"{_title(run)}: {since} {where}, so whether it lives cannot be told here",

@@ -10,15 +10,15 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ser.tracking.process import is_running
+from ser.core.process import is_alive, maker_of
 
 LEAST_FREE = 2**30  # bytes: RAVDESS's features, models and a hundred runs
 SHOWN = ("mlflow", "scikit-learn", "numpy", "hydra-core", "optuna", "librosa", "soundfile")
@@ -88,18 +88,35 @@ def disks(places: Iterable[Path]) -> Iterator[Finding]:
 def leftovers(folders: Iterable[Path]) -> Iterator[Path]:
     """What processes that were killed have left: files and folders that nothing will read again.
 
+    Each has the mark of its maker in its name (`ser.core.process.mark`); nothing else is looked at.
+
     Parameters
     ----------
     folders : iterable of Path
         Where logs, stores and corpora lie.
     """
-    for folder in Path(tempfile.gettempdir()).glob("ser-run-*-*"):
-        number = folder.name.split("-")[2]
-        if number.isdigit() and not is_running(int(number)):
-            yield folder
-    for folder in dict.fromkeys(folders):
-        for pattern in (".*.part", "*/.*.part"):  # one without a first dot is a download's rest
-            yield from (part for part in folder.glob(pattern) if _is_abandoned(part))
+    found = [path for folder in dict.fromkeys(folders) for path in _parts(folder)]
+    with suppress(FileNotFoundError):  # no temporary folder can be written
+        found += Path(tempfile.gettempdir()).glob("ser,*")
+    for path in found:
+        maker = maker_of(path.name)
+        if maker and is_alive(maker) is False and _is_ours(path):
+            yield path
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Files that were not finished, in a folder and those in it; links are not followed."""
+    with suppress(OSError):
+        inner = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+        for place in (folder, *inner):
+            yield from place.glob(".*.part")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is this user's, and no link: a folder for everybody may have anything."""
+    with suppress(OSError):
+        return not path.is_symlink() and path.stat().st_uid == os.getuid()
+    return False
 
 
 def _is_missing(package: str) -> bool:
@@ -112,8 +129,3 @@ def _is_missing(package: str) -> bool:
 
 def _nearest(place: Path) -> Path:
     return next(folder for folder in (place, *place.parents) if folder.is_dir())
-
-
-def _is_abandoned(part: Path) -> bool:
-    """Whether nobody is writing it: an hour is longer than any of these takes."""
-    return time.time() - part.stat().st_mtime > 3600

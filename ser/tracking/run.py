@@ -13,7 +13,6 @@ import getpass
 import io
 import json
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from ser.core import jobs
+from ser.core import jobs, process
 from ser.core.errors import SerError
 from ser.core.printable import file_name, printable
 from ser.models.trained import TrainedModel
@@ -36,7 +35,6 @@ from ser.tracking.client import LOG_ERRORS, connect, unusable
 from ser.tracking.database import artifact_location, sqlite_file, writing_alone
 from ser.tracking.keys import legal_key
 from ser.tracking.models import log_model
-from ser.tracking.process import identity
 from ser.tracking.queries import LoggedRun, logged_run
 from ser.tracking.tables import write_table
 
@@ -49,7 +47,7 @@ _SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a
 
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
-PROCESS = "process"  # tag: whose run it is (ser.tracking.process)
+PROCESS = "process"  # tag: whose run it is (ser.core.process)
 # Of a disk, not of a program: full, over its quota, read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -67,7 +65,7 @@ class Run:
         self._warnings: list[str] = []
         self._left_out: list[str] = []
         self._model_id: str | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix=f"ser-run-{os.getpid()}-")
+        self._folder = tempfile.TemporaryDirectory(prefix=process.mark())
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters, now, so that a run that fails shows what it was."""
@@ -283,7 +281,7 @@ def create_run(
     values = {
         **_origin(),
         **tags,
-        PROCESS: identity(),
+        PROCESS: process.identity(),
         "mlflow.note.content": description,
         **({"mlflow.parentRunId": parent_id} if parent_id else {}),
     }

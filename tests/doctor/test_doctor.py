@@ -13,13 +13,13 @@ import mlflow
 import pytest
 
 from ser import doctor
+from ser.core import process
 from ser.core.errors import SerError
 from ser.doctor import prune, system
 from ser.doctor.log import close_run, examine_log
 from ser.doctor.store import check_store
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
-from ser.tracking import process
 from ser.tracking.run import MANIFEST, PROCESS, start_run
 
 
@@ -49,7 +49,7 @@ def folder_of(client, run_id):
 
 def dead_process():
     """Identity of a process that is no more."""
-    code = "from ser.tracking.process import identity; print(identity())"
+    code = "from ser.core.process import identity; print(identity())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
 
@@ -58,21 +58,59 @@ def running(client, run_id, owner):
     client.update_run(run_id, status="RUNNING")
 
 
-def test_process_is_known_by_more_than_its_number():
+def test_process_is_known_by_more_than_its_number(monkeypatch):
+    mine = process.identity()
+    host, place, number, start = mine.rsplit("/", 3)
+    machine, boot, _ = place.split(".")
+    outside = f"{machine}.{boot}.{process._NO_CONTAINER}"
+    monkeypatch.setattr(process, "_place", lambda: outside)
+
+    def alive(host=host, place=outside, number=number, start=start):
+        return process.is_alive("/".join((host, place, number, start)))
+
+    assert alive()
+    assert alive(start=f"{start}1") is False
+    assert alive(number="999999999") is False
+    assert alive(host="another-host") is None
+    # Started again since; in another container, or another machine of this name; of an older ser.
+    assert alive(place=outside.replace(boot, "before")) is False
+    assert alive(place=outside.replace(process._NO_CONTAINER, "4026532177")) is None
+    assert alive(place=f"{machine}.before.4026532177") is None
+    assert alive(place=outside.replace(machine, "another")) is None
+    assert alive(place="530bfa44-b156-46aa-b79d-2707d0bf28e5") is None
+    assert not process.is_alive(dead_process().strip())
+
+
+def test_process_is_known_by_its_start_where_there_is_no_proc(monkeypatch, tmp_path):
+    """As on macOS."""
+    monkeypatch.setattr(process, "_PROC", tmp_path / "none")
     mine = process.identity()
     assert process.is_alive(mine)
-    assert not process.is_alive(dead_process().strip())
-    assert process.is_alive(mine.replace(process.host_of(mine), "another-host", 1)) is None
-    host, boot, number, start = mine.rsplit("/", 3)
-    assert process.is_alive("/".join((host, boot, number, f"{start}1"))) is False
-    assert process.is_alive("/".join((host, "before", number, start))) is False
+    host, place, number, start = mine.rsplit("/", 3)
+    assert start.isalnum()
+    assert process.is_alive("/".join((host, place, number, "SatJan10000001970"))) is False
+    assert process.is_alive("/".join((host, place, "999999999", start))) is False
+
+
+def test_hidden_process_is_not_taken_for_dead(monkeypatch):
+    """Where /proc hides what is another user's, or is another container's."""
+    mine = process.identity()
+    monkeypatch.setattr(process, "_start", lambda number: None)
+    assert process.is_alive(mine) is None
+
+
+def test_mark_names_the_maker_and_nothing_else_is_ours():
+    assert process.maker_of(f"{process.mark()}x8") == process.identity()
+    assert process.maker_of(f".ravdess.zip.{process.mark()}x8.part") == process.identity()
+    for name in (".thesis.pdf.part", "ser-run-1-x", "ser,notes", "user,a,b,c,d,x", "ser,a,b,c,"):
+        assert process.maker_of(name) is None
 
 
 def test_doctor_closes_the_run_of_a_dead_process_and_no_other(uri, client, empty_run):
     dead, alive, far, old = (empty_run(name) for name in ("dead", "alive", "far", "old"))
     running(client, dead, dead_process().strip())
     running(client, alive, process.identity())
-    running(client, far, "another-host/boot/1/1")
+    running(client, far, "another-host/a.b.1/1/1")
     client.delete_tag(old, PROCESS)
     client.update_run(old, status="RUNNING")
     looked = said(examine_log(uri, close=False))
@@ -81,7 +119,7 @@ def test_doctor_closes_the_run_of_a_dead_process_and_no_other(uri, client, empty
     found = said(examine_log(uri))
     assert f"closed run {dead[:8]} (dead)" in found
     assert "on host another-host" in found and f"--close {far}" in found
-    assert "by an older ser" in found
+    assert "in another container or by an older ser" in found
     status = {i: client.get_run(i).info.status for i in (dead, alive, far, old)}
     assert status == {dead: "FAILED", alive: "RUNNING", far: "RUNNING", old: "RUNNING"}
     assert close_run(uri, far).text.endswith("it is marked FAILED")
@@ -193,18 +231,22 @@ def test_doctor_finds_packages_and_disks(tmp_path, monkeypatch):
     assert "--prune" in disk.advice
 
 
-def test_leftovers_are_of_the_dead_and_old_alone(tmp_path, monkeypatch):
+def test_leftovers_are_marked_and_of_the_dead_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(system.tempfile, "gettempdir", lambda: str(tmp_path))
-    dead = tmp_path / "ser-run-999999999-abc"
-    alive = tmp_path / f"ser-run-{os.getpid()}-abc"
-    for folder in (dead, alive, tmp_path / "corpus"):
-        folder.mkdir()
-    old, new, download = (tmp_path / "corpus" / n for n in (".a.part", ".b.part", "c.zip.part"))
-    for part in (old, new, download):
-        part.touch()
-    for part in (old, download):
-        os.utime(part, (0, 0))
-    assert set(system.leftovers([tmp_path])) == {dead, old}
+    dead = f"ser,{dead_process().strip().replace('/', ',')},x"
+    elsewhere = dead.replace(process.host_of(process.identity()), "another-host", 1)
+    alive = f"{process.mark()}x"
+    (tmp_path / "corpus").mkdir()
+    for folder in (dead, elsewhere, alive, "ser-run-999999999-abc"):
+        (tmp_path / folder).mkdir()
+    names = (f".a.{dead}.part", f".a.{alive}.part", f".a.{elsewhere}.part", ".thesis.pdf.part")
+    for place in (tmp_path, tmp_path / "corpus"):
+        for name in (*names, "c.zip.part"):
+            (place / name).touch()
+            os.utime(place / name, (0, 0))
+    (tmp_path / f"{dead}-link").symlink_to(tmp_path / "corpus")
+    ours = {tmp_path / dead, tmp_path / names[0], tmp_path / "corpus" / names[0]}
+    assert set(system.leftovers([tmp_path])) == ours
 
 
 @pytest.mark.slow

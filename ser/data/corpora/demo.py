@@ -16,7 +16,6 @@ Communication 40(1-2): 227-256, doi 10.1016/S0167-6393(02)00084-5.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from ser.core import compute
+from ser.core import compute, process
 from ser.core.errors import SerError
 from ser.data.corpora import EMOTIONS, absolute, ravdess
 from ser.data.corpora.synthesis import SR, Manner, Syllable, speak
@@ -236,7 +235,7 @@ def _synthesise(paths: list[Path], *, progress: bool) -> None:
 def _write(path: Path) -> None:
     """Write one clip; a name without the temporary's suffix is a whole clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{process.mark()}part")
     try:
         soundfile.write(temporary, synthesise(path.stem), SR, format="WAV", subtype="PCM_16")
         temporary.replace(path)

@@ -24,6 +24,7 @@ from typing import Any
 import pooch
 from tqdm import tqdm
 
+from ser.core import process
 from ser.core.errors import SerError
 
 MAX_UNPACKED = 8 * 2**30  # bytes: 13 times RAVDESS's speech, less than a disk
@@ -147,7 +148,7 @@ def unpack(archive: str | Path, root: str | Path, *, progress: bool = True) -> P
         with (
             zipfile.ZipFile(archive) as source,
             tempfile.TemporaryDirectory(
-                prefix=f".{archive.stem}.", suffix=".part", dir=root
+                prefix=f".{archive.stem}.{process.mark()}", suffix=".part", dir=root
             ) as scratch,
         ):
             _reject_harmful(source.infolist(), archive)

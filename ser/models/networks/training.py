@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ser.core import process
+
 try:
     import torch
     from skorch.callbacks import Callback
@@ -168,7 +170,7 @@ def _write(state: dict[str, Any], file: Path) -> None:
     """Write a file so that a kill leaves the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
-        dir=file.parent, prefix=".", suffix=".part", delete=False
+        dir=file.parent, prefix=f".{process.mark()}", suffix=".part", delete=False
     ) as part:
         torch.save(state, part)
         part.flush()

@@ -1,0 +1,157 @@
+"""Which process a run or a temporary file belongs to, and whether that is still there.
+
+A number is given again to another process, so a process is known by its start too, counted from the
+machine's: no clock that somebody sets can confuse it. And a number means something on one machine,
+between two of its starts and in one container (PID namespace) alone: of another's process nobody
+can tell from here whether it lives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import uuid
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+_PROC = Path("/proc")
+_MACHINE_ID = Path("/etc/machine-id")
+_NO_CONTAINER = "4026531836"  # Linux's number of the first PID namespace, on every machine
+_MARK = re.compile(r"(?<![^.])ser,([^,/]+(?:,[^,/]*){3}),")
+
+
+def identity() -> str:
+    """What this process is: host, place (machine, its start, container), number, own start."""
+    return "/".join((platform.node(), _place(), str(os.getpid()), _start("self") or ""))
+
+
+def is_alive(process: str) -> bool | None:
+    """Whether a process is still there, by its `identity`.
+
+    Returns
+    -------
+    bool or None
+        None where nobody can tell from here: it is of another host, container or user, or an older
+        ser has written it down.
+    """
+    host, place, number, start = process.rsplit("/", 3)
+    if host != platform.node():
+        return None
+    if place != _place():
+        return False if _is_of_an_earlier_start(place) else None
+    here = _start(number)
+    if here is not None:
+        return here == start
+    return None if _is_there(int(number)) else False  # there, but hidden
+
+
+def host_of(process: str) -> str:
+    """The host that a process is on."""
+    return process.rsplit("/", 3)[0]
+
+
+def mark() -> str:
+    """How the name of a temporary file or folder of this process begins, or goes on after a dot."""
+    return f"ser,{identity().replace('/', ',')},"
+
+
+def maker_of(name: str) -> str | None:
+    """`identity` of the process whose `mark` a file's name has; None of a file that is not ser's.
+
+    >>> maker_of(".thesis.pdf.part")
+    >>> maker_of(".archive.ser,host,a.b.1,12,345,x7.part")
+    'host/a.b.1/12/345'
+    """
+    found = _MARK.search(name)
+    return found[1].replace(",", "/") if found else None
+
+
+def _is_of_an_earlier_start(place: str) -> bool:
+    """Whether this machine has been started again since; a container may have moved instead."""
+    machine, boot, container = (*place.split("."), "", "")[:3]
+    this_machine, this_boot, _ = _place().split(".")
+    same = machine == this_machine != "" and container in ("", _NO_CONTAINER)
+    return same and "" not in (boot, this_boot) and boot != this_boot
+
+
+@cache
+def _place() -> str:
+    return f"{_machine()}.{_boot()}.{_container()}"
+
+
+def _machine() -> str:
+    """Eight digits that other machines of the same name differ in; empty where there is none."""
+    try:
+        known = _MACHINE_ID.read_text().strip()
+    except OSError:
+        node = uuid.getnode()
+        known = "" if node >> 40 & 1 else str(node)  # that bit: made up, and another each time
+    return hashlib.sha256(known.encode()).hexdigest()[:8] if known else ""
+
+
+def _boot() -> str:
+    """Eight digits of the machine's start; empty where the system has none."""
+    try:
+        known = (_PROC / "sys/kernel/random/boot_id").read_text()
+    except OSError:
+        known = _said("sysctl", "-n", "kern.bootsessionuuid") or ""  # macOS
+    return known.strip()[:8].lower()
+
+
+def _container() -> str:
+    """Number of the PID namespace; empty where the system has none."""
+    try:
+        return re.sub(r"\D", "", str((_PROC / "self/ns/pid").readlink()))
+    except OSError:
+        return ""
+
+
+def _start(number: str) -> str | None:
+    """When a process started, in digits and letters; empty of a zombie, None where none is seen.
+
+    Parameters
+    ----------
+    number : str
+        Or ``self``.
+    """
+    if not (_PROC / "self").exists():
+        return _start_by_ps(str(os.getpid()) if number == "self" else number)
+    try:
+        if number != "self" and str((_PROC / "self").readlink()) != str(os.getpid()):
+            return None  # mounted for another container
+        stat = (_PROC / number / "stat").read_text()
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, which may hold spaces and brackets.
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]  # a dead one that nobody has waited for
+
+
+def _start_by_ps(number: str) -> str | None:
+    said = _said("ps", "-o", "stat=", "-o", "lstart=", "-p", number)
+    if not said:
+        return None
+    state, _, start = said.strip().partition(" ")
+    return "" if state.startswith("Z") else re.sub(r"\W", "", start)
+
+
+def _said(*command: str) -> str | None:
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    with suppress(OSError):
+        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout
+    return None
+
+
+def _is_there(number: int) -> bool:
+    """Whether a process of this number runs here, whichever it is."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
