@@ -29,6 +29,9 @@ def main() -> None:
     )
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
     parser.add_argument("--store", type=Path, help="feature store; by default ser.train's")
+    parser.add_argument(
+        "--fast", action="store_true", help="compare files by their sizes, not by what they hold"
+    )
     parser.add_argument("--look", action="store_true", help="close no run, change nothing")
     parser.add_argument("--close", metavar="RUN_ID", help="mark this RUNNING run FAILED, and end")
     parser.add_argument(
@@ -51,12 +54,12 @@ def main() -> None:
         elif given.prune:
             prune_log(uri, store, confirm=not given.yes)
         else:
-            sys.exit(1 if examine(uri, store, close=not given.look) else 0)
+            sys.exit(1 if examine(uri, store, close=not given.look, fast=given.fast) else 0)
     except SerError as error:
         sys.exit(str(error))
 
 
-def examine(uri: str, store: Path, *, close: bool = True) -> int:
+def examine(uri: str, store: Path, *, close: bool = True, fast: bool = False) -> int:
     """Print what is found.
 
     Parameters
@@ -67,6 +70,8 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
         Feature store.
     close : bool
         Whether runs whose process is gone are marked FAILED.
+    fast : bool
+        Whether the files of runs are compared by their sizes only.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def examine(uri: str, store: Path, *, close: bool = True) -> int:
         system.versions(),
         system.disks(_places(uri, store)),
         check_store(store),
-        examine_log(uri, close=close),
+        examine_log(uri, close=close, fast=fast),
         _leftover_finding(system.leftovers(_places(uri, store))),
     )
     n_open = 0
@@ -108,8 +113,8 @@ def prune_log(uri: str, store: Path, *, confirm: bool = True) -> None:
 
     unused = prunable(uri)
     leftover = list(leftovers(_places(uri, store)))
-    for path in (*unused.folders, *leftover):
-        print(path)
+    for line in (*unused.kept, *unused.folders, *leftover):
+        print(line)
     if not (unused.runs or unused.folders or leftover):
         print("There is nothing to remove.")
         return
@@ -131,6 +136,8 @@ def prune_log(uri: str, store: Path, *, confirm: bool = True) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+    if left := [path for path in (*unused.folders, *leftover) if path.exists()]:
+        raise SerError(f"Not removed, for want of permission: {', '.join(map(str, left))}.")
     print("Removed.")
 
 

@@ -1,18 +1,18 @@
 """Is the log whole? Runs that died, runs that lack something, files that nothing refers to.
 
-Whatever says FINISHED must have what its manifest lists (`ser.tracking.run`); whatever says RUNNING
+Whatever says FINISHED must have what its manifest lists (`ser.doctor.whole`); whatever says RUNNING
 must have a process (`ser.core.process`). A run whose process is gone is closed: that is the one
 thing that is changed unasked.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import mlflow
 from mlflow.entities import Experiment, LoggedModelStatus, ViewType
@@ -23,15 +23,16 @@ from ser.core.process import host_of, is_alive
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
+from ser.doctor.whole import fault_of_model, faults_of_run, some_of
 from ser.tracking.client import LOG_ERRORS, connect
 from ser.tracking.database import sqlite_file
 from ser.tracking.models import model_id_of
-from ser.tracking.run import MANIFEST, PROCESS
+from ser.tracking.run import PROCESS
 
 GONE = "its process ended without a word"
 
 
-def examine_log(uri: str, *, close: bool = True) -> Iterator[Finding]:
+def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator[Finding]:
     """Look at a log's database, runs, models and files.
 
     Parameters
@@ -40,34 +41,56 @@ def examine_log(uri: str, *, close: bool = True) -> Iterator[Finding]:
         MLflow's tracking URI.
     close : bool
         Whether runs whose process is gone are marked FAILED.
+    fast : bool
+        Whether files are compared by their sizes only.
     """
-    try:
-        client = connect(uri)
-        experiments = client.search_experiments(view_type=ViewType.ALL)
-    except (SerError, *LOG_ERRORS) as error:
-        advice = "start its server, mend its permissions, or name another by MLFLOW_TRACKING_URI"
-        yield Finding("log", str(error), advice)
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        yield Finding("log", f"{file} is not there yet")
         return
-    yield from _check_database(uri)
+    damaged = False
+    if file is not None:
+        for finding in _check_database(file):
+            damaged = damaged or bool(finding.advice)
+            yield finding
+    try:
+        yield from _examine(uri, close=close, fast=fast)
+    except (SerError, *LOG_ERRORS) as error:
+        advice = "free space on its disk, mend its permissions, start its server, or name another"
+        yield Finding("log", str(error).partition("\n")[0], "" if damaged else advice)
+    except Exception as error:
+        if not damaged:
+            raise
+        yield Finding("log", f"what it holds cannot be read to its end ({type(error).__name__})")
+
+
+def _examine(uri: str, *, close: bool, fast: bool) -> Iterator[Finding]:
+    client = connect(uri)
+    experiments = client.search_experiments(view_type=ViewType.ALL)
+    if sqlite_file(uri) is None:
+        yield Finding("log", f"{without_secrets(uri)} answers")
     yield from _places(experiments, client)
     n_finished, n_unlisted = 0, 0
+    models: dict[str, str] = {}
     for run in all_runs(client, experiments):
         status = run.info.status
         if status == "RUNNING":
             yield from _running(client, run, close=close)
         elif status == "FINISHED":
             n_finished += 1
-            manifest = _manifest(run)
-            n_unlisted += manifest is None
-            if manifest and (missing := _missing(client, run, manifest)):
+            found = faults_of_run(client, run, fast=fast)
+            n_unlisted += found is None
+            faults, looked_at = found or ([], {})
+            models |= looked_at
+            if faults:
                 yield Finding(
                     "runs",
-                    f"{_title(run)} is FINISHED but lacks {missing}",
+                    f"{_title(run)} is FINISHED but not whole: {some_of(faults)}",
                     f"{run.data.tags.get('command', 'its command')} makes it again",
                 )
     older = f", {n_unlisted} without a local manifest" if n_unlisted else ""
     yield Finding("runs", f"{n_finished} finished runs looked at{older}")
-    yield from _registry(client)
+    yield from _registry(client, models)
 
 
 def close_run(uri: str, run_id: str) -> Finding:
@@ -88,19 +111,19 @@ def close_run(uri: str, run_id: str) -> Finding:
     return _close(client, run, "closed by hand")
 
 
-def _check_database(uri: str) -> Iterator[Finding]:
-    file = sqlite_file(uri)
-    if file is None:
-        yield Finding("log", f"{without_secrets(uri)} answers")
-        return
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
-        answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    backups = sorted(file.parent.glob(f"{file.name}.*.backup"))
+def _check_database(file: Path) -> Iterator[Finding]:
+    backups = ", ".join(map(str, sorted(file.parent.glob(f"{file.name}.*.backup"))))
+    advice = f"restore {backups or 'a backup of yours'}; what is beside it, in artifacts, is kept"
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
+            answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        answer = str(error)
     if answer == "ok":
         yield Finding("log", f"{file} is whole, {file.stat().st_size / 1e6:.0f} MB")
     else:
-        advice = f"restore {', '.join(map(str, backups)) or 'a backup of yours'}"
-        yield Finding("log", f"{file} is damaged: {answer}", advice)
+        said = answer.strip("* ").replace("\n", ", ")
+        yield Finding("log", f"{file} is damaged, or no database: {said}", advice)
 
 
 def _places(experiments: Sequence[Experiment], client: mlflow.MlflowClient) -> Iterator[Finding]:
@@ -149,50 +172,18 @@ def _close(client: mlflow.MlflowClient, run: MlflowRun, why: str) -> Finding:
     return Finding("runs", f"closed {_title(run)}: {why}; it is marked FAILED")
 
 
-def _manifest(run: MlflowRun) -> dict | None:
-    folder = local_folder(run.info.artifact_uri)
-    if folder is None:  # a server keeps it; to ask for every run's files takes too long
-        return None
-    try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # An older ser's run has none; whoever writes down the process writes a manifest too.
-        lacks_it: dict = {"files": {MANIFEST: -1}, "metrics": [], "model": None}
-        return lacks_it if PROCESS in run.data.tags else None
-
-
-def _missing(client: mlflow.MlflowClient, run: MlflowRun, manifest: dict) -> str:
-    """What a run lacks of its manifest, in words; empty where it is whole."""
-    folder = local_folder(run.info.artifact_uri)
-    assert folder is not None
-    lacks = [
-        name
-        for name, size in manifest["files"].items()
-        if not (folder / name).is_file() or (folder / name).stat().st_size != size
-    ]
-    lacks += [f"metric {key}" for key in manifest["metrics"] if key not in run.data.metrics]
-    if manifest["model"] and not _has_files(client, manifest["model"]):
-        lacks.append("its model")
-    return ", ".join(lacks[:5]) + (f" and {len(lacks) - 5} more" if len(lacks) > 5 else "")
-
-
-def _has_files(client: mlflow.MlflowClient, model_id: str) -> bool:
-    try:
-        model = client.get_logged_model(model_id)
-    except mlflow.MlflowException:
-        return False
-    folder = local_folder(model.artifact_location)
-    ready = model.status == LoggedModelStatus.READY
-    return ready and (folder is None or (folder / "MLmodel").is_file())
-
-
-def _registry(client: mlflow.MlflowClient) -> Iterator[Finding]:
+def _registry(client: mlflow.MlflowClient, looked_at: Mapping[str, str]) -> Iterator[Finding]:
+    """Versions whose model is not whole; what was looked at with its run is known."""
     versions = list(all_versions(client))
     for version in versions:
-        if (model_id := model_id_of(version)) and not _has_files(client, model_id):
+        if not (model_id := model_id_of(version)):
+            continue
+        known = looked_at.get(model_id)
+        fault = fault_of_model(client, model_id) if known is None else known
+        if fault:
             yield Finding(
                 "registry",
-                f"models:/{version.name}/{version.version} has no files",
+                f"models:/{version.name}/{version.version}: {fault}",
                 f"register a run again (python -m ser.register RUN {version.name}), and delete it",
             )
     if versions:

@@ -1,19 +1,27 @@
-"""What can go from a log for good: runs that were deleted, and files that no run refers to."""
+"""What can go from a log for good: runs that were deleted, with their files and models.
+
+A folder goes only if it lies where MLflow put the run's or model's files, below the log's own
+artifacts, and under its id. Nothing goes where another log may know the same files.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.entities import ViewType
+from mlflow.entities import Experiment, ViewType
 
 from ser.core.errors import SerError
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_models, all_runs, all_versions, local_folder
+from ser.features.store_layout import has_mark
 from ser.tracking.client import connect
 from ser.tracking.database import ARTIFACTS, sqlite_file
 from ser.tracking.models import model_id_of
@@ -30,12 +38,15 @@ class Prunable:
     runs, models : tuple of str
         Ids of runs that were deleted, and of their models that the registry does not name.
     folders : tuple of Path
-        Their files, and those of runs that the log does not know.
+        Their files.
+    kept : tuple of str
+        What looks like it, and stays: sentences.
     """
 
     runs: tuple[str, ...]
     models: tuple[str, ...]
     folders: tuple[Path, ...]
+    kept: tuple[str, ...]
 
     @property
     def n_bytes(self) -> int:
@@ -49,34 +60,115 @@ class Prunable:
 
 
 def prunable(uri: str) -> Prunable:
-    """Runs that were deleted in the UI, and folders that no run of the log refers to.
+    """Runs that were deleted in the UI, and their models.
 
-    A deleted run's model that a version in the registry names stays.
+    A deleted run's model that a version in the registry names stays, and whatever has its files
+    elsewhere than below the log's own artifacts.
+
+    Raises
+    ------
+    SerError
+        If there is no log, or another one lies beside it.
     """
+    file = sqlite_file(uri)
+    if file is not None:
+        _check_alone(file)
     client = connect(uri)
     experiments = client.search_experiments(view_type=ViewType.ALL)
+    location = {experiment.experiment_id: experiment for experiment in experiments}
     deleted = list(all_runs(client, experiments, ViewType.DELETED_ONLY))
-    ids = {run.info.run_id for run in deleted}
     registered = {model_id_of(version) for version in all_versions(client)}
-    models = [
-        model
-        for model in all_models(client, experiments)
-        if model.source_run_id in ids and model.model_id not in registered
+    runs, models, folders, kept = [], [], [], []
+    for run in deleted:
+        place = _Place(run.info.artifact_uri, location[run.info.experiment_id], run.info.run_id)
+        if place.is_owned_by(file):
+            runs.append(run.info.run_id)
+            folders.append(place.folder)
+        else:
+            kept.append(f"deleted run {run.info.run_id} stays: its files are elsewhere, at {place}")
+    for model in all_models(client, experiments):
+        if model.source_run_id not in runs or model.model_id in registered:
+            continue
+        place = _Place(model.artifact_location, location[model.experiment_id], model.model_id)
+        if place.is_owned_by(file):
+            models.append(model.model_id)
+            folders.append(place.folder)
+    if file is not None:
+        known = {run.info.run_id for run in all_runs(client, experiments, ViewType.ALL)}
+        kept += _unknown(file, known)
+    found = tuple(folder for folder in folders if folder is not None and folder.is_dir())
+    return Prunable(tuple(sorted(runs)), tuple(models), found, tuple(kept))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the log says that the files of a run or model are."""
+
+    uri: str
+    experiment: Experiment
+    id: str
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def folder(self) -> Path | None:
+        """On this machine, around its ``artifacts``; None where a server keeps it."""
+        folder = local_folder(self.uri)
+        return folder.parent if folder is not None else None
+
+    def is_owned_by(self, file: Path | None) -> bool:
+        """Whether MLflow laid it there for this log, whose SQLite file this is if it has one."""
+        location = self.experiment.artifact_location.rstrip("/")
+        if self.uri not in (f"{location}/{i}/artifacts" for i in (self.id, f"models/{self.id}")):
+            return False
+        if file is None or self.folder is None:
+            return True
+        # Resolved, but for its own name: a link there may lead to another run's.
+        real = self.folder.parent.resolve() / self.folder.name
+        return real.is_relative_to((file.parent / ARTIFACTS).resolve()) and real == real.resolve()
+
+
+def _check_alone(file: Path) -> None:
+    """Refuse to prune where another log may know the same files."""
+    if not file.exists():
+        raise SerError(f"There is no log {file}: name one by --uri.")
+    for other in sorted(file.parent.iterdir()):
+        # What `ser.tracking.database` makes of this log: backups, and files under way.
+        is_its_own = other.match(f"{file.name}.*.backup") or other.match(f".{file.name}.*.part")
+        if other != file and not is_its_own and other.is_file() and _may_be_log(other):
+            raise SerError(
+                f"Nothing was removed: {other} lies beside the log {file}, and may know the same "
+                "files. Give each log a folder of its own, with its artifacts."
+            )
+
+
+def _may_be_log(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            if opened.read(16) != b"SQLite format 3\0" or has_mark(file):
+                return False
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            query = "SELECT count(*) FROM sqlite_master WHERE name = 'experiments'"
+            return bool(connection.execute(query).fetchone()[0])
+    except (OSError, sqlite3.Error):
+        return True  # nobody can tell
+
+
+def _unknown(file: Path, known: Iterable[str]) -> list[str]:
+    """A sentence on folders of runs that the log has not, if there are any."""
+    folders = [
+        folder
+        for folder in (file.parent / ARTIFACTS).glob("*/*")
+        if _RUN_FOLDER.fullmatch(folder.name)
     ]
-    folders = [local_folder(run.info.artifact_uri) for run in deleted]
-    folders += [local_folder(model.artifact_location) for model in models]
-    known = {run.info.run_id for run in all_runs(client, experiments, ViewType.ALL)}
-    if file := sqlite_file(uri):
-        for folder in (file.parent / ARTIFACTS).glob("*/*"):
-            if _RUN_FOLDER.fullmatch(folder.name) and folder.name not in known:
-                folders.append(folder)
-    return Prunable(
-        runs=tuple(sorted(ids)),
-        models=tuple(model.model_id for model in models),
-        folders=tuple(
-            _whole(folder) for folder in folders if folder is not None and folder.is_dir()
-        ),
-    )
+    strays = sorted({folder for folder in folders if folder.name not in set(known)})
+    if not strays:
+        return []
+    return [
+        f"{len(strays)} folders are of runs that this log does not know (of another log, or of a "
+        f"backup of this one), and stay: {strays[0]}{', ...' if len(strays) > 1 else ''}"
+    ]
 
 
 def remove(uri: str, unused: Prunable) -> None:
@@ -104,8 +196,3 @@ def remove(uri: str, unused: Prunable) -> None:
             raise SerError(f"MLflow could not remove what was deleted: {last}")
     for folder in unused.folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _whole(folder: Path) -> Path:
-    """A run's or model's folder around its ``artifacts``, which MLflow leaves empty."""
-    return folder.parent if folder.name == ARTIFACTS else folder

@@ -110,7 +110,7 @@ def check_ownership(connection: sqlite3.Connection, path: Path) -> int:
         tables = {} if mark == APPLICATION_ID else dict(connection.execute(_TABLES))
     except sqlite3.DatabaseError as error:
         damage = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-        if error.sqlite_errorcode & 0xFF not in damage or _has_mark(path):
+        if error.sqlite_errorcode & 0xFF not in damage or has_mark(path):
             raise
         raise SerError(
             f"{refused}, or its first page is damaged ({error}). It is left as it is: give another "
@@ -130,7 +130,7 @@ def check_ownership(connection: sqlite3.Connection, path: Path) -> int:
     return layout
 
 
-def _has_mark(path: Path) -> bool:
+def has_mark(path: Path) -> bool:
     """Whether the file's first bytes say that it is ser's, whatever has become of the others."""
     with path.open("rb") as file:
         return file.read(72)[68:] == APPLICATION_ID.to_bytes(4, "big")

@@ -19,6 +19,7 @@ from ser.core import paths
 from ser.core.errors import SerError
 from ser.models.trained import CARD, TrainedModel, save_model
 from ser.tracking.client import connect
+from ser.tracking.manifest import Listed, listed
 from ser.tracking.mlflow_compat import unchecked_requirements
 
 MODEL = "model"  # name under which a run logs its model
@@ -35,7 +36,9 @@ MODEL_PACKAGES = (
 )
 
 
-def log_model(client: mlflow.MlflowClient, run_id: str, model: TrainedModel, card: str) -> str:
+def log_model(
+    client: mlflow.MlflowClient, run_id: str, model: TrainedModel, card: str
+) -> tuple[str, dict[str, Listed]]:
     """Log a model, from audio (and a speaker) to probabilities, as a run's.
 
     MLflow's ``log_model`` does the same, but in the log that is the process's own.
@@ -51,8 +54,10 @@ def log_model(client: mlflow.MlflowClient, run_id: str, model: TrainedModel, car
 
     Returns
     -------
-    str
-        Id of the logged model, which is READY.
+    model_id : str
+        Of the logged model, which is READY.
+    files : dict of str to Listed
+        What it has, by paths in its folder.
     """
     run = client.get_run(run_id)
     logged = client.create_logged_model(
@@ -68,13 +73,14 @@ def log_model(client: mlflow.MlflowClient, run_id: str, model: TrainedModel, car
         )
         with tempfile.TemporaryDirectory() as folder:
             path = _save(model, card, description, Path(folder))
+            files = listed(path)
             client.log_model_artifacts(logged.model_id, str(path))
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     except BaseException:
         with suppress(Exception):  # the reason is what is raised
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
         raise
-    return logged.model_id
+    return logged.model_id, files
 
 
 def download_model(uri: str, model_uri: str) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import getpass
 import io
-import json
 import logging
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from ser.models.trained import TrainedModel
 from ser.tracking.client import LOG_ERRORS, connect, unusable
 from ser.tracking.database import artifact_location, sqlite_file, writing_alone
 from ser.tracking.keys import legal_key
+from ser.tracking.manifest import MANIFEST, Listed, Manifest, listed
 from ser.tracking.models import log_model
 from ser.tracking.queries import LoggedRun, logged_run
 from ser.tracking.tables import write_table
@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 _SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a sweep
 
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
-MANIFEST = "manifest.json"  # artifact of a finished run: what else it must have
 PROCESS = "process"  # tag: whose run it is (ser.core.process)
 # Of a disk, not of a program: full, over its quota, read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -64,7 +63,8 @@ class Run:
         self._tags: dict[str, str] = {}
         self._warnings: list[str] = []
         self._left_out: list[str] = []
-        self._model_id: str | None = None
+        self._meant: dict[str, None] = {}  # files, by their paths among the artifacts
+        self._model: tuple[str | None, Mapping[str, Listed]] = (None, {})
         self._folder = tempfile.TemporaryDirectory(prefix=process.mark())
 
     def params(self, values: Mapping[str, object]) -> None:
@@ -158,7 +158,7 @@ class Run:
 
     def model(self, model: TrainedModel, card: str) -> None:
         """Log the whole way from audio (and a speaker) to probabilities, with its model card."""
-        self._model_id = log_model(self._client, self.id, model, card)
+        self._model = log_model(self._client, self.id, model, card)
 
     @property
     def folder(self) -> Path:
@@ -180,7 +180,8 @@ class Run:
 
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
-        self.text(self._manifest(), MANIFEST)
+        manifest = self._manifest().text()
+        self.text(manifest, MANIFEST)
         self._send()
         self._client.set_terminated(self.id, "FINISHED")
 
@@ -195,14 +196,26 @@ class Run:
         finally:
             self._client.set_terminated(self.id, status)
 
-    def _manifest(self) -> str:
-        """What the run must have to be whole: files with their sizes, metrics, the model."""
-        files = sorted(file for file in self.folder.rglob("*") if file.is_file())
-        sizes = {str(file.relative_to(self.folder)): file.stat().st_size for file in files}
-        metrics = sorted({metric.key for metric in self._metrics})
-        return json.dumps({"files": sizes, "metrics": metrics, "model": self._model_id}, indent=1)
+    def _manifest(self) -> Manifest:
+        """What the run must have to be whole: files with their hashes, metrics, the model.
+
+        Raises
+        ------
+        SerError
+            If a file is gone before it could be sent.
+        """
+        files = listed(self.folder)
+        gone = [name for name in self._meant if name not in files and name not in self._left_out]
+        if gone:
+            raise SerError(
+                f"{', '.join(gone)} of run {self.id} vanished from {self.folder} before the end: "
+                "something removes files from there. Set TMPDIR to a folder that nothing cleans."
+            )
+        metrics = tuple(sorted({metric.key for metric in self._metrics}))
+        return Manifest(files, metrics, *self._model)
 
     def _path(self, name: str) -> Path:
+        self._meant[name] = None
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
