@@ -48,18 +48,16 @@ def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator
     if file is not None and not file.exists():
         yield Finding("log", f"{file} is not there yet")
         return
-    damaged = False
+    damage = damage_of(file) if file is not None else ""
     if file is not None:
-        for finding in _check_database(file):
-            damaged = damaged or bool(finding.advice)
-            yield finding
+        yield _check_database(file, damage)
     try:
         yield from _examine(uri, close=close, fast=fast)
     except (SerError, *LOG_ERRORS) as error:
         advice = "free space on its disk, mend its permissions, start its server, or name another"
-        yield Finding("log", str(error).partition("\n")[0], "" if damaged else advice)
+        yield Finding("log", str(error).partition("\n")[0], "" if damage else advice)
     except Exception as error:
-        if not damaged:
+        if not damage:
             raise
         yield Finding("log", f"what it holds cannot be read to its end ({type(error).__name__})")
 
@@ -111,19 +109,22 @@ def close_run(uri: str, run_id: str) -> Finding:
     return _close(client, run, "closed by hand")
 
 
-def _check_database(file: Path) -> Iterator[Finding]:
-    backups = ", ".join(map(str, sorted(file.parent.glob(f"{file.name}.*.backup"))))
-    advice = f"restore {backups or 'a backup of yours'}; what is beside it, in artifacts, is kept"
+def damage_of(file: Path) -> str:
+    """What SQLite says is wrong with a log's file; empty where it is whole."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
             answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except (sqlite3.Error, UnicodeDecodeError) as error:
         answer = str(error)
-    if answer == "ok":
-        yield Finding("log", f"{file} is whole, {file.stat().st_size / 1e6:.0f} MB")
-    else:
-        said = answer.strip("* ").replace("\n", ", ")
-        yield Finding("log", f"{file} is damaged, or no database: {said}", advice)
+    return "" if answer == "ok" else answer.strip("* ").replace("\n", ", ")
+
+
+def _check_database(file: Path, damage: str) -> Finding:
+    if not damage:
+        return Finding("log", f"{file} is whole, {file.stat().st_size / 1e6:.0f} MB")
+    backups = ", ".join(map(str, sorted(file.parent.glob(f"{file.name}.*.backup"))))
+    advice = f"restore {backups or 'a backup of yours'}; what is beside it, in artifacts, is kept"
+    return Finding("log", f"{file} is damaged, or no database: {damage}", advice)
 
 
 def _places(experiments: Sequence[Experiment], client: mlflow.MlflowClient) -> Iterator[Finding]:

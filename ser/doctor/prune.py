@@ -21,6 +21,7 @@ from mlflow.entities import Experiment, ViewType
 from ser.core.errors import SerError
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_models, all_runs, all_versions, local_folder
+from ser.doctor.log import damage_of
 from ser.features.store_layout import has_mark
 from ser.tracking.client import connect
 from ser.tracking.database import ARTIFACTS, sqlite_file
@@ -68,7 +69,7 @@ def prunable(uri: str) -> Prunable:
     Raises
     ------
     SerError
-        If there is no log, or another one lies beside it.
+        If there is no log, it is damaged, or another one lies beside it.
     """
     file = sqlite_file(uri)
     if file is not None:
@@ -133,6 +134,8 @@ def _check_alone(file: Path) -> None:
     """Refuse to prune where another log may know the same files."""
     if not file.exists():
         raise SerError(f"There is no log {file}: name one by --uri.")
+    if damage := damage_of(file):
+        raise SerError(f"Nothing was removed: {file} is damaged, or no database: {damage}.")
     for other in sorted(file.parent.iterdir()):
         # What `ser.tracking.database` makes of this log: backups, and files under way.
         is_its_own = other.match(f"{file.name}.*.backup") or other.match(f".{file.name}.*.part")

@@ -6,16 +6,21 @@ import random
 import sqlite3
 from contextlib import closing
 from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from ser import doctor
 from ser.core.errors import SerError
 from ser.data.facts import RecordingFacts
+from ser.doctor.log import examine_log
+from ser.doctor.prune import prunable
 from ser.doctor.store import check_store
 from ser.features.store import extract
 from ser.features.store_layout import APPLICATION_ID, checksum
+from ser.tracking.run import start_run
 
 
 @dataclass(frozen=True)
@@ -228,3 +233,96 @@ def test_store_whose_disk_fails_is_not_called_damaged(clips, tmp_path, monkeypat
     monkeypatch.setattr(store_file, "lay_out", full)
     with pytest.raises(SerError, match="What it holds is kept"):
         read(clips, tmp_path / "store.sqlite")
+
+
+@pytest.fixture
+def uri(client, tmp_path):
+    return f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+
+
+@pytest.fixture
+def deleted(client, uri):
+    """A run that was deleted, and the folder of its files."""
+    with start_run(uri=uri, experiment="x", name="run", tags={}, description="") as run:
+        run.text("a page", "page.txt")
+    client.delete_run(run.id)
+    return run.id, Path(uri.removeprefix("sqlite:///")).parent / "artifacts" / "x" / run.id
+
+
+def point_elsewhere(uri, run_id, place):
+    change(
+        uri.removeprefix("sqlite:///"),
+        "UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?",
+        place.as_uri(),
+        run_id,
+    )
+
+
+def test_prune_takes_only_what_lies_where_the_log_put_it(uri, deleted, tmp_path):
+    run_id, folder = deleted
+    assert (prunable(uri).runs, prunable(uri).folders) == ((run_id,), (folder,))
+    thesis = tmp_path / "home" / "thesis"
+    (thesis / "artifacts").mkdir(parents=True)
+    for place in (thesis, thesis / "artifacts", thesis / run_id / "artifacts"):
+        point_elsewhere(uri, run_id, place)
+        found = prunable(uri)
+        assert (found.runs, found.folders) == ((), ())
+        assert f"deleted run {run_id} stays" in found.kept[0]
+
+
+def test_prune_follows_no_link_out_of_the_artifacts(uri, deleted, tmp_path):
+    folder = deleted[1]
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    assert prunable(uri).folders == ()
+    folder.unlink()
+    (tmp_path / "moved").rename(folder)
+    experiment = folder.parent
+    experiment.rename(tmp_path / "experiment")
+    experiment.symlink_to(tmp_path / "experiment")
+    assert prunable(uri).folders == ()
+
+
+def test_prune_stops_where_another_log_lies_there(uri, deleted, clips, client):
+    """Its copy, before the run was deleted, still shows the run."""
+    folder = deleted[1]
+    log = Path(uri.removeprefix("sqlite:///"))
+    read(clips, log.with_name("features.sqlite"))  # a store of ours is no log
+    log.with_name("mlflow.db.abc.backup").write_bytes(log.read_bytes())  # ser's own
+    assert prunable(uri).folders == (folder,)
+    other = log.with_name("other.db")
+    other.write_bytes(log.read_bytes())
+    for name in (uri, f"sqlite:///{other}"):
+        with pytest.raises(SerError, match=r"Nothing was removed: .* lies beside"):
+            prunable(name)
+    with pytest.raises(SerError, match="There is no log"):
+        prunable(f"sqlite:///{log.with_name('none.db')}")
+    assert not log.with_name("none.db").exists()
+
+
+def test_doctor_makes_no_log_where_there_is_none(tmp_path):
+    (found,) = examine_log(f"sqlite:///{tmp_path}/none.db")
+    assert "is not there yet" in found.text
+    assert not list(tmp_path.iterdir())
+
+
+LOG_DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "its first page": lambda data: bytes(4096) + data[4096:],
+    "zeros": lambda data: data[:8192] + bytes(len(data) - 8192),
+    "not a database": lambda data: b"Dear diary, " * 1000,
+    "empty pages": lambda data: data[:-20480] + bytes(20480),
+}
+
+
+@pytest.mark.parametrize("damage", LOG_DAMAGE)
+def test_doctor_on_a_damaged_log_says_so_and_goes_on(damage, uri, deleted, tmp_path, capsys):
+    log = Path(uri.removeprefix("sqlite:///"))
+    log.write_bytes(LOG_DAMAGE[damage](log.read_bytes()))
+    assert doctor.examine(uri, tmp_path / "none.sqlite") > 0
+    said = capsys.readouterr().out
+    assert f"{log} is damaged, or no database" in said
+    assert "none.sqlite is not there yet" in said and "to be done" in said
+    with pytest.raises(SerError):
+        doctor.prune_log(uri, tmp_path / "none.sqlite", confirm=False)
+    assert deleted[1].is_dir()
