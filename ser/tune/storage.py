@@ -15,17 +15,16 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import (
     BaseStorage,
-    JournalStorage,
     RDBStorage,
     RetryHeartbeatStaleTrialCallback,
 )
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from ser.core.errors import SerError
 from ser.core.locks import locked, try_locked
 from ser.core.redact import without_secrets
+from ser.tune.journal import check_journal, open_journal
 from ser.tune.question import differences
 
 HEARTBEAT = 30
@@ -107,6 +106,7 @@ def _from_journal(
     workers = journal.with_suffix(".workers")
     own = workers / uuid.uuid4().hex
     try:
+        check_journal(journal)
         workers.mkdir(parents=True, exist_ok=True)
         # One worker at a time looks for dead ones.
         with locked(workers / START, f"the study's journal {journal}"):
@@ -115,7 +115,7 @@ def _from_journal(
                 _trim(journal)
             held.callback(own.unlink, missing_ok=True)
             held.enter_context(try_locked(own))
-            storage = JournalStorage(JournalFileBackend(str(journal)))
+            storage = open_journal(journal)
             study = new(storage, where=str(journal))
             _retry_trials_of_the_dead(study, alive)
             return study, _sign_in(study, own.name)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 
 from ser import doctor
 from ser.core.errors import SerError
@@ -21,6 +22,7 @@ from ser.doctor.store import check_store
 from ser.features.store import extract
 from ser.features.store_layout import APPLICATION_ID, checksum
 from ser.tracking.run import start_run
+from ser.tune.storage import open_study
 
 
 @dataclass(frozen=True)
@@ -326,3 +328,70 @@ def test_doctor_on_a_damaged_log_says_so_and_goes_on(damage, uri, deleted, tmp_p
     with pytest.raises(SerError):
         doctor.prune_log(uri, tmp_path / "none.sqlite", confirm=False)
     assert deleted[1].is_dir()
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Of a study with three trials."""
+    file = tmp_path / "studies.journal"
+    with open_study(str(file), "mine", question={"metric": "uar"}) as (study, _):
+        for C in (0.1, 1.5, 12.25):
+            study.enqueue_trial({"C": C})
+            trial = study.ask({"C": FloatDistribution(0.01, 100.0)})
+            study.tell(trial, C / (1 + C))
+    return file
+
+
+def trials(file):
+    with open_study(str(file), "mine", question={"metric": "uar"}) as (study, _):
+        return [(trial.state, trial.params, trial.value) for trial in study.trials]
+
+
+def test_no_flipped_bit_of_a_journal_changes_a_trial(journal):
+    """Anywhere in the file: the same trials, or one sentence; and no line of another's is cut."""
+    data, chance = journal.read_bytes(), random.Random(19)
+    before = trials(journal)
+    assert len(before) == 3
+    refused = 0
+    for place in chance.sample(range(len(data) - 1), N_FLIPS):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << chance.randrange(8)
+        journal.write_bytes(flipped)
+        try:
+            assert trials(journal) == before
+        except SerError as error:
+            assert "studies.journal" in str(error) and "tuner.storage=" in str(error)
+            assert journal.read_bytes() == flipped
+            refused += 1
+    assert refused > N_FLIPS / 2
+
+
+def test_journal_goes_on_from_before_a_damaged_line(journal):
+    lines = journal.read_bytes().splitlines(keepends=True)
+    number = 1 + next(i for i, line in enumerate(lines) if b"12.25" in line or b"0.92" in line)
+    lines[number - 1] = lines[number - 1].replace(b"0", b"1")
+    journal.write_bytes(b"".join(lines))
+    with pytest.raises(SerError, match=rf"Line {number} .* head -n {number - 1} .* > NEW"):
+        trials(journal)
+    journal.write_bytes(b"".join(lines[: number - 1]))
+    assert [value for *_, value in trials(journal)][:2] == [0.1 / 1.1, 1.5 / 2.5]
+
+
+def test_journal_of_an_older_ser_is_read(journal):
+    before = trials(journal)
+    old = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert all(line.pop("crc") for line in old)
+    journal.write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert trials(journal) == before
+    journal.write_text("".join(json.dumps(line | {"op_code": 42}) + "\n" for line in old))
+    with pytest.raises(SerError, match="cannot be replayed"):
+        trials(journal)
+
+
+def test_file_that_is_no_journal_is_left_as_it_is(tmp_path):
+    thesis = tmp_path / "thesis.pdf"
+    thesis.write_bytes(b"%PDF-1.7\nchapter one, without a newline at its end")
+    before = thesis.read_bytes()
+    with pytest.raises(SerError, match="is no journal of a study"):
+        trials(thesis)
+    assert thesis.read_bytes() == before and list(tmp_path.iterdir()) == [thesis]

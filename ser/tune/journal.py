@@ -1,0 +1,125 @@
+"""Optuna's journal of a study with a checksum in every line, so that no damaged one is replayed."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from ser.core.errors import SerError
+
+CHECKSUM = "crc"  # key of a line; Optuna passes over it, and lines of an older ser have none
+
+START = b'{"op_code":'  # of every line
+
+
+class CheckedJournal(JournalFileBackend):
+    """A journal file whose lines are compared with their checksums when they are read."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file))
+        self.file = file
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines, each with its checksum."""
+        super().append_logs([{**log, CHECKSUM: _checksum(log)} for log in logs])
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Lines from this number on.
+
+        Raises
+        ------
+        SerError
+            If one is damaged.
+        """
+        try:
+            for log in super().read_logs(log_number_from):
+                if not _is_whole(log):
+                    raise ValueError("its checksum is another")
+                yield log
+        except ValueError as error:
+            raise _damaged(self.file, error) from error
+
+
+def check_journal(file: Path) -> None:
+    """Refuse a file that is no journal, before anything of it is changed.
+
+    Raises
+    ------
+    SerError
+        If it begins with something else than a line of Optuna's.
+    """
+    if not file.exists():
+        return
+    with file.open("rb") as lines:
+        first = lines.readline(1 << 20)
+    if first and not first.startswith(START[: len(first)]):
+        raise SerError(
+            f"{file} is no journal of a study, or its first line is damaged. It is left as it is: "
+            "give another place with tuner.storage=FILE."
+        )
+
+
+def open_journal(file: Path) -> JournalStorage:
+    """Optuna's storage in a journal file, made where it is missing.
+
+    Raises
+    ------
+    SerError
+        If a line of it is damaged.
+    """
+    if file.exists():
+        _check(file)
+    try:
+        return JournalStorage(CheckedJournal(file))
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise _damaged(file, error) from error  # in lines of an older ser, without checksums
+
+
+def _check(file: Path) -> None:
+    """Read the last line too, which Optuna takes for one that is being written."""
+    if (number := _first_damaged(file)) is not None:
+        raise _damaged(file, None, number)
+
+
+def _first_damaged(file: Path) -> int | None:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                whole = _is_whole(json.loads(line))
+            except ValueError:
+                whole = False
+            if not whole and line.endswith(b"\n"):
+                return number
+    return None
+
+
+def _is_whole(log: object) -> bool:
+    if not isinstance(log, dict) or "op_code" not in log:
+        return False
+    rest = {key: value for key, value in log.items() if key != CHECKSUM}
+    return CHECKSUM not in log or log[CHECKSUM] == _checksum(rest)
+
+
+def _checksum(log: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(log, sort_keys=True).encode())
+
+
+def _damaged(file: Path, error: Exception | None, number: int | None = None) -> SerError:
+    number = number or _first_damaged(file)
+    if number is None:
+        return SerError(
+            f"The study's journal {file} cannot be replayed ({type(error).__name__}: {error}): it "
+            "is damaged. Restore a copy of it, or give another place with tuner.storage=FILE; the "
+            "runs of its trials are in the log."
+        )
+    return SerError(
+        f"Line {number} of the study's journal {file} is damaged. The {number - 1} lines before it "
+        f"are whole: head -n {number - 1} {file} > NEW keeps them, and tuner.storage=NEW goes on "
+        "from there. The runs of its trials are in the log."
+    )
