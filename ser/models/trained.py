@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ser.core.checksum import CHECKSUM, checksum, is_whole
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
 from ser.core.trust import check_trusted
@@ -231,6 +232,7 @@ def save_model(model: TrainedModel, folder: Path) -> list[Path]:
     record = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
     if modules := plugins.modules(data, record):
         record["plugins"] = modules
+    record[CHECKSUM] = checksum(record)
     folder.mkdir(parents=True, exist_ok=True)
     pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
     pipeline_file.write_bytes(data)
@@ -310,9 +312,12 @@ def recorded_plugins(folder: Path) -> list[str]:
 def _read_record(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(record, dict) and "_target_" in record and "version" in record:
-            return record
-        raise ValueError("it has no _target_ and version")
+        if not (isinstance(record, dict) and "_target_" in record and "version" in record):
+            raise ValueError("it has no _target_ and version")
+        if not is_whole(record):
+            raise ValueError("it has been changed since it was saved")
+        record.pop(CHECKSUM, None)
+        return record
     except (OSError, ValueError) as error:
         raise SerError(f"{file} cannot be read as a feature set's settings: {error}.") from error
 

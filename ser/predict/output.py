@@ -1,8 +1,8 @@
 """Predictions as they come, for a terminal or a pipe; or into a file that is whole or not there.
 
-A file grows as a journal beside it: ``NAME.part``, one JSON object a line, and ``NAME.part.model``,
-what made it. A killed prediction goes on with its journal. When the last clip is done the journal
-becomes the file: as it is for ``json``, converted once for the others.
+A file grows as a journal beside it: ``NAME.part``, one JSON object a line behind its checksum, and
+``NAME.part.model``, what made it. A killed prediction goes on with its journal, as far as that is
+whole. When the last clip is done the journal is converted into the file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from ser.core.cells import CellWriter
 from ser.core.errors import SerError
@@ -173,20 +174,29 @@ class Journal:
     def write(self, rows: Sequence[dict[str, object]]) -> None:
         """Keep rows; they survive whatever happens next to this process."""
         self.tally.add(rows)
-        self._file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+        texts = map(json.dumps, rows)
+        self._file.write("".join(f"{crc32(text.encode()):08x} {text}\n" for text in texts))
         self._file.flush()
 
     def finish(self) -> str:
-        """Make the file of the journal, in one move, and say so."""
+        """Make the file of the journal, in one move, and say so.
+
+        Raises
+        ------
+        SerError
+            If the journal is damaged.
+        """
         self._file.close()
-        if self._kind != "json":
-            whole = self._out.with_name(f"{self._out.name}.whole")
-            convert = {"csv": _to_csv, "parquet": _to_parquet}[self._kind]
-            convert((row for row, _ in _whole_lines(self._part)), whole, self._layout)
-            whole.replace(self._out)
-            self._part.unlink()
-        else:
-            self._part.replace(self._out)
+        if sum(1 for _ in _whole_lines(self._part)) != self.tally.rows:
+            raise SerError(
+                f"{self._part} is damaged, though it was just written: see to its disk. The same "
+                "command goes on from what is whole."
+            )
+        whole = self._out.with_name(f"{self._out.name}.whole")
+        convert = {"csv": _to_csv, "json": _to_json, "parquet": _to_parquet}[self._kind]
+        convert((row for row, _ in _whole_lines(self._part)), whole, self._layout)
+        whole.replace(self._out)
+        self._part.unlink()
         self._about.unlink()
         return f"{self._out}: {self.tally.rows} rows"
 
@@ -195,19 +205,24 @@ class Journal:
         self._file.close()
 
     def _resume(self, about: str) -> None:
-        """Read which clips are done. The last may lack windows, or half a line: it is done again.
+        """Read which clips are done, up to a line that is damaged, which is said.
+
+        The last may lack windows, or half a line: it is done again.
 
         Raises
         ------
         SerError
             If the journal is another model's.
         """
-        if not self._about.exists() or self._about.read_text(encoding="utf-8") != about:
+        if (
+            not self._about.exists()
+            or self._about.read_text(encoding="utf-8", errors="replace") != about
+        ):
             raise SerError(
                 f"{self._part} was begun with another model, or other windows or columns. "
                 "Delete it to start anew, or give another --out."
             )
-        last, last_start, before, position = None, 0, Tally(), 0
+        last, last_start, before, position, number = None, 0, Tally(), 0, 0
         for row, n_bytes in _whole_lines(self._part):
             if row["clip"] != last:
                 if last is not None:
@@ -216,17 +231,42 @@ class Journal:
                 before = replace(self.tally)
             self.tally.add([row])
             position += n_bytes
+            number += 1
+        with self._part.open("rb") as lines:
+            lines.seek(position)
+            if lines.readline().endswith(b"\n"):  # not the one that a kill cut short
+                print(
+                    f"Line {number + 1} of {self._part} is damaged: its clip and those after it "
+                    "are predicted again.",
+                    file=sys.stderr,
+                )
         self.tally = before
         os.truncate(self._part, last_start)
 
 
 def _whole_lines(part: Path) -> Iterator[tuple[dict[str, object], int]]:
-    """Rows of a journal with their bytes, up to the line that a kill cut short."""
+    """Rows of a journal with their bytes, up to a line that a kill cut short or that is damaged."""
     with part.open("rb") as lines:
         for line in lines:
-            if not line.endswith(b"\n"):
+            row = _row_of(line)
+            if row is None:
                 return
-            yield json.loads(line), len(line)
+            yield row, len(line)
+
+
+def _row_of(line: bytes) -> dict[str, object] | None:
+    """Of a line that is whole; an older ser's has no checksum."""
+    text = line.removesuffix(b"\n")
+    checked = not text.startswith(b"{")
+    if checked:
+        checksum, _, text = text.partition(b" ")
+    try:
+        if line.endswith(b"\n") and not (checked and int(checksum, 16) != crc32(text)):
+            row = json.loads(text)
+            return row if isinstance(row, dict) and isinstance(row.get("clip"), str) else None
+    except ValueError:
+        pass
+    return None
 
 
 @contextmanager
@@ -280,6 +320,11 @@ def _to_csv(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> No
         writer.head()
         for row in rows:
             writer.row(row)
+
+
+def _to_json(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:
+    with file.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(f"{json.dumps(row)}\n" for row in rows)
 
 
 def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:

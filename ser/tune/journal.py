@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from ser.core.checksum import CHECKSUM, checksum, is_whole
 from ser.core.errors import SerError
-
-CHECKSUM = "crc"  # key of a line; Optuna passes over it, and lines of an older ser have none
 
 START = b'{"op_code":'  # of every line
 
@@ -26,8 +24,8 @@ class CheckedJournal(JournalFileBackend):
         self.file = file
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines, each with its checksum."""
-        super().append_logs([{**log, CHECKSUM: _checksum(log)} for log in logs])
+        """Add lines, each with its checksum, which Optuna passes over."""
+        super().append_logs([{**log, CHECKSUM: checksum(log)} for log in logs])
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         """Lines from this number on.
@@ -39,7 +37,7 @@ class CheckedJournal(JournalFileBackend):
         """
         try:
             for log in super().read_logs(log_number_from):
-                if not _is_whole(log):
+                if not (isinstance(log, dict) and is_whole(log)):
                     raise ValueError("its checksum is another")
                 yield log
         except ValueError as error:
@@ -91,23 +89,13 @@ def _first_damaged(file: Path) -> int | None:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                whole = _is_whole(json.loads(line))
+                log = json.loads(line)
+                whole = isinstance(log, dict) and "op_code" in log and is_whole(log)
             except ValueError:
                 whole = False
             if not whole and line.endswith(b"\n"):
                 return number
     return None
-
-
-def _is_whole(log: object) -> bool:
-    if not isinstance(log, dict) or "op_code" not in log:
-        return False
-    rest = {key: value for key, value in log.items() if key != CHECKSUM}
-    return CHECKSUM not in log or log[CHECKSUM] == _checksum(rest)
-
-
-def _checksum(log: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(log, sort_keys=True).encode())
 
 
 def _damaged(file: Path, error: Exception | None, number: int | None = None) -> SerError:

@@ -12,6 +12,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
 
 from ser import doctor
 from ser.core.errors import SerError
@@ -19,8 +21,12 @@ from ser.data.facts import RecordingFacts
 from ser.doctor.log import examine_log
 from ser.doctor.prune import prunable
 from ser.doctor.store import check_store
+from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
 from ser.features.store_layout import APPLICATION_ID, checksum
+from ser.models.predictions import Layout
+from ser.models.trained import FEATURES_FILE, TrainedModel, load_model, save_model
+from ser.predict.output import Journal
 from ser.tracking.run import start_run
 from ser.tune.storage import open_study
 
@@ -395,3 +401,98 @@ def test_file_that_is_no_journal_is_left_as_it_is(tmp_path):
     with pytest.raises(SerError, match="is no journal of a study"):
         trials(thesis)
     assert thesis.read_bytes() == before and list(tmp_path.iterdir()) == [thesis]
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A saved model, and a file of it."""
+    pipeline = make_pipeline(DummyClassifier()).fit([[0.0], [1.0]], ["calm", "sad"])
+    folder = tmp_path / "model"
+    save_model(TrainedModel(pipeline, ProsodyFeatures(threshold=0.35), False), folder)
+    return folder
+
+
+def test_damaged_features_json_is_one_sentence_and_never_other_features(model):
+    file, chance = model / FEATURES_FILE, random.Random(19)
+    data = file.read_bytes()
+    before = load_model(model).feature_set
+    damaged = [data[:n] for n in range(0, len(data) - 2, 20)]
+    damaged += [data.replace(b"0.35", b"0.37"), b"null", b"[]", bytes(len(data))]
+    for place in chance.sample(range(len(data)), N_FLIPS):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << chance.randrange(8)
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        file.write_bytes(content)
+        try:
+            assert load_model(model).feature_set == before
+        except SerError as error:
+            assert "\n" not in str(error)
+
+
+def test_features_json_of_an_older_ser_is_read(model):
+    file = model / FEATURES_FILE
+    record = json.loads(file.read_text())
+    del record["crc"]
+    file.write_text(json.dumps(record))
+    assert load_model(model).feature_set == ProsodyFeatures(threshold=0.35)
+
+
+LAYOUT = Layout(("calm", "sad"), windows=False, speakers=False)
+
+
+def rows(start, stop):
+    return [
+        dict.fromkeys(LAYOUT.columns) | {"clip": f"{n}.wav", "emotion": "sad", "p_sad": n / 100}
+        for n in range(start, stop)
+    ]
+
+
+def journal_of(out, kind="json", **options):
+    return Journal(out, kind, LAYOUT, {"model": "m"}, **options)
+
+
+@pytest.mark.parametrize("damage", ["a number", "a middle line", "bytes", "its end"])
+def test_damaged_part_of_a_prediction_is_said_and_goes_on_from_before(damage, tmp_path, capsys):
+    out, part = tmp_path / "all.json", tmp_path / "all.json.part"
+    journal = journal_of(out)
+    journal.write(rows(0, 8))
+    journal.close()
+    lines = part.read_bytes().splitlines(keepends=True)
+    lines[5] = {
+        "a number": lines[5].replace(b"0.05", b"0.95"),
+        "a middle line": b"{}\n",
+        "bytes": b"\xff" * 40 + b"\n",
+        "its end": lines[5][:-1],
+    }[damage]
+    part.write_bytes(b"".join(lines))
+    journal = journal_of(out)
+    assert journal.done == {f"{n}.wav" for n in range(4)}  # the last that is whole is done again
+    assert f"Line 6 of {part} is damaged" in capsys.readouterr().err
+    journal.write(rows(4, 10))
+    journal.finish()
+    assert [json.loads(line) for line in out.read_text().splitlines()] == rows(0, 10)
+
+
+def test_part_of_an_older_ser_goes_on(tmp_path, capsys):
+    out = tmp_path / "all.json"
+    journal = journal_of(out)
+    journal.write(rows(0, 3))
+    journal.close()
+    part = tmp_path / "all.json.part"
+    part.write_text("".join(f"{json.dumps(row)}\n" for row in rows(0, 3)))
+    journal = journal_of(out)
+    assert journal.done == {"0.wav", "1.wav"} and not capsys.readouterr().err
+    journal.write(rows(2, 4))
+    journal.finish()
+    assert [json.loads(line) for line in out.read_text().splitlines()] == rows(0, 4)
+
+
+def test_part_that_is_damaged_while_it_is_written_makes_no_file(tmp_path):
+    out, part = tmp_path / "all.csv", tmp_path / "all.csv.part"
+    journal = journal_of(out, "csv")
+    journal.write(rows(0, 3))
+    part.write_bytes(part.read_bytes().replace(b"0.01", b"0.91"))
+    with pytest.raises(SerError, match=r"all\.csv\.part is damaged"):
+        journal.finish()
+    assert not out.exists() and part.exists()
