@@ -24,7 +24,7 @@ from ser.core.redact import without_secrets
 from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
 from ser.doctor.whole import fault_of_model, faults_of_run, some_of
-from ser.tracking.client import LOG_ERRORS, connect
+from ser.tracking.client import LOG_ERRORS, connect, reason_of
 from ser.tracking.database import sqlite_file
 from ser.tracking.models import model_id_of
 from ser.tracking.run import PROCESS
@@ -55,7 +55,7 @@ def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator
         yield from _examine(uri, close=close, fast=fast)
     except (SerError, *LOG_ERRORS) as error:
         advice = "free space on its disk, mend its permissions, start its server, or name another"
-        yield Finding("log", str(error).partition("\n")[0], "" if damage else advice)
+        yield Finding("log", reason_of(error), "" if damage else advice)
     except Exception as error:
         if not damage:
             raise
@@ -158,7 +158,12 @@ def _running(client: mlflow.MlflowClient, run: MlflowRun, *, close: bool) -> Ite
             f"run ser.doctor there, or: python -m ser.doctor --close {run.info.run_id}",
         )
     elif close:
-        yield _close(client, run, GONE)
+        try:
+            yield _close(client, run, GONE)
+        except LOG_ERRORS as error:  # a full disk: the other runs are looked at all the same
+            reason = reason_of(error)
+            advice = "free space or mend permissions there, and run ser.doctor again"
+            yield Finding("runs", f"{_title(run)}: {since}, {GONE}; not closed: {reason}", advice)
     else:
         yield Finding("runs", f"{_title(run)}: {since}, {GONE}", "ser.doctor closes it")
 

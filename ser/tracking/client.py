@@ -49,14 +49,18 @@ def connect(uri: str) -> mlflow.MlflowClient:
 def unusable(uri: str, error: Exception) -> SerError:
     """What to say of a log that cannot be used."""
     return SerError(
-        f"The log {without_secrets(uri)} cannot be used: {without_secrets(_reason(error))}. Free "
+        f"The log {without_secrets(uri)} cannot be used: {reason_of(error)}. Free "
         "space, permissions or a server that is down may be at fault: python -m ser.doctor looks; "
         "or set tracking.uri (or MLFLOW_TRACKING_URI) to a log that can be reached and written."
     )
 
 
+def reason_of(error: Exception) -> str:
+    """The driver's own words, without the statement and its parameters, nor a password."""
+    return without_secrets(_reason(error))
+
+
 def _reason(error: Exception) -> str:
-    """The driver's own words, without the statement and its parameters that come along."""
     if match := _DRIVER.search(str(error)):
         return match[1]
     if isinstance(error, OSError) and error.strerror:

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import mlflow
@@ -24,9 +24,11 @@ from ser.core.errors import SerError
 from ser.data.audio import AudioError
 from ser.data.corpora import demo
 from ser.doctor.log import examine_log
+from ser.doctor.store import check_store
 from ser.features import store as stores
 from ser.features import store_file
 from ser.features.notebook import NotebookFeatures
+from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
 from ser.tracking.client import connect
 
@@ -107,6 +109,24 @@ def test_full_disk_of_the_store_keeps_what_it_has(mount, demo_root):
     after = extract(paths, NotebookFeatures(), store=disk / "f.sqlite", progress=False)
     fresh = extract(paths, NotebookFeatures(), store=disk / "fresh.sqlite", progress=False)
     np.testing.assert_array_equal(after.X, fresh.X)
+
+
+def test_full_disk_of_a_store_that_is_there_is_no_damage(mount, demo_root):
+    disk, again = mount
+    paths = demo.load(demo_root, speakers=4)["path"].tolist()[:20]
+    store = disk / "f.sqlite"
+    before = extract(paths, NotebookFeatures(), store=store, n_jobs=1, progress=False)
+    again("size=300k")
+    with (disk / "rest").open("wb", buffering=0) as rest, suppress(OSError):
+        while True:
+            rest.write(bytes(512))
+    with pytest.raises(SerError, match=r"f\.sqlite cannot be used.*What it holds is kept"):
+        extract(paths, ProsodyFeatures(), store=store, n_jobs=1, progress=False)
+    assert "damaged" not in "".join(finding.text for finding in check_store(store))
+    (disk / "rest").unlink()
+    after = extract(paths, NotebookFeatures(), store=store, n_jobs=1, progress=False)
+    assert after.n_extracted == 0
+    np.testing.assert_array_equal(after.X, before.X)
 
 
 def test_read_only_log_is_said_and_can_still_be_read(mount, train, launcher, tmp_path):

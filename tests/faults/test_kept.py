@@ -11,13 +11,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient, MlflowException
 from optuna.distributions import FloatDistribution
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
 from ser import doctor
+from ser.core import process
 from ser.core.errors import SerError
 from ser.data.facts import RecordingFacts
+from ser.doctor import system
 from ser.doctor.log import examine_log
 from ser.doctor.prune import prunable
 from ser.doctor.store import check_store
@@ -27,7 +30,7 @@ from ser.features.store_layout import APPLICATION_ID, checksum
 from ser.models.predictions import Layout
 from ser.models.trained import FEATURES_FILE, TrainedModel, load_model, save_model
 from ser.predict.output import Journal
-from ser.tracking.run import start_run
+from ser.tracking.run import PROCESS, start_run
 from ser.tune.storage import open_study
 
 
@@ -312,6 +315,32 @@ def test_doctor_makes_no_log_where_there_is_none(tmp_path):
     (found,) = examine_log(f"sqlite:///{tmp_path}/none.db")
     assert "is not there yet" in found.text
     assert not list(tmp_path.iterdir())
+
+
+def test_doctor_looks_on_where_a_run_cannot_be_closed(uri, client, monkeypatch):
+    """A disk that is full to its last byte."""
+    for name in ("dead", "whole"):
+        with start_run(uri=uri, experiment="x", name=name, tags={}, description="") as run:
+            pass
+        if name == "dead":
+            client.set_tag(run.id, PROCESS, process.identity() + "1")
+            client.update_run(run.id, status="RUNNING")
+
+    def full(*arguments):
+        raise MlflowException("(sqlite3.OperationalError) database or disk is full")
+
+    monkeypatch.setattr(MlflowClient, "set_tag", full)
+    said = "".join(finding.text + finding.advice for finding in examine_log(uri))
+    assert "not closed: database or disk is full" in said and "free space" in said
+    assert "1 finished runs looked at" in said
+
+
+def test_doctor_without_a_temporary_folder_goes_on(tmp_path, monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(system.tempfile, "gettempdir", none)
+    assert list(system.leftovers([tmp_path])) == []
 
 
 LOG_DAMAGE = {
