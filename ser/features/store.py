@@ -18,7 +18,7 @@ import hashlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -139,13 +139,7 @@ def extract(
     with open_store(store) as connection:
         stored = stored_set(connection, feature_set)
         number = known_contents(connection, paths, content)
-        there, damaged = read_vectors(connection, stored, number, content, X)
-        if damaged:
-            forget_vectors(connection, stored, damaged)
-            log.warning(
-                f"{len(damaged)} vectors in the feature store {store} were damaged; they are "
-                "extracted again. Its disk may be failing."
-            )
+        there = _read_whole(connection, stored, number, content, X)
         missing = np.flatnonzero(~there)
         wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
@@ -157,14 +151,27 @@ def extract(
             number[row], digest = numbers.get(paths[row], (0, b""))
             content[row] = digest.hex()
         there, _ = read_vectors(connection, stored, number, content, X, rows=missing)
-        for row in missing[~there].tolist():
-            if paths[row] not in errors:
-                raise SerError(
-                    f"The feature store {store} does not give back what was written to it, as the "
-                    f"vector of {paths[row]}. See to its disk, or give another with store=FILE."
-                )
+        _check_kept(store, [paths[row] for row in missing[~there].tolist()], errors)
         recordings = _recordings(connection, paths, number, content, n_jobs, progress)
     return Extraction(X, feature_set, content, errors, n_extracted, recordings)
+
+
+def _read_whole(
+    connection: sqlite3.Connection,
+    stored: StoredSet,
+    number: np.ndarray,
+    content: np.ndarray,
+    X: np.ndarray,
+) -> np.ndarray:
+    """Fill rows of X with stored vectors; forget those that are damaged, and say so."""
+    there, damaged = read_vectors(connection, stored, number, content, X)
+    if damaged:
+        forget_vectors(connection, stored, damaged)
+        log.warning(
+            f"{len(damaged)} vectors in the feature store were damaged; they are extracted again. "
+            "Its disk may be failing: python -m ser.doctor looks."
+        )
+    return there
 
 
 def _keep(
@@ -183,6 +190,16 @@ def _keep(
         numbers |= content_numbers(connection, good)
         errors |= _causes(batch, on_error)
     return numbers, errors, n_extracted
+
+
+def _check_kept(store: str | Path, missing: Sequence[str], errors: Container[str]) -> None:
+    """Refuse a store that has no vector of a clip that was just extracted without an error."""
+    for path in missing:
+        if path not in errors:
+            raise SerError(
+                f"The feature store {store} does not give back what was written to it: the vector "
+                f"of {path}. See to its disk, or give another with store=FILE."
+            )
 
 
 def _recordings(
