@@ -269,12 +269,19 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
             raise SerError(f"{folder} has no {name}: it is not a model that ser saved.")
     file = folder / PIPELINE_FILE
     record = _read_record(folder / FEATURES_FILE)
+    unchanged = is_whole(record)
+    record.pop(CHECKSUM, None)
     scale_by_speaker = record.pop("scale_by_speaker", False)
     record.pop("plugins", None)  # for whoever reads it: what counts is what the files name
     try:
         data = _with_new_names(file.read_bytes())
         check_trusted(plugins.names(data, record), trust, file=folder)
         feature_set = restore(record, trust=trust)
+        if not unchanged:
+            raise SerError(
+                f"{folder / FEATURES_FILE} has been changed since it was saved: its checksum is "
+                "another. Restore it, or train the model again."
+            )
         pipeline = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
         training = None
         if (file := folder / TRAINING_FILE).is_file():
@@ -312,12 +319,9 @@ def recorded_plugins(folder: Path) -> list[str]:
 def _read_record(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if not (isinstance(record, dict) and "_target_" in record and "version" in record):
-            raise ValueError("it has no _target_ and version")
-        if not is_whole(record):
-            raise ValueError("it has been changed since it was saved")
-        record.pop(CHECKSUM, None)
-        return record
+        if isinstance(record, dict) and "_target_" in record and "version" in record:
+            return record
+        raise ValueError("it has no _target_ and version")
     except (OSError, ValueError) as error:
         raise SerError(f"{file} cannot be read as a feature set's settings: {error}.") from error
 
