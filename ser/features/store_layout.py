@@ -165,5 +165,8 @@ def _run(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
         connection.execute(statement)
 
 
-def _old_checksum(data: bytes, digest: str, settings: str) -> int:
-    return checksum(data, digest.lower(), set_seed(settings))
+def _old_checksum(data: object, digest: object, settings: object) -> int | None:
+    """For SQLite; none of a row that is damaged already, which is then extracted again."""
+    if isinstance(data, bytes) and isinstance(digest, str) and isinstance(settings, str):
+        return checksum(data, digest.lower(), set_seed(settings))
+    return None
