@@ -181,7 +181,7 @@ class Run:
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
         manifest = self._manifest().text()
-        self.text(manifest, MANIFEST)
+        self._path(MANIFEST).write_text(manifest, encoding="utf-8")  # nothing masked: it must fit
         self._send()
         self._client.set_terminated(self.id, "FINISHED")
 
