@@ -62,8 +62,9 @@ class NotebookFeatures:
     version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        bounds = {"n_mels": (0, 1024), "n_mfcc": (0, 128), "n_fft": (16, 1 << 20)}
-        check_bounds(self, bounds | {"hop_length": (1, self.n_fft), "fmax": (1, 1_000_000)})
+        bounds = {"n_mels": (0, 1024), "n_mfcc": (0, 128), "n_fft": (16, 1 << 16)}
+        bounds |= {"hop_length": (max(1, self.n_fft // 64), self.n_fft), "fmax": (1, 1_000_000)}
+        check_bounds(self, bounds)
         resampling.check_rate(self.sr)
         if self.n_fft % 2:
             raise SerError(f"features.n_fft={self.n_fft} is odd; give an even number of samples.")

@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from ser.core.errors import SerError
 from ser.core.trust import load_by_name
 from ser.features import classes_in, is_ours
+from ser.models.compiled import check_archive
 
 # Besides what skops trusts by itself a model may hold scikit-learn's and ser's estimators, and what
 # these hold: containers of numbers, and a function. What it holds else must be trusted by name.
@@ -48,9 +49,11 @@ def dumped(pipeline: Pipeline) -> bytes:
     from skops.io.exceptions import UnsupportedTypeException
 
     try:
-        return skops.io.dumps(pipeline)
-    except (UnsupportedTypeException, TypeError) as error:
+        data = skops.io.dumps(pipeline)
+        check_archive(data)
+    except (UnsupportedTypeException, TypeError, ValueError) as error:
         raise SerError(f"The model cannot be saved: {error}") from error
+    return data
 
 
 def names(data: bytes, features: Mapping[str, Any]) -> list[str]:

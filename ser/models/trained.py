@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from ser.data.names import check_twins
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, Extractor, extract_batches
-from ser.models import plugins, training_clips
+from ser.models import compiled, plugins, training_clips
 from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler
@@ -34,18 +33,6 @@ FEATURES_FILE = "features.json"
 TRAINING_FILE = "training.npz"  # older models have none
 CARD = "model_card.md"  # beside them in a log
 
-# What zipfile, json and skops raise on a file that is cut, damaged or something else.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    OSError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
 # Classes and functions in models that older versions of ser wrote -> where they are now.
 MOVED = {
     "ser.calibration.SigmoidCalibration": "ser.models.calibration.SigmoidCalibration",
@@ -261,8 +248,6 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
         If a file is missing, damaged or holds what is not trusted, the features have changed since,
         or the model answers something else than when it was trained.
     """
-    import skops.io
-
     folder = Path(folder)
     for name in (PIPELINE_FILE, FEATURES_FILE):
         if not (folder / name).is_file():
@@ -274,7 +259,9 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     scale_by_speaker = record.pop("scale_by_speaker", False)
     record.pop("plugins", None)  # for whoever reads it: what counts is what the files name
     try:
-        data = _with_new_names(file.read_bytes())
+        data = file.read_bytes()
+        compiled.check_archive(data)
+        data = _with_new_names(data)
         check_trusted(plugins.names(data, record), trust, file=folder)
         feature_set = restore(record, trust=trust)
         if not unchanged:
@@ -282,15 +269,28 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
                 f"{folder / FEATURES_FILE} has been changed since it was saved: its checksum is "
                 "another. Restore it, or train the model again."
             )
-        pipeline = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+        pipeline = _built(data)
         training = None
         if (file := folder / TRAINING_FILE).is_file():
             training = training_clips.load(file)
-    except _UNREADABLE as error:
-        raise SerError(f"{file} cannot be read as a model ({error}): train it again.") from error
-    if training is not None:
-        training.answers.check(pipeline, name=str(folder))
+            training.answers.check(pipeline, name=str(folder))
+    except SerError:
+        raise
+    except Exception as error:  # whatever zipfile, json, skops or scikit-learn make of such a file
+        reason = str(error) or type(error).__name__
+        raise SerError(f"{file} cannot be read as a model ({reason}): train it again.") from error
     return TrainedModel(pipeline, feature_set, scale_by_speaker, training)
+
+
+def _built(data: bytes) -> Pipeline:
+    """The pipeline of a skops file all of whose types are trusted."""
+    import skops.io
+
+    types = skops.io.get_untrusted_types(data=data)
+    compiled.check_trees(data, types)
+    pipeline = skops.io.loads(data, trusted=types)
+    compiled.check_parts(pipeline)
+    return pipeline
 
 
 def check_loadable(pipeline: Pipeline, feature_set: FeatureSet) -> None:
@@ -322,7 +322,7 @@ def _read_record(file: Path) -> dict[str, Any]:
         if isinstance(record, dict) and "_target_" in record and "version" in record:
             return record
         raise ValueError("it has no _target_ and version")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SerError(f"{file} cannot be read as a feature set's settings: {error}.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from ser.core.threads import one_thread
 from ser.data.dataset import Dataset
 from ser.features.extraction import Extractor
+from ser.models.compiled import check_archive
 from ser.models.familiarity import FACTS, Distance, Familiarity, learn_familiarity
 from ser.models.known_answers import KnownAnswers, keep_answers
 from ser.models.pipeline import originals
@@ -76,7 +78,9 @@ def save(training: TrainingClips, file: Path) -> None:
 
 def load(file: Path) -> TrainingClips:
     """Read what `save` wrote; ValueError, LookupError and the like where it is something else."""
-    with np.load(file, allow_pickle=False) as archive:
+    data = file.read_bytes()
+    check_archive(data)
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         arrays = dict(archive)
     views = [
         Distance(arrays[f"{view}_centre"], arrays[f"{view}_whitening"])
@@ -87,6 +91,8 @@ def load(file: Path) -> TrainingClips:
     familiarity = None
     if views[0] is not None:
         columns, highest = arrays["columns"], float(arrays["highest"])
+        if not (columns.min() >= 0 and columns.max() < arrays["X"].shape[1]):
+            raise ValueError("it looks at columns that the vectors have not")
         familiarity = Familiarity(columns, views[0], views[1], highest)
     answers = KnownAnswers(arrays["X"], arrays["proba"], tuple(arrays["packages"].tolist()))
     return TrainingClips(int(arrays["sr"]) or None, familiarity, answers)

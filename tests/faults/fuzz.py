@@ -1,18 +1,22 @@
-"""Fuzz targets for what reads other people's bytes: audio and archives.
+"""Fuzz targets for what reads other people's bytes: audio, archives and models.
 
 ``python tests/faults/fuzz.py audio --seconds 60`` (or ``archive``) tells how many inputs it tried,
 and the file that holds the one that failed. It needs atheris (pip install atheris; Linux, macOS).
+``model`` does not: it puts real models wrong at random, until one ends the process.
 """
 
 import argparse
+import faulthandler
 import io
 import sys
 import tempfile
+import warnings
 import zipfile
 from importlib import import_module
 from pathlib import Path
 
-if __name__ == "__main__":  # without it, this is a module that any test may import
+# Without it, this is a module that any test may import.
+if __name__ == "__main__" and "model" not in sys.argv:
     import atheris
 
     read = [f"ser.data.{name}" for name in ("audio", "containers", "mpeg", "not_audio")]
@@ -22,6 +26,7 @@ if __name__ == "__main__":  # without it, this is a module that any test may imp
             import_module(module)
 
 import bad_audio
+import made_up_models
 import numpy as np
 
 from ser.core.errors import SerError
@@ -93,15 +98,29 @@ def archive_seeds():
             yield buffer.getvalue()
 
 
+def break_models(seconds, seed):
+    """Load and ask models that are put wrong at random; the last one's number is in a file."""
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    folder = Path(tempfile.mkdtemp(prefix="ser-fuzz-"))
+    print(f"The number of the model that is tried is in {folder}/number.", flush=True)
+    with np.errstate(all="ignore"):
+        tried, loaded = made_up_models.try_many(folder, seconds, seed)
+    print(f"{tried} models, {loaded} of them could be loaded")
+
+
 TARGETS = {"audio": (hear, audio_seeds), "archive": (unpack, archive_seeds)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("target", choices=[*TARGETS, "model"])
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
+    if wanted.target == "model":
+        break_models(wanted.seconds, wanted.seed)
+        return
     target, seeds = TARGETS[wanted.target]
     folder = Path(tempfile.mkdtemp(prefix="ser-fuzz-"))
     for number, data in enumerate(seeds()):

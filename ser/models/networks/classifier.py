@@ -194,6 +194,23 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             logits = torch.cat([module(batch).double() for batch in batches])
             return torch.softmax(logits, dim=1).numpy()
 
+    def check_weights(self) -> None:
+        """Refuse weights that are not of this network, before it is made (only one that is ser's).
+
+        Raises
+        ------
+        ValueError
+            If their names or shapes differ.
+        """
+        if self.plugin_modules:  # may need memory to be made at all
+            return
+        import torch
+
+        with torch.device("meta"):  # shapes without numbers
+            wanted = {k: tuple(v.shape) for k, v in self._module().state_dict().items()}
+        if wanted != {k: v.shape for k, v in self.weights_.items()}:
+            raise ValueError("its weights are not those of its network")
+
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n_clips,) the most probable emotion."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
