@@ -68,7 +68,7 @@ def _count_nodes(node: object, counts: dict[object, int]) -> int:
     own = node.get("__id__")
     if own is not None and counts.setdefault(own, count) != count:
         raise ValueError("parts of it that have one id are not alike")
-    if "file" in node and node["file"] != f"{own}.npy":
+    if "file" in node and (not own or node["file"] != f"{own}.npy"):  # 0 is read each time
         raise ValueError("an array in it has another name than its id")
     return count
 
@@ -262,9 +262,9 @@ def _check_splits(nodes: np.ndarray, children: tuple[str, str], is_inner: np.nda
 
 
 def _check_indices(indices: np.ndarray, end: int, what: str) -> None:
-    _require(bool(((indices >= 0) & (indices < end)).all()), what)
+    _require(((indices >= 0) & (indices < end)).all(), what)
 
 
-def _require(fits: bool, what: str) -> None:
+def _require(fits: object, what: str) -> None:
     if not fits:
         raise ValueError(f"the numbers of {what} in it do not fit each other")

@@ -14,7 +14,7 @@ import pytest
 from made_up_models import CLASSIFIERS, attribute, change_array, parts, saved, write
 
 from ser.core.errors import SerError
-from ser.models.trained import FEATURES_FILE, PIPELINE_FILE, TRAINING_FILE, load_model
+from ser.models.trained import FEATURES_FILE, TRAINING_FILE, load_model
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HUGE = 10**9
@@ -92,7 +92,7 @@ def test_model_whose_numbers_do_not_fit_is_refused(folder, name, array, change):
 @pytest.mark.parametrize("name", ["kd_tree", "ball_tree"])
 @pytest.mark.parametrize("place", [1, 2, 3])  # index, nodes, bounds
 def test_neighbours_that_lie_elsewhere_are_refused(folder, name, place):
-    node, schema = attribute(folder, "_tree")
+    node, _ = attribute(folder, "_tree")
     array, content = node["content"]["content"][place], parts(folder)
     values = made_up_models.array(content[array["file"]])
     values = {1: element(HUGE), 2: with_node("idx_end", HUGE), 3: lambda v: v[:, :1]}[place](values)
@@ -113,7 +113,7 @@ def test_tree_that_asks_for_too_much_is_refused_before_it_is_built(folder, name,
             argument.update(content=str(10**12), __id__=1)  # equal numbers have one id
     content["schema.json"] = json.dumps(schema).encode()
     write(folder, content)
-    with pytest.raises(SerError, match="a tree|boosting"):
+    with pytest.raises(SerError, match=r"a tree|boosting"):
         load_model(folder)
 
 
@@ -139,12 +139,23 @@ def declared(folder):
     write(folder, content)
 
 
-def read_often(folder):
+def read_often(folder, ids=1):
     """A thousand parts that are read from one file."""
     node, schema = attribute(folder, "mean_")
-    copies = [{**node, "__id__": number} for number in range(1000)]
-    node["content"] = copies
+    copies = [{**node, "__id__": number * ids} for number in range(1000)]
+    kind = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode"}
+    node.clear()
+    node.update({**kind, "__id__": 10**6, "content": copies})
     write(folder, parts(folder) | {"schema.json": json.dumps(schema).encode()})
+
+
+def read_often_without_an_id(folder):
+    """skops keeps nothing of id 0."""
+    node, _ = attribute(folder, "mean_")
+    content = parts(folder)
+    schema = content["schema.json"].replace(str(node["__id__"]).encode(), b"0")
+    write(folder, content | {"schema.json": schema, "0.npy": content[node["file"]]})
+    read_often(folder, ids=0)
 
 
 def doubled(folder):
@@ -171,7 +182,7 @@ def object_array(folder):
 @pytest.mark.parametrize("name", ["svm"])
 @pytest.mark.parametrize(
     "make",
-    [compressed, declared, read_often, doubled, deep, object_array],
+    [compressed, declared, read_often, read_often_without_an_id, doubled, deep, object_array],
     ids=lambda f: f.__name__,
 )
 def test_file_that_would_become_more_than_it_is_is_refused(folder, name, make):
