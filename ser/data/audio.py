@@ -12,9 +12,12 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -22,6 +25,7 @@ import soundfile as sf
 from ser.core.errors import SerError
 from ser.core.printable import printable, shown
 from ser.data import containers, mpeg, not_audio
+from ser.data.file_bytes import Bytes, FileBytes
 
 BLOCK_SAMPLES = 2**20  # decoded at once, over all channels: 4 MiB, several times an ordinary clip
 # Of one clip: 1 GiB of float32, 93 min at 48 kHz.
@@ -34,6 +38,7 @@ MAX_PEAK = 2.0**31  # floats in the scale of 32-bit integers; squares of far lar
 _FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # as libsndfile calls them
 _N_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of a FLAC's sample
 _HEAD = 2**16  # bytes at a file's start that hold most tags
+_TOO_LONG = "it is longer than {} samples: cut it into clips"
 _NO_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: the header does not tell
 
 
@@ -91,8 +96,51 @@ def read_audio(
         of a length that nobody knows, too short, too long, silent (a constant is), at a rate
         outside of `MIN_SR` to `MAX_SR`, or holds NaN, infinite or absurdly large samples.
     """
-    name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
+    name = name or _name(source)
     data = source if isinstance(source, bytes) else read_file(source)
+    blocks, rates = zip(*_blocks(data, name, min_samples, max_samples), strict=True)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), rates[0]
+
+
+def read_blocks(
+    source: str | Path | bytes, *, name: str | None = None, min_samples: int = 2048
+) -> Iterator[tuple[np.ndarray, int]]:
+    """The same samples a block at a time: of a file of any length, in memory for a block.
+
+    Of an MP3 without a length its bytes are in memory, as those that are given.
+
+    Parameters
+    ----------
+    source, name, min_samples
+        See `read_audio`.
+
+    Yields
+    ------
+    y : (n_samples,) float32
+    sr : int
+
+    Raises
+    ------
+    AudioError
+        As `read_audio`, but of length; at the end for what only the end tells, so that nothing is
+        to be believed before.
+    """
+    name = name or _name(source)
+    if isinstance(source, bytes):
+        yield from _blocks(source, name, min_samples, None)
+        return
+    with _opened(source) as file:
+        yield from _blocks(FileBytes(file), name, min_samples, None)
+
+
+def _name(source: str | Path | bytes) -> str:
+    return "<bytes>" if isinstance(source, bytes) else str(source)
+
+
+def _blocks(
+    data: bytes | FileBytes, name: str, min_samples: int, max_samples: int | None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Blocks of samples, mono, with their rate; checked as they come, and at the end."""
     if not data:
         raise AudioError(name, "the file is empty (0 bytes)")
     what = not_audio.described(data)
@@ -103,12 +151,24 @@ def read_audio(
         content = containers.content(data)
     except ValueError as error:
         raise AudioError(name, str(error)) from None
-    y, sr = _decode(content, name, max_samples)
-    if y.size == 0:
+    n_samples, lowest, highest = 0, np.float32(np.inf), np.float32(-np.inf)
+    for y, sr in _decode(content, name, max_samples):
+        n_samples += y.size
+        if y.size:
+            lowest, highest = np.minimum(lowest, y.min()), np.maximum(highest, y.max())  # or NaN
+        yield y, sr
+    _check_samples(n_samples, float(lowest), float(highest), name, min_samples)
+
+
+def _check_samples(
+    n_samples: int, lowest: float, highest: float, name: str, min_samples: int
+) -> None:
+    if not n_samples:
         raise AudioError(name, "it holds no samples")
-    if y.size < min_samples:
-        raise AudioError(name, f"{y.size} samples are too few, at least {min_samples} are needed")
-    lowest, highest = float(y.min()), float(y.max())  # NaN goes through min and max
+    if n_samples < min_samples:
+        raise AudioError(
+            name, f"{n_samples} samples are too few, at least {min_samples} are needed"
+        )
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         raise AudioError(name, "it holds NaN or infinite samples")
     if lowest == highest:
@@ -116,7 +176,6 @@ def read_audio(
     if max(-lowest, highest) > MAX_PEAK:
         cause = f"it holds samples up to {max(-lowest, highest):.3g}, full scale is 1"
         raise AudioError(name, cause)
-    return y, sr
 
 
 def read_file(path: str | Path) -> bytes:
@@ -128,13 +187,22 @@ def read_file(path: str | Path) -> bytes:
         There is no such file, it cannot be read, it is a folder, pipe or device, or larger than
         `MAX_BYTES`.
     """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:  # a sparse file claims what no disk holds
+            raise AudioError(str(path), f"it has {size} bytes, more than {MAX_BYTES}")
+        return file.read()
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to read from; AudioError, also while it is read, if that is not possible."""
     try:
         path = Path(path)
         if path.exists() and not path.is_file():  # a pipe or device could be read for ever
             raise AudioError(str(path), f"it is {'a folder' if path.is_dir() else 'not a file'}")
-        if (size := path.stat().st_size) > MAX_BYTES:  # a sparse file claims what no disk holds
-            raise AudioError(str(path), f"it has {size} bytes, more than {MAX_BYTES}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except FileNotFoundError:
         cause = "there is no such file"
         if Path(path).is_symlink():
@@ -180,7 +248,7 @@ def probe(source: str | Path | bytes) -> Header:
     """
     try:
         if isinstance(source, bytes):
-            with sf.SoundFile(_Bytes(source)) as file:
+            with sf.SoundFile(Bytes(source)) as file:
                 return _header(file)
         if not Path(source).is_file():  # opening a pipe would wait for somebody to write to it
             return _NO_HEADER
@@ -222,78 +290,73 @@ def _start_of(path: str | Path) -> bytes:
         return file.read(_HEAD)
 
 
-class _Bytes(io.BytesIO):
-    """Bytes in which nothing is before the start.
-
-    From a broken header libsndfile computes such places, and an exception here would become a
-    traceback on standard error that nobody can catch.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._size = len(data)
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        start = (0, self.tell(), self._size)[whence]
-        return super().seek(max(0, start + offset))
-
-
-def _decode(content: containers.Content, name: str, max_samples: int) -> tuple[np.ndarray, int]:
-    """All samples, mono, in blocks: memory goes by what the file holds, not by what it claims."""
+def _decode(
+    content: containers.Content, name: str, max_samples: int | None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Blocks, mono, with their rate: memory goes by what is there, not by what is claimed."""
+    data = content.data
+    # libsndfile takes the tag's length off the samples of the others.
+    is_tagged = data.startswith(mpeg.ID3)
     try:
-        file = sf.SoundFile(_Bytes(content.data))
+        if isinstance(data, bytes):
+            file = sf.SoundFile(Bytes(data))
+        else:  # given a path, libsndfile takes macOS's ._ file beside an MP3 for a part of it
+            file = sf.SoundFile(data.rewound(), closefd=False)
     except (sf.LibsndfileError, ValueError) as error:
         convert = f": {not_audio.CONVERT}" if "unimplemented" in _reason(error) else ""
         cause = f"it is not readable as audio ({_reason(error)}){convert}"
         raise AudioError(name, cause) from None
     with file:
-        if file.format not in _FORMATS:
-            raise AudioError(name, f"it is {file.format}, not {containers.NAMES}")
-        # libsndfile takes the tag's length off the samples of the others.
-        if content.data.startswith(mpeg.ID3) and file.format not in ("MP3", "FLAC"):
+        if is_tagged and file.format not in ("MP3", "FLAC"):
             raise AudioError(name, f"it is {file.format} behind an ID3 tag")
-        if not MIN_SR <= file.samplerate <= MAX_SR:
-            cause = f"its sampling rate is {file.samplerate} Hz, not in {MIN_SR} .. {MAX_SR}"
-            raise AudioError(name, cause)
+        claimed = content.n_samples or file.frames
+        _check_header(file, claimed, name, max_samples)
         md5 = hashlib.md5(usedforsecurity=False) if content.md5 else None
+        n_frames = 0
         try:
-            mono = _mono_blocks(file, name, max_samples, md5)
-            y = mono[0] if len(mono) == 1 else np.concatenate(mono)
+            for block in _mono_blocks(file, md5):
+                n_frames += block.size
+                if max_samples is not None and n_frames * file.channels > max_samples:
+                    raise AudioError(name, _TOO_LONG.format(max_samples))
+                yield block, file.samplerate
         except (sf.LibsndfileError, ValueError, MemoryError) as error:
             cause = f"it is corrupt or cut short ({_reason(error)})"
             raise AudioError(name, cause) from None
-        claimed = content.n_samples or file.frames
-        if y.size != claimed:
-            cause = f"its header claims {claimed} samples and the file holds {y.size}"
+        if n_frames != claimed:
+            cause = f"its header claims {claimed} samples and the file holds {n_frames}"
             raise AudioError(name, cause)
         if md5 and md5.digest() != content.md5:
             raise AudioError(name, "it is corrupt: its samples are not those of its MD5")
-        return y, file.samplerate
 
 
-def _mono_blocks(
-    file: sf.SoundFile, name: str, max_samples: int, md5: hashlib._Hash | None
-) -> list[np.ndarray]:
+def _check_header(file: sf.SoundFile, claimed: int, name: str, max_samples: int | None) -> None:
+    """Refuse what need not be decoded; `claimed` samples of each channel."""
+    if file.format not in _FORMATS:
+        raise AudioError(name, f"it is {file.format}, not {containers.NAMES}")
+    if not MIN_SR <= file.samplerate <= MAX_SR:
+        cause = f"its sampling rate is {file.samplerate} Hz, not in {MIN_SR} .. {MAX_SR}"
+        raise AudioError(name, cause)
+    is_too_long = max_samples is not None and claimed * file.channels > max_samples
+    if is_too_long and claimed != _NO_LENGTH:
+        raise AudioError(name, _TOO_LONG.format(max_samples))
+
+
+def _mono_blocks(file: sf.SoundFile, md5: hashlib._Hash | None) -> Iterator[np.ndarray]:
     """Samples in blocks; a FLAC's, as integers and of all channels, go into its MD5 as well."""
     block_frames = max(BLOCK_SAMPLES // file.channels, 1)
     dtype = "int16" if file.subtype == "PCM_16" else "int32" if md5 else "float32"
     # libsndfile takes four times as long to scale 16-bit samples itself, to the same numbers.
     scale = {"int16": np.float32(2**-15), "int32": np.float32(2**-31)}.get(dtype)
-    blocks: list[np.ndarray] = []
-    n_samples, more = 0, True
+    more = True
     while more:
         block = file.read(block_frames, dtype=dtype, always_2d=True)
+        more = len(block) == block_frames
         if md5:
             md5.update(_little_endian(block, _N_BYTES[file.subtype]))
         if scale:
             block = np.multiply(block, scale, dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # inf and NaN are looked for later
-            blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
-        n_samples += block.size
-        more = len(block) == block_frames
-        if n_samples > max_samples:
-            raise AudioError(name, f"it is longer than {max_samples} samples: cut it into clips")
-    return blocks
+            yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
 
 
 def _little_endian(block: np.ndarray, n_bytes: int) -> bytes | memoryview:

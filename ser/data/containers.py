@@ -11,6 +11,7 @@ import zlib
 from typing import NamedTuple
 
 from ser.data import mpeg
+from ser.data.file_bytes import Data, behind_zeros
 
 NAMES = "WAV, FLAC, OGG, MP3 or AIFF"
 
@@ -38,24 +39,24 @@ class Content(NamedTuple):
 
     Attributes
     ----------
-    data : bytes
+    data : bytes or FileBytes
     n_samples : int or None
         Of one channel, where libsndfile knows no better.
     md5 : bytes or None
         Of a FLAC's samples, as its encoder computed it.
     """
 
-    data: bytes
+    data: Data
     n_samples: int | None = None
     md5: bytes | None = None
 
 
-def is_known(data: bytes) -> bool:
+def is_known(data: Data) -> bool:
     """Whether a file starts as one of the containers that `ser` reads."""
     return data.startswith((*_CHUNKED, _OGG, _FLAC, mpeg.ID3)) or mpeg.is_mpeg(data)
 
 
-def content(data: bytes) -> Content:
+def content(data: Data) -> Content:
     """A file that is whole, as far as its container tells.
 
     Raises
@@ -76,7 +77,7 @@ def content(data: bytes) -> Content:
     return Content(data)
 
 
-def _check_chunks(data: bytes) -> None:
+def _check_chunks(data: Data) -> None:
     """ValueError where the chunk of samples is not what its header says.
 
     See "Multimedia Programming Interface and Data Specifications 1.0" (RIFF), EBU Tech 3306 (RF64)
@@ -85,11 +86,11 @@ def _check_chunks(data: bytes) -> None:
     order, samples_chunk = _CHUNKED[data[:4]]
     start, long_size = 12, None
     while start + 8 <= len(data):
-        kind, size = struct.unpack_from(f"{order}4sI", data, start)
+        kind, size = struct.unpack(f"{order}4sI", data[start : start + 8])
         start += 8
         held = len(data) - start
         if kind == b"ds64" and held >= 16:  # RF64 keeps the 64-bit size of its data chunk here
-            long_size = struct.unpack_from("<8xQ", data, start)[0]
+            long_size = struct.unpack("<8xQ", data[start : start + 16])[0]
         if kind == samples_chunk:
             if size == 0xFFFFFFFF and long_size is not None:
                 size = long_size
@@ -109,20 +110,20 @@ def _check_size(size: int, held: int, order: str) -> None:
     raise ValueError(f"{cause}; {_NO_LENGTH_ADVICE if order == '<' else 'encode it again'}")
 
 
-def _check_behind(data: bytes, end: int) -> None:
+def _check_behind(data: Data, end: int) -> None:
     """ValueError where more samples follow those that the header claims, or another file does."""
     marks = (data[end : end + 4], data[end + 1 : end + 5])  # some forget the byte that fills up
     if not _CHUNKED.keys().isdisjoint(marks):
         raise ValueError(f"it holds {mpeg.ANOTHER}")
     is_chunk = any(mark.isascii() and mark.decode().isprintable() for mark in marks)
-    if len(data) - end > _MAX_JUNK and not is_chunk and data[end:].strip(b"\0"):
+    if len(data) - end > _MAX_JUNK and not is_chunk and behind_zeros(data, end) < len(data):
         raise ValueError(
             f"its header claims fewer bytes of samples than there are: behind them are "
             f"{len(data) - end} more, and no chunk starts there"
         )
 
 
-def _check_pages(data: bytes) -> None:
+def _check_pages(data: Data) -> None:
     """ValueError where the pages of an OGG are not whole, or of two streams.
 
     libsndfile skips a damaged page; the first and the last of a stream are marked. See RFC 3533,
@@ -156,7 +157,7 @@ def _checksum(page: bytes) -> int:
     return int(f"{crc:032b}"[::-1], 2)
 
 
-def _check_flac(data: bytes, start: int) -> bytes | None:
+def _check_flac(data: Data, start: int) -> bytes | None:
     """The MD5 of a FLAC's samples, None where it was not set; ValueError where it is not one whole.
 
     See RFC 9639, sections 8.2 and 9.1.
@@ -175,7 +176,7 @@ def _check_flac(data: bytes, start: int) -> bytes | None:
     return info[18:] if any(info[18:]) else None
 
 
-def _flac_samples(data: bytes, start: int, block_size: int) -> int | None:
+def _flac_samples(data: Data, start: int, block_size: int) -> int | None:
     """Samples of one channel, by the header of the last frame; None where it cannot be told.
 
     `block_size` is that of frames which have a number instead of a time, 0 where they differ.

@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from ser.data.file_bytes import Data, behind_zeros
+
 ID3 = b"ID3"  # starts a tag that may stand before an MP3 or FLAC
 MAX_FILL = 4096  # bytes of zeros behind the last frame: a block of a disk; more are a lost end
 
@@ -51,16 +53,16 @@ class Stream(NamedTuple):
 
     Attributes
     ----------
-    content : bytes
+    content : bytes or FileBytes
     n_samples : int or None
         Of one channel; None where libsndfile knows it.
     """
 
-    content: bytes
+    content: Data
     n_samples: int | None
 
 
-def behind_tags(data: bytes, start: int = 0) -> int:
+def behind_tags(data: Data, start: int = 0) -> int:
     """Where what follows the ID3 tags starts that stand at a place; they may be filled up."""
     for _ in range(_MAX_TAGS):
         if data.startswith(ID3, start) and len(data) >= start + 10:
@@ -72,23 +74,23 @@ def behind_tags(data: bytes, start: int = 0) -> int:
         else:
             break
         if data.startswith(b"\0", start):  # filled up beyond its length
-            start = len(data) - len(data[start:].lstrip(b"\0"))
+            start = behind_zeros(data, start)
     return start
 
 
-def is_mpeg(data: bytes, start: int = 0) -> bool:
+def is_mpeg(data: Data, start: int = 0) -> bool:
     """Whether a frame starts there."""
     return _frame(data, start) is not None
 
 
-def says_length(data: bytes) -> bool:
+def says_length(data: Data) -> bool:
     """Whether the first frame, if it is there, says how many there are."""
     start = behind_tags(data)
     first = _frame(data, start)
     return first is not None and _length_header(data, start, first)[1] is not None
 
 
-def whole_stream(data: bytes) -> Stream:
+def whole_stream(data: Data) -> Stream:
     """The stream, if it is whole and one.
 
     A stream that says its length goes to libsndfile as it is. Of another one the frames alone go,
@@ -118,7 +120,7 @@ def whole_stream(data: bytes) -> Stream:
     return Stream(_empty_tag(room) + data[frames:end], n_frames * first.n_samples)
 
 
-def _frame(data: bytes, start: int) -> Frame | None:
+def _frame(data: Data, start: int) -> Frame | None:
     head = data[start : start + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:  # eleven bits that are set
         return None
@@ -137,7 +139,7 @@ def _frame(data: bytes, start: int) -> Frame | None:
     return Frame(n_samples // 8 * bits // sr + padding, n_samples, kind)
 
 
-def _length_header(data: bytes, start: int, frame: Frame) -> tuple[bool, int | None]:
+def _length_header(data: Data, start: int, frame: Frame) -> tuple[bool, int | None]:
     """Whether a frame holds no sound but an encoder's header, and how many frames that claims.
 
     Only the claim of a Xing or Info header is one that libsndfile knows of.
@@ -156,7 +158,7 @@ def _length_header(data: bytes, start: int, frame: Frame) -> tuple[bool, int | N
     return True, n_frames if flags & 1 and n_frames else None
 
 
-def _count_frames(data: bytes, start: int, first: Frame, claimed: int | None) -> tuple[int, int]:
+def _count_frames(data: Data, start: int, first: Frame, claimed: int | None) -> tuple[int, int]:
     """How many frames there are, and where the last one ends; ValueError says what is wrong."""
     stop, at, n_frames = _start_of_tags(data), start, 0
     another = f"it holds {ANOTHER}"
@@ -177,20 +179,19 @@ def _count_frames(data: bytes, start: int, first: Frame, claimed: int | None) ->
         raise ValueError(another)
     if claimed is not None:  # all is there, whatever follows
         return n_frames, at
-    rest = data[behind:stop]
-    if rest.strip(b"\0") or len(rest) > MAX_FILL:
+    if stop - behind > MAX_FILL or data[behind:stop].strip(b"\0"):
         raise ValueError(f"it is corrupt or cut short: no frame starts at its byte {at}")
     return n_frames, at
 
 
-def _start_of_tags(data: bytes) -> int:
+def _start_of_tags(data: Data) -> int:
     """Where the tags at the end of a file start: ID3v1, APE and Lyrics3, in any order."""
     end = len(data)
     while end > 0:
         if data[max(end - 128, 0) : end].startswith(b"TAG") and end >= 128:
             size = 128
         elif data[max(end - 32, 0) : end].startswith(b"APETAGEX") and end >= 32:
-            size, _, flags = struct.unpack_from("<III", data, end - 20)
+            size, _, flags = struct.unpack("<III", data[end - 20 : end - 8])
             size += 32 * (flags >> 31)  # as many bytes of a header, which `size` leaves out
         elif data.endswith(b"LYRICS200", 0, end) and data[end - 15 : end - 9].isdigit():
             size = int(data[end - 15 : end - 9]) + 15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ser.data.file_bytes import Data
+
 CONVERT = "convert it to WAV, as by 'ffmpeg -i FILE clip.wav'"
 
 # Suffixes of sound that another program has to convert; none of it is read.
@@ -44,7 +46,7 @@ _OTHERS = (
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")  # also a store's "access denied"
 
 
-def described(data: bytes) -> str | None:
+def described(data: Data) -> str | None:
     """What a file is by its start, and the remedy, after "it is"; None where nobody knows."""
     for at, mark, name in _SOUND:
         if data.startswith(mark, at):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,15 +69,39 @@ class Windows:
                 "to 3600."
             )
 
-    def starts(self, n_samples: int, sr: int) -> np.ndarray:
-        """First sample of each window; 0 alone for a recording that is shorter than one.
+    def cut(self, blocks: Iterable[np.ndarray], sr: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Windows of a recording that comes in blocks; it alone where it is shorter than one.
 
-        >>> Windows(2.0, 1.0).starts(45, 10).tolist()
+        Parameters
+        ----------
+        blocks : iterable of (n_samples,) ndarray
+        sr : int
+            Hz.
+
+        Yields
+        ------
+        start : int
+            First sample.
+        y : (n_samples,)
+
+        Examples
+        --------
+        >>> y = np.arange(45)
+        >>> [start for start, _ in Windows(2.0, 1.0).cut([y[:30], y[30:]], 10)]
         [0, 10, 20, 25]
         """
-        last = max(n_samples - round(self.seconds * sr), 0)
-        starts = np.arange(0, last + 1, max(round(self.hop * sr), 1))
-        return starts if starts[-1] == last else np.append(starts, last)
+        length, hop = round(self.seconds * sr), max(round(self.hop * sr), 1)
+        y, first, start = np.empty(0, np.float32), 0, 0  # y starts at sample `first`
+        for block in blocks:
+            y = np.concatenate([y, block]) if y.size else block
+            while start + length <= first + len(y):
+                yield start, y[start - first : start - first + length]
+                start += hop
+            done = max(min(start, first + len(y) - length) - first, 0)
+            y, first = y[done:], first + done
+        last = max(first + len(y) - length, 0)
+        if start == 0 or start - hop != last:
+            yield last, y[last - first :]
 
 
 def find_recordings(

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from ser.core import compute
 from ser.core.errors import SerError
 from ser.core.threads import one_thread
-from ser.data.audio import MAX_SAMPLES, AudioError, read_audio
+from ser.data.audio import MAX_SAMPLES, AudioError, read_audio, read_blocks
 from ser.data.facts import RecordingFacts, facts_of, recording_facts
 from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet
-from ser.features.resampling import own_rate, resample
+from ser.features.resampling import own_rate, resample, resample_blocks
 
 BATCH_RECORDINGS = 16
 FEW = 8  # recordings that are done before a second process has started
@@ -69,7 +70,7 @@ class Extractor:
     windows : Windows or None
         Whole recordings unless given.
     max_samples : int
-        Most samples that are decoded of one, over all channels.
+        Most samples that are decoded of one without windows, over all channels.
     """
 
     feature_set: FeatureSet
@@ -129,24 +130,29 @@ def extract_with_facts(
 def extract_excerpts(recording: Recording, extractor: Extractor) -> list[Excerpt]:
     """The recording, or each window of it, as vectors; what cannot be used says why."""
     whole = Excerpt(recording.name, recording.speaker)
+    feature_set = extractor.feature_set
     try:
-        y, sr = _read(recording, extractor.feature_set, extractor.max_samples)
-        at_sr = _at_trained_rate(y, sr, recording, extractor)
+        if extractor.windows is not None:
+            return list(_extract_windows(whole, recording, extractor, extractor.windows))
+        y, sr = _read(recording, feature_set, extractor.max_samples)
+        whole, target_sr = _at_rate(whole, sr, extractor)
     except AudioError as error:
         return [replace(whole, error=error.cause)]
-    if extractor.sr is not None and sr > extractor.sr:
-        whole = replace(whole, resampled_from=sr)
-    if len(at_sr) < len(y):
-        y, sr = at_sr, extractor.trained_sr or sr
-    if extractor.windows is None:
-        return [_extract_part(whole, y, sr, extractor.feature_set)]
-    length = round(extractor.windows.seconds * sr)
-    parts = []
-    for start in extractor.windows.starts(len(y), sr).tolist():
-        samples = y[start : start + length]
-        window = replace(whole, start=start / sr, end=(start + len(samples)) / sr)
-        parts.append(_extract_part(window, samples, sr, extractor.feature_set))
-    return parts
+    return [_extract_part(whole, resample(y, sr, target_sr), target_sr, feature_set)]
+
+
+def _extract_windows(
+    whole: Excerpt, recording: Recording, extractor: Extractor, windows: Windows
+) -> Iterator[Excerpt]:
+    """Each window, while the recording is read: of any length, it is never whole in memory."""
+    feature_set = extractor.feature_set
+    read = read_blocks(recording.source, name=whole.name, min_samples=feature_set.min_samples)
+    first, sr = next(read)
+    whole, target_sr = _at_rate(whole, sr, extractor)
+    blocks = resample_blocks(chain([first], (y for y, _ in read)), sr, target_sr)
+    for start, y in windows.cut(blocks, target_sr):
+        window = replace(whole, start=start / target_sr, end=(start + len(y)) / target_sr)
+        yield _extract_part(window, y, target_sr, feature_set)
 
 
 def extract_batches(
@@ -186,27 +192,29 @@ def _extract_part(part: Excerpt, y: np.ndarray, sr: int, feature_set: FeatureSet
     return replace(part, vector=vector, facts=facts)
 
 
-def _at_trained_rate(
-    y: np.ndarray, sr: int, recording: Recording, extractor: Extractor
-) -> np.ndarray:
-    """Samples at the rate of the training clips, or as they are where the feature set resamples.
+def _at_rate(whole: Excerpt, sr: int, extractor: Extractor) -> tuple[Excerpt, int]:
+    """The excerpt of a recording of this rate, and the rate that its samples are to have.
+
+    That is the one of the training clips, or its own where the feature set resamples.
 
     Raises
     ------
     AudioError
         If the recording has a lower rate.
     """
-    trained_sr = extractor.trained_sr
-    if trained_sr is None or extractor.sr is None:
-        return y
-    if sr < extractor.sr:
+    heard = extractor.sr
+    if heard is not None and sr > heard:
+        whole = replace(whole, resampled_from=sr)
+    if heard is None or extractor.trained_sr is None:
+        return whole, sr
+    if sr < heard:
         cause = (
-            f"its sampling rate is {sr} Hz and the model was trained at {extractor.sr} Hz: above "
+            f"its sampling rate is {sr} Hz and the model was trained at {heard} Hz: above "
             f"{sr // 2} Hz it holds nothing that the model was trained on. Train a model with "
             f"features.sr={sr}"
         )
-        raise AudioError(recording.name, cause)
-    return resample(y, sr, trained_sr) if own_rate(extractor.feature_set) is None else y
+        raise AudioError(whole.name, cause)
+    return whole, extractor.trained_sr if own_rate(extractor.feature_set) is None else sr
 
 
 def _read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -45,8 +45,45 @@ def resample(y: np.ndarray, sr: int, target_sr: int) -> np.ndarray:
         return y
     from scipy.signal import resample_poly  # half a second, for those who need it
 
-    ratio = Fraction(target_sr, sr).limit_denominator(MAX_DENOMINATOR)
+    ratio = _ratio(sr, target_sr)
     return resample_poly(y, ratio.numerator, ratio.denominator).astype(np.float32, copy=False)
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], sr: int, target_sr: int) -> Iterator[np.ndarray]:
+    """A clip that comes in blocks at another sampling rate: the samples of `resample`.
+
+    Parameters
+    ----------
+    blocks : iterable of (n_samples,) float32
+    sr, target_sr : int
+        Its rate, and the rate it is to have, in Hz.
+
+    Yields
+    ------
+    (n_samples,) float32
+    """
+    if sr == target_sr:
+        yield from blocks
+        return
+    ratio = _ratio(sr, target_sr)
+    up, down = ratio.numerator, ratio.denominator
+    # Samples on each side that one is made of: the filter has 10 max(up, down) taps there. Blocks
+    # are cut where a sample of the new rate lies on one of the old.
+    side = (10 * max(up, down) // up // down + 2) * down
+    y, n_before = np.empty(0, np.float32), 0  # of y: samples that are done and still reached
+    for block in blocks:
+        y = np.concatenate([y, block])
+        n_ready = (len(y) - n_before - side) // down * down
+        if n_ready > 0:
+            yield resample(y, sr, target_sr)[n_before * up // down :][: n_ready * up // down]
+            keep = n_before + n_ready - side
+            n_before = side if keep >= 0 else n_before + n_ready
+            y = y[max(keep, 0) :]
+    yield resample(y, sr, target_sr)[n_before * up // down :]
+
+
+def _ratio(sr: int, target_sr: int) -> Fraction:
+    return Fraction(target_sr, sr).limit_denominator(MAX_DENOMINATOR)
 
 
 def at_one_rate(feature_set: FeatureSet, rates: Sequence[int]) -> FeatureSet:

@@ -104,7 +104,7 @@ class TrainedModel:
         n_jobs : int
             Workers on this machine; -1 for one per core.
         max_samples : int
-            Most samples that are decoded of a recording, over all channels.
+            Most samples that are decoded of a recording without windows, over all channels.
 
         Yields
         ------

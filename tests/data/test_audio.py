@@ -112,10 +112,10 @@ def test_read_audio_rejects_what_is_no_readable_file(tmp_path, monkeypatch):
         read_audio(str(tmp_path))
     (tmp_path / "clip.wav").write_bytes(WAV)
 
-    def deny(path):
+    def deny(path, mode):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", deny)
+    monkeypatch.setattr(Path, "open", deny)
     with pytest.raises(AudioError, match=r"cannot be read .*Permission denied"):
         read_audio(tmp_path / "clip.wav")
 

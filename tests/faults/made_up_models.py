@@ -169,13 +169,13 @@ def try_model(folder, content):
     return True
 
 
-def try_many(folder, seconds, seed):
+def try_many(folder, seconds, seed, first=0):
     """Mutate models for so long; each number is written before it is tried. Returns how many."""
     seeds = []
     for name, classifier in CLASSIFIERS.items():
         saved(classifier, folder / name)
         seeds.append(parts(folder / name))
-    end, number, loaded = time.monotonic() + seconds, 0, 0
+    end, number, loaded = time.monotonic() + seconds, first, 0
     while time.monotonic() < end:
         rng = np.random.default_rng([seed, number])
         (folder / "number").write_text(f"{seed} {number}", encoding="ascii")

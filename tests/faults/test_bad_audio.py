@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from bad_audio import Clip
 
-from ser.data.audio import AudioError, probe, read_audio
+from ser.data import audio
+from ser.data.audio import AudioError, probe, read_audio, read_blocks
 from ser.data.corpora import audio_files
 from ser.features.functionals import FunctionalFeatures
 from ser.features.logmel import LogMelFeatures
@@ -104,6 +105,33 @@ def every_kind(tmp_path_factory):
         (root / f"{number:03d}").mkdir()
         paths[name] = kind.make(root / f"{number:03d}")
     return root, paths
+
+
+def outcome_of(path, read):
+    """Samples and rate, or the reason why there are none."""
+    try:
+        return read(path)
+    except AudioError as error:
+        return error.cause
+
+
+def in_blocks(path):
+    blocks, rates = zip(*read_blocks(path), strict=True)
+    return np.concatenate(blocks), rates[0]
+
+
+def test_a_file_that_is_read_in_blocks_is_what_it_is_as_a_whole(every_kind, monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)  # several of each
+    paths = every_kind[1]
+    for name, path in paths.items():
+        whole, parts = outcome_of(path, read_audio), outcome_of(path, in_blocks)
+        if isinstance(whole, str):
+            # Any length can be read so, and a file of no length is empty.
+            differs = "GiB" in name or name == "a file whose reading fails"
+            assert differs or parts == whole, name
+        else:
+            np.testing.assert_array_equal(parts[0], whole[0], err_msg=name)
+            assert parts[1] == whole[1]
 
 
 def test_there_are_many_kinds_of_different_names():
