@@ -1,14 +1,17 @@
 """``python -m ser.app``: record or upload a voice, and see what a model makes of it.
 
-A Gradio page on 127.0.0.1 that works offline and keeps nothing. The model's protocol and score
-stand beside every answer, so that nobody trusts it more than it earned.
+A Gradio page on 127.0.0.1 that works offline and keeps nothing: a recording is deleted as soon as
+it is answered. The model's protocol and score stand beside every answer, so that nobody trusts it
+more than it earned.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,17 @@ if TYPE_CHECKING:
     from ser.tracking.registry import Model
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")  # by which a browser may ask for the page
 LONGEST = 600.0  # seconds of a recording
+MAX_SAMPLES = 2**26  # of a recording, over all channels: 600 s of two at 55 kHz
+MAX_BYTES = 4 * MAX_SAMPLES  # of its file
+STRAY = 60  # seconds after which a recording is deleted that was never asked about
+# What Gradio's page needs, and nothing from elsewhere: a model card may name pictures on the web.
+POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 
 _EXAMPLES = """examples:
   python -m ser.app                              the latest run's model
@@ -80,31 +93,85 @@ def serve(arguments: argparse.Namespace) -> None:
     SerError
         If Gradio is not installed, there is no such model, or it needs to know who speaks.
     """
-    # Read when it is imported: no statistics, no look for a newer version, no model hub.
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
-    try:
-        import gradio
-    except ImportError as error:
-        raise SerError("ser.app needs Gradio: pip install 'ser[app]'.") from error
-    from ser.data.recordings import Windows
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
+    with tempfile.TemporaryDirectory(prefix="ser-app-") as folder:
+        # Read when it is imported: no statistics, no look for a newer version, no model hub.
+        os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            import gradio
+        except ImportError as error:
+            raise SerError("ser.app needs Gradio: pip install 'ser[app]'.") from error
+        from ser.data.recordings import Windows
 
-    windows = Windows(arguments.window, arguments.hop)
-    model = chosen_model(arguments)
-    if model.trained.scale_by_speaker:
-        raise SerError(
-            f"{model.name} is transductive: it needs several clips of each speaker, and a page has "
-            "one recording. Choose a run with another scaler."
-        )
-    page = build(gradio, model, windows)
-    print(f"{model.name} is on http://{HOST}:{arguments.port}  (Ctrl-C ends it)", flush=True)
+        windows = Windows(arguments.window, arguments.hop)
+        model = chosen_model(arguments)
+        if model.trained.scale_by_speaker:
+            raise SerError(
+                f"{model.name} is transductive: it needs several clips of each speaker, and a page "
+                "has one recording. Choose a run with another scaler."
+            )
+        page = build(gradio, model, windows)
+        print(f"{model.name} is on http://{HOST}:{arguments.port}  (Ctrl-C ends it)", flush=True)
+        launch(gradio, page, arguments.port)
+
+
+def launch(gradio: Any, page: Any, port: int) -> None:
+    """Serve a page of Gradio's until Ctrl-C, to browsers of this machine that ask for it by name.
+
+    Parameters
+    ----------
+    gradio : module
+    page : gradio.Blocks
+    port : int
+    """
+    from starlette.middleware import Middleware
+
     page.launch(
         server_name=HOST,
-        server_port=arguments.port,
+        server_port=port,
         share=False,
         quiet=True,
         theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         footer_links=[],
+        max_file_size=MAX_BYTES,
+        app_kwargs={"middleware": [Middleware(Guard)]},
     )
+
+
+class Guard:
+    """ASGI middleware: answers its own pages only, and lets them load nothing from elsewhere.
+
+    A page of another site may ask 127.0.0.1 by a name of its own: its `Host` or `Origin` tells.
+
+    Parameters
+    ----------
+    app : ASGI application
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or refuse it with 403."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
+        host = headers.get(b"host", "")
+        is_own = headers.get(b"origin", f"http://{host}") == f"http://{host}"
+        if host.partition(":")[0] not in NAMES or not is_own:
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b"This page is at 127.0.0.1 only."})
+            return
+
+        async def send_with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", POLICY.encode())
+                message = {**message, "headers": [*message.get("headers", []), policy]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)
 
 
 def build(gradio: Any, model: Model, windows: Windows) -> Any:
@@ -122,7 +189,7 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
     -------
     gradio.Blocks
     """
-    with gradio.Blocks(title="ser", analytics_enabled=False) as page:
+    with gradio.Blocks(title="ser", analytics_enabled=False, delete_cache=(STRAY, STRAY)) as page:
         gradio.Markdown(f"# What does this voice sound like?\n\n{earned(model)}")
         with gradio.Row():
             with gradio.Column():
@@ -145,6 +212,8 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
                 answer = predict_and_draw(model, windows, path)
             except SerError as error:
                 raise gradio.Error(str(error), print_exception=False) from error
+            finally:
+                Path(path).unlink(missing_ok=True)
             over_time = gradio.Plot(answer["course"], visible=answer["course"] is not None)
             shown = [answer[key] for key in ("probabilities", "note", "waveform", "mel")]
             return [*shown, over_time]
@@ -177,7 +246,7 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
 
     trained, recording = model.trained, Recording("the recording", Path(path))
     min_samples = trained.feature_set.min_samples
-    y, sr = read_audio(path, name=recording.name, min_samples=min_samples)
+    y, sr = read_audio(path, name=recording.name, min_samples=min_samples, max_samples=MAX_SAMPLES)
     if len(y) / sr > LONGEST:
         cause = f"it is longer than {LONGEST:.0f} s: use ser.predict"
         raise AudioError(recording.name, cause)

@@ -6,9 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ def app(tmp_path_factory, demo_root, demo_store):
         port = free.getsockname()[1]
     uri = f"sqlite:///{place}/mlruns/mlflow.db"
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "SER_STORE": str(demo_store)}
+    (place / "temporary").mkdir()
+    environment["TMPDIR"] = str(place / "temporary")
     train = f"data=demo data.root={demo_root} data.speakers=4 curves=none split=loso"
     subprocess.run(
         [sys.executable, "-m", "ser.train", *train.split(), f"hydra.run.dir={place}/hydra"],
@@ -57,7 +60,8 @@ def app(tmp_path_factory, demo_root, demo_store):
                 time.sleep(0.5)
         yield address, find_model(uri=uri), server
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the last test has ended it
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
@@ -84,7 +88,7 @@ def page(app, browser):
 
 
 def test_app_shows_a_recording_and_its_probabilities(app, page, demo_root):
-    _, model, _ = app
+    _, model, server = app
     clip = next((demo_root / "Actor_01").glob("*-05-*.wav"))
     page.set_input_files("input[type=file]", clip)
     page.wait_for_selector("[data-testid=label-output-value]", timeout=60_000)
@@ -99,6 +103,45 @@ def test_app_shows_a_recording_and_its_probabilities(app, page, demo_root):
     assert "not for decisions about people" in text
     assert page.locator("img[src^='data:image'], .matplotlib img").count() >= 2
     assert page.outside == []
+    (own,) = temporary(server).glob("ser-app-*")
+    assert [file for file in own.rglob("*") if file.is_file()] == []  # deleted as soon as answered
+
+
+def temporary(server):
+    """The folder of temporary files of a process that was started in the one above it."""
+    return Path(f"/proc/{server.pid}/cwd").readlink() / "temporary"
+
+
+def test_app_loads_no_picture_that_a_model_card_names(app, page):
+    assert (
+        page.evaluate("""async () => {
+        const picture = new Image()
+        const loaded = new Promise(done => {
+            picture.onload = () => done(true); picture.onerror = () => done(false) })
+        picture.src = "http://127.0.0.2:9/picture.png"
+        return await loaded }""")
+        is False
+    )
+    assert page.outside == []  # it was not even asked for
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:7"}, 200),
+    ],
+)
+def test_app_answers_its_own_pages_only(app, headers, status):
+    try:
+        with urlopen(Request(app[0], headers=headers), timeout=30) as answer:
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            assert answer.status == status
+    except HTTPError as error:
+        assert error.code == status
 
 
 def test_app_draws_emotions_over_time_of_a_long_recording(page, demo_root, tmp_path):
@@ -131,3 +174,18 @@ def test_app_listens_on_loopback_only(app):
         for place, state in ((row[1], row[3]) for row in rows):
             if state == listening and int(place.rsplit(":", 1)[1], 16) == port:
                 assert place.startswith("0100007F:")  # 127.0.0.1, its bytes the other way round
+
+
+def test_app_that_is_ended_leaves_nothing(app):
+    """Last: it ends the app."""
+    address, _, server = app
+    head = b"Content-Disposition: form-data; name=files; filename=a.wav"
+    body = b"--x\r\n" + head + b"\r\n\r\nRIFF\r\n--x--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    urlopen(Request(f"{address}gradio_api/upload", body, kind), timeout=30).close()
+    place = temporary(server)
+    (own,) = place.glob("ser-app-*")
+    assert [file.name for file in own.rglob("*") if file.is_file()] == ["a.wav"]
+    os.kill(server.pid, signal.SIGTERM)
+    server.wait(timeout=60)
+    assert list(place.iterdir()) == []

@@ -80,4 +80,8 @@ def test_table_of_a_thousand_runs(address, browser, client):
     names = rows.all_inner_texts()
     assert names[0] == "naive_bayes-loso-demo-notebook"  # the newest
     assert names[1] == "naive_bayes-loso-demo-notebook1"
+    assert page.get_by_text("collects usage data").count() == 0
+    page.goto(f"{address}/#/")
+    page.get_by_text("Welcome to MLflow").or_(page.get_by_text("Experiments")).first.wait_for()
+    assert page.get_by_text("collects usage data").count() == 0
     page.close()

@@ -8,6 +8,7 @@ is no other way; the versions of MLflow between which they are tested are in ``p
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -25,6 +26,12 @@ SERVING_VARIABLES = ("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "__pyfunc_model_path__
 # Every migration is logged, and errors of the database are, with a traceback, before being raised.
 logging.getLogger("alembic").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+# What MLflow's UI keeps in a browser where its banner was closed, and its switch put off.
+_CLOSED = (
+    b"<script>localStorage.setItem('mlflow.telemetry.info.alert.dismissed_v1', 'true');"
+    b"localStorage.setItem('mlflow.settings.telemetry.enabled_v1', 'false');</script>"
+)
 
 _patching = Lock()
 # Alembic keeps the migration under way for the whole process: two threads would mix theirs.
@@ -98,8 +105,71 @@ def registering(uri: str) -> Iterator[None]:
         yield
 
 
+def is_served() -> bool:
+    """Whether this process is MLflow's scoring server."""
+    return any(name in os.environ for name in SERVING_VARIABLES)
+
+
+def limit_server(middleware: Any) -> None:
+    """Put a middleware into the web application that MLflow's scoring server is about to make.
+
+    The server loads the model and then makes its application, the next one of this process; there
+    is no place where a model could give it one.
+    """
+    from fastapi import FastAPI
+
+    make = FastAPI.__init__
+
+    def make_limited(app: FastAPI, *arguments: Any, **options: Any) -> None:
+        FastAPI.__init__ = make  # type: ignore[method-assign]
+        make(app, *arguments, **options)
+        app.add_middleware(middleware)
+
+    FastAPI.__init__ = make_limited  # type: ignore[assignment, method-assign]
+
+
 def server_app() -> Any:
     """The web application that MLflow's server serves: a plugin for it has nothing else to give."""
     from mlflow.server.fastapi_app import app
 
+    app.add_middleware(WithoutBanner)
     return app
+
+
+class WithoutBanner:
+    """ASGI middleware: MLflow's UI without its banner that it collects usage data, which is false.
+
+    The UI shows the banner whether or not anything is collected, until the browser keeps that it
+    was closed.
+
+    Parameters
+    ----------
+    app : ASGI application
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on; what is HTML comes back with a line that closes the banner."""
+        parts: list[bytes] = []
+        start: list[Any] = []
+
+        async def send_closed(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = dict(message["headers"])
+                if headers.get(b"content-type", b"").startswith(b"text/html"):
+                    start.append(message)
+                    return
+            if not start or message["type"] != "http.response.body":
+                await send(message)
+                return
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                body = b"".join(parts).replace(b"<head>", b"<head>" + _CLOSED, 1)
+                kept = [h for h in start[0]["headers"] if h[0] != b"content-length"]
+                length = (b"content-length", str(len(body)).encode())
+                await send({**start[0], "headers": [*kept, length]})
+                await send({"type": "http.response.body", "body": body})
+
+        await self._app(scope, receive, send_closed)

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import mlflow
@@ -20,16 +24,36 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.core.errors import SerError
-from ser.data.audio import AudioError
+from ser.data.audio import AudioError, probe
 from ser.data.recordings import Recording
 from ser.models.predictions import Layout
 from ser.models.trained import load_model, recorded_plugins
-from ser.tracking.mlflow_compat import SERVING_VARIABLES
+from ser.tracking.mlflow_compat import is_served, limit_server
+from ser.tracking.serving import Limits
+
+_log = logging.getLogger(__name__)
 
 ROOT = "SER_SERVE_ROOT"  # environment variable: folder whose files a request may name
 COLUMNS = ("audio_b64", "path", "speaker")
+MAX_ROWS = 100  # of a request
 MAX_BYTES = 20 * 2**20  # of a recording in a request
-MAX_SAMPLES = 2**25  # of a recording, over all channels: 11 minutes at 48 kHz
+MAX_SAMPLES = 2**23  # of a recording, over all channels: 3 minutes at 48 kHz
+MAX_REQUEST_SAMPLES = 2**24  # of all recordings of a request
+LARGE = 2**21  # samples of a recording, of which one is at work at a time
+
+_one_large = threading.Lock()
+
+
+class TooLargeError(SerError):
+    """A request that asks for more than is done for one."""
+
+
+class TooLargeException(MlflowException):
+    """An answer of status 413, for which MLflow has no code."""
+
+    def get_http_status_code(self) -> int:
+        """As the server asks it."""
+        return 413
 
 
 class EmotionModel(PythonModel):
@@ -43,6 +67,8 @@ class EmotionModel(PythonModel):
         """
         folder = Path(context.artifacts["pipeline"]).parent
         self.model = load_model(folder, trust=recorded_plugins(folder))
+        if is_served():
+            limit_server(Limits)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
@@ -66,17 +92,24 @@ class EmotionModel(PythonModel):
         ------
         MlflowException
             With a reason, if the request is not what it should be, or a recording cannot be used:
-            the server answers 400 and goes on.
+            the server answers 400, or 413 where it is too large, and goes on.
         """
         try:
             recordings = _recordings(_as_table(model_input))
-            batches = self.model.predict(recordings, n_jobs=1, max_samples=MAX_SAMPLES)
-            predictions = [prediction for batch in batches for prediction in batch]
+            with _one_large if _longest(recordings) > LARGE else nullcontext():
+                batches = self.model.predict(recordings, n_jobs=1, max_samples=MAX_SAMPLES)
+                predictions = [prediction for batch in batches for prediction in batch]
             for prediction in predictions:
                 if prediction.error:
                     raise AudioError(prediction.name, prediction.error)
+        except TooLargeError as error:
+            raise TooLargeException.invalid_parameter_value(str(error)) from error
         except SerError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        except Exception as error:  # MLflow would send whoever asks a stack trace
+            _log.exception("A request could not be answered.")
+            reason = f"The request cannot be answered ({type(error).__name__})."
+            raise MlflowException.invalid_parameter_value(reason) from error
         layout = Layout(self.model.emotions, windows=False, speakers=False)
         answers = pd.DataFrame(map(layout.row, predictions), columns=list(layout.columns))
         return answers.drop(columns=["clip", "error"])
@@ -85,7 +118,10 @@ class EmotionModel(PythonModel):
 def _as_table(given: object) -> pd.DataFrame:
     """The request as a table, also where it came as ``inputs`` rather than ``dataframe_...``."""
     if isinstance(given, dict):
-        return pd.DataFrame({key: np.atleast_1d(value) for key, value in given.items()})
+        columns = {key: np.atleast_1d(value) for key, value in given.items()}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise SerError("The columns of the request are not of one length.")
+        return pd.DataFrame(columns)
     if isinstance(given, list) and all(isinstance(row, dict) for row in given):
         return pd.DataFrame([{k: np.asarray(v).item() for k, v in row.items()} for row in given])
     if not isinstance(given, pd.DataFrame):
@@ -101,6 +137,8 @@ def _recordings(table: pd.DataFrame) -> list[Recording]:
         raise SerError("Give either audio_b64 or path.")
     if not len(table):
         raise SerError("The request has no rows.")
+    if len(table) > MAX_ROWS:
+        raise TooLargeError(f"The request has {len(table)} rows; at most {MAX_ROWS} are taken.")
     speakers = table.get("speaker", [None] * len(table))
     column = "path" if "path" in table else "audio_b64"
     recordings = []
@@ -111,23 +149,53 @@ def _recordings(table: pd.DataFrame) -> list[Recording]:
     return recordings
 
 
+def _longest(recordings: Sequence[Recording]) -> float:
+    """Samples of the longest recording, by its header; what that does not tell, decoding will.
+
+    Raises
+    ------
+    TooLargeError
+        If one of them, or all together, are too long.
+    """
+    total, longest = 0.0, 0.0
+    for recording in recordings:
+        header = probe(recording.source)
+        n_samples = float(np.nan_to_num(header.duration)) * header.sr * header.channels
+        total, longest = total + n_samples, max(longest, n_samples)
+        if n_samples > MAX_SAMPLES:
+            raise TooLargeError(
+                f"{recording.name} has {n_samples:.0f} samples; at most {MAX_SAMPLES} are taken. "
+                "Cut it."
+            )
+    if total > MAX_REQUEST_SAMPLES:
+        raise TooLargeError(
+            f"The recordings have {total:.0f} samples; at most {MAX_REQUEST_SAMPLES} are taken of "
+            "a request. Ask for fewer at once."
+        )
+    return longest
+
+
 def _decoded(text: object, name: str) -> bytes:
     if not isinstance(text, str):
         raise SerError(f"{name}: audio_b64 is no text.")
     if len(text) > MAX_BYTES * 4 / 3:
-        raise SerError(
-            f"{name} has {len(text) * 3 // 4} bytes; at most {MAX_BYTES} are taken. Cut it, or "
-            "send it as FLAC, OGG or MP3."
-        )
+        raise _too_many_bytes(name, len(text) * 3 // 4)
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise SerError(f"{name}: audio_b64 is not base64 ({error}).") from error
 
 
+def _too_many_bytes(name: str, n_bytes: int) -> TooLargeError:
+    return TooLargeError(
+        f"{name} has {n_bytes} bytes; at most {MAX_BYTES} are taken. Cut it, or send it as FLAC, "
+        "OGG or MP3."
+    )
+
+
 def _allowed(path: object) -> Path:
     """The path, if it is one that a request may name."""
-    if not any(name in os.environ for name in SERVING_VARIABLES):
+    if not is_served():
         return Path(str(path))  # in a notebook or a script nobody else asks
     root = os.environ.get(ROOT)
     if root is None:
@@ -135,9 +203,15 @@ def _allowed(path: object) -> Path:
             f"This server reads no paths: send audio_b64, or set {ROOT}=FOLDER where it is started."
         )
     folder = Path(root).resolve()
-    file = (folder / str(path)).resolve()  # links are followed first: they may lead out
-    if not file.is_relative_to(folder):
-        raise SerError(f"{path} is not below the folder that this server may read.")
+    try:
+        file = (folder / str(path)).resolve()  # links are followed first: they may lead out
+        if not file.is_relative_to(folder):
+            raise SerError(f"{path} is not below the folder that this server may read.")
+        n_bytes = file.stat().st_size if file.is_file() else 0
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, links in a ring
+        raise SerError(f"{path!r} is no path that can be read.") from error
+    if n_bytes > MAX_BYTES:
+        raise _too_many_bytes(str(path), n_bytes)
     return file
 
 
