@@ -21,6 +21,7 @@ from ser.models.networks.classifier import NetClassifier
 
 SCHEMA = "schema.json"  # of a skops file; everything else in it is an array
 MAX_JOBS = 1024  # threads that a model may ask for
+MAX_POOL = 64  # of a random generator's seeds; NumPy's has 4
 _LEAF = -1
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -74,7 +75,7 @@ def _count_nodes(node: object, counts: dict[object, int]) -> int:
 
 
 def check_trees(data: bytes, trusted: Sequence[str]) -> None:
-    """Refuse a skops file with a tree of nodes that cannot be gone through.
+    """Refuse a skops file with a tree or a random generator that cannot be built as it says.
 
     Parameters
     ----------
@@ -105,8 +106,14 @@ def _check_nodes(node: Any, seen: set[int]) -> None:
     elif hasattr(node, "children") and id(node) not in seen:
         seen.add(id(node))
         _check_nodes(node.children, seen)
-        if type(node).__name__ == "TreeNode":
+        kind = type(node).__name__
+        if kind == "TreeNode":
             _check_tree(node.children["args"].construct(), node.children["attrs"].construct())
+        elif node.class_name == "Tree" and kind != "TypeNode":
+            raise ValueError("a tree in it is not written as one")
+        elif kind == "RandomGeneratorNode":  # mixes as many numbers with each other as it is told
+            pool_size = node.children["seed_seq_state"].construct()["pool_size"]
+            _require(pool_size <= MAX_POOL, "a random generator")
 
 
 def _check_tree(arguments: tuple[Any, ...], state: dict[str, Any]) -> None:
@@ -176,7 +183,11 @@ def _check_neighbours(tree: KDTree | BallTree) -> None:
 
 def _check_fitted_tree(estimator: Any) -> None:
     if isinstance(estimator.tree_, Tree):
-        _require(estimator.tree_.n_features == estimator.n_features_in_, "a tree")
+        _require_grown(estimator.tree_, estimator.n_features_in_)
+
+
+def _require_grown(tree: Tree, n_features: int) -> None:
+    _require(tree.n_features == n_features and tree.node_count > 0, "a tree")
 
 
 def _check_boosting(estimator: Any) -> None:
@@ -184,7 +195,7 @@ def _check_boosting(estimator: Any) -> None:
         return  # of histograms: see below
     _require(trees.ndim == 2 and trees.shape[1] == estimator.n_trees_per_iteration_, "boosting")
     for tree in trees.ravel():
-        _require(tree.tree_.n_features == estimator.n_features_in_, "boosting")
+        _require_grown(tree.tree_, estimator.n_features_in_)
     first = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), np.float32))
     _require(first.shape == (1, trees.shape[1]), "boosting")
 

@@ -36,10 +36,10 @@ _log = logging.getLogger(__name__)
 ROOT = "SER_SERVE_ROOT"  # environment variable: folder whose files a request may name
 COLUMNS = ("audio_b64", "path", "speaker")
 MAX_ROWS = 100  # of a request
-MAX_BYTES = 20 * 2**20  # of a recording in a request
-MAX_SAMPLES = 2**23  # of a recording, over all channels: 3 minutes at 48 kHz
+MAX_BYTES = 12 * 2**20  # of a recording in a request
+MAX_SAMPLES = 2**22  # of a recording, over all channels: 87 s at 48 kHz
 MAX_REQUEST_SAMPLES = 2**24  # of all recordings of a request
-LARGE = 2**21  # samples of a recording, of which one is at work at a time
+LARGE = 2**20  # samples of a recording, of which one is at work at a time
 
 _one_large = threading.Lock()
 

@@ -13,13 +13,13 @@ from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-MAX_REQUEST = 28 * 2**20  # bytes: 20 MiB of recordings as base64, and the rest
+MAX_REQUEST = 17 * 2**20  # bytes: 12 MiB of recordings as base64, and the rest
 MAX_VALUES = 10_000  # of a request, which has 300 at most; base64 has none of a JSON's own signs
 READ_SECONDS = 30  # in which a request must have arrived
 WAITING = 32  # requests; one more is refused
 READING = 2  # requests that are read at once
 WORKING = 2  # requests that are answered at once
-LARGE = 4 * 2**20  # bytes of a request, of which one is answered at once: it is copied ten times
+LARGE = 2 * 2**20  # bytes of a request, of which one is answered at once: it is copied ten times
 PATH = "/invocations"
 FORMATS = ("dataframe_records", "dataframe_split", "inputs", "instances")
 

@@ -117,6 +117,30 @@ def test_tree_that_asks_for_too_much_is_refused_before_it_is_built(folder, name,
         load_model(folder)
 
 
+@pytest.mark.parametrize("name", ["tree"])
+@pytest.mark.parametrize("loader", ["LossNode", "ConstructorFromReduceNode"])
+def test_tree_that_is_built_another_way_is_refused(folder, name, loader):
+    content = parts(folder)
+    schema = json.loads(content["schema.json"])
+    for node in made_up_models.nodes(schema):
+        if node.get("__loader__") == "TreeNode":
+            node["__loader__"] = loader
+            if loader != "LossNode":
+                node["content"] = node["__reduce__"]["args"]
+    write(folder, content | {"schema.json": json.dumps(schema).encode()})
+    with pytest.raises(SerError, match="not written as one"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["histogram_boosting"])
+def test_random_generator_of_a_large_pool_is_refused(folder, name):
+    node, schema = attribute(folder, "pool_size")
+    node.update(content=str(HUGE), __id__=1)
+    write(folder, parts(folder) | {"schema.json": json.dumps(schema).encode()})
+    with pytest.raises(SerError, match="random generator"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize("name", ["forest"])
 @pytest.mark.parametrize("to", [10**6, -(10**6)])
 def test_model_that_asks_for_a_million_threads_is_refused(folder, name, to):

@@ -12,7 +12,7 @@ from ser.core.errors import SerError
 from ser.features import filters, settings, spectrum
 from ser.features.chroma_tuning import estimate_tuning
 from ser.features.notebook import NotebookFeatures
-from ser.features.resampling import resample
+from ser.features.resampling import resample, resample_blocks
 
 
 def tutorial_features(y, sr):
@@ -229,3 +229,12 @@ def test_settings_know_the_rate_and_are_as_before_without_one():
 def test_notebook_features_refuse_a_rate(sr):
     with pytest.raises(SerError, match=r"features\.sr"):
         NotebookFeatures(sr=sr)
+
+
+@pytest.mark.parametrize(("sr", "target_sr"), [(48_000, 16_000), (44_100, 16_000), (9001, 9000)])
+def test_resampled_in_blocks_it_is_what_it_is_as_a_whole(sr, target_sr):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=100_003).astype(np.float32)
+    blocks = np.split(y, [1, 40_000, 40_000, 99_999])
+    parts = np.concatenate(list(resample_blocks(blocks, sr, target_sr)))
+    np.testing.assert_array_equal(parts, resample(y, sr, target_sr))
