@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from ser.core.errors import SerError
 from ser.core.trust import load_by_name
 from ser.features import classes_in, is_ours
-from ser.models.compiled import check_archive
+from ser.models.archives import check_archive
 
 # Besides what skops trusts by itself a model may hold scikit-learn's and ser's estimators, and what
 # these hold: containers of numbers, and a function. What it holds else must be trusted by name.

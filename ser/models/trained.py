@@ -23,6 +23,7 @@ from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, Extractor, extract_batches
 from ser.models import compiled, plugins, training_clips
+from ser.models.archives import check_archive
 from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler
@@ -260,7 +261,7 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     record.pop("plugins", None)  # for whoever reads it: what counts is what the files name
     try:
         data = file.read_bytes()
-        compiled.check_archive(data)
+        check_archive(data)
         data = _with_new_names(data)
         check_trusted(plugins.names(data, record), trust, file=folder)
         feature_set = restore(record, trust=trust)

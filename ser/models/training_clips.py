@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from ser.core.threads import one_thread
 from ser.data.dataset import Dataset
 from ser.features.extraction import Extractor
-from ser.models.compiled import check_archive
+from ser.models.archives import check_archive
 from ser.models.familiarity import FACTS, Distance, Familiarity, learn_familiarity
 from ser.models.known_answers import KnownAnswers, keep_answers
 from ser.models.pipeline import originals
