@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from ser.core import streams
+
 # Of module `ser.NAME` each; the console script is ``ser-NAME``.
 COMMANDS = (
     "explore",
@@ -20,6 +22,7 @@ COMMANDS = (
 )
 
 
+@streams.command
 def main() -> None:
     """Print what there is to run."""
     print("Commands of ser; each has --help, and is installed as ser-NAME too:\n")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ser.core.errors import SerError
+from ser.core import streams
 from ser.core.printable import guard, shown
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _NOTE = (
 )
 
 
+@streams.command
 def main() -> None:
     """Entry point of ``python -m ser.compare`` and of the console script ``ser-compare``."""
     parser = argparse.ArgumentParser(
@@ -57,10 +58,7 @@ def main() -> None:
     from ser.core import paths
 
     uri = given.uri or paths.tracking_uri()
-    try:
-        print(compare(given.runs, given.filter, experiment=given.experiment, uri=uri))
-    except SerError as error:
-        sys.exit(str(error))
+    print(compare(given.runs, given.filter, experiment=given.experiment, uri=uri))
 
 
 def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: str) -> str:

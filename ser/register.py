@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ser.core.errors import SerError
+from ser.core import streams
 from ser.core.printable import guard
 
 
+@streams.command
 def main() -> None:
     """Entry point of ``python -m ser.register`` and of the console script ``ser-register``."""
     parser = argparse.ArgumentParser(prog="ser.register", description=__doc__.splitlines()[0])
@@ -27,10 +28,7 @@ def main() -> None:
     from ser.tracking.registry import register
 
     uri = given.uri or paths.tracking_uri()
-    try:
-        print(register(given.run, given.name, given.alias, uri=uri, experiment=given.experiment))
-    except SerError as error:
-        sys.exit(str(error))
+    print(register(given.run, given.name, given.alias, uri=uri, experiment=given.experiment))
 
 
 if __name__ == "__main__":

@@ -8,19 +8,17 @@ import sys
 from importlib.metadata import entry_points
 from typing import Any
 
-from ser.core.errors import SerError
+from ser.core import streams
 
 
+@streams.command
 def main() -> None:
     """Start the UI on 127.0.0.1; arguments go to ``mlflow ui`` (``ser-ui --port 5001``)."""
     from ser.core.paths import tracking_uri
     from ser.tracking.client import connect
 
     uri = tracking_uri()
-    try:
-        connect(uri)  # makes, migrates or mends a log on disk before the server opens it
-    except SerError as error:
-        sys.exit(str(error))
+    connect(uri, mend=True)  # makes, migrates or mends a log on disk before the server opens it
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
     # MLflow's job workers cost seven processes and do nothing for reading runs.
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")

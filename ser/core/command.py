@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import signal
 import sys
 import textwrap
 import traceback
@@ -15,12 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from ser.core import jobs, paths
+from ser.core import jobs, paths, streams
 from ser.core.errors import ser_error_behind
 from ser.core.experiment import from_hydra
 from ser.core.printable import guard, is_text, shown
 
 
+@streams.command
 def run(config_name: str) -> None:
     """Compose the config of the command line and run it, once or for every job of a sweep.
 
@@ -41,18 +41,20 @@ def run(config_name: str) -> None:
     def call(cfg: DictConfig) -> None:
         guard(sys.stdout, sys.stderr)  # a launcher's worker has its own
         try:
-            result = from_hydra(cfg, HydraConfig.get()).run()
+            code, result = 0, from_hydra(cfg, HydraConfig.get()).run()
             if result.text:
-                print(result.text)
+                code = streams.say(result.text)
             if jobs.under_way():
                 jobs.record(run_id=result.run_id, skipped=result.skipped)
+            elif code:
+                sys.exit(code)
         except KeyboardInterrupt:
             if jobs.under_way():
                 jobs.record(error=jobs.INTERRUPTED)
             print(
                 "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
             )
-            sys.exit(130)  # 128 + SIGINT
+            sys.exit(streams.INTERRUPTED)
         except Exception as error:
             known = ser_error_behind(error)
             if jobs.under_way():  # the end of the sweep reports it, and sets the exit code
@@ -64,13 +66,7 @@ def run(config_name: str) -> None:
                 raise
             raise CompactHydraException(str(known)) from error
 
-    # A scheduler that ends a job does so by SIGTERM: its run is KILLED, as by Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
-    except KeyboardInterrupt:  # before or between the jobs of a sweep
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+    hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
 
 
 def _refuse_bytes(words: Sequence[str]) -> None:

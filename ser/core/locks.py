@@ -1,6 +1,6 @@
 """Locks between processes: one holds a file's lock at a time, and the system frees it if that dies.
 
-Who waits longer than a moment is told what for, and who holds it.
+Who waits longer than a moment is told what for, who holds it and what to do; nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from ser.core.redact import masked_override
 
 PATIENCE = 5.0  # seconds of waiting before the user is told
 LIMIT = 600.0  # seconds: a large log takes minutes to migrate
+IF_IT_HANGS = "If that hangs or is stopped, end it."
+_inside = threading.local()
 
 
 @contextmanager
-def locked(file: Path, purpose: str, *, timeout: float = LIMIT) -> Iterator[None]:
+def locked(file: Path, purpose: str, *, timeout: float | None = None) -> Iterator[None]:
     """Hold a file's lock; wait while another process, or another thread, holds it.
 
     Parameters
@@ -31,8 +34,8 @@ def locked(file: Path, purpose: str, *, timeout: float = LIMIT) -> Iterator[None
         Lock file, made where it is missing, with its folder; it stays. Never a file of data.
     purpose : str
         What is waited for, as a message names it: ``the log /data/mlflow.db``.
-    timeout : float
-        Seconds.
+    timeout : float, optional
+        Seconds; `LIMIT` unless given.
 
     Raises
     ------
@@ -42,6 +45,7 @@ def locked(file: Path, purpose: str, *, timeout: float = LIMIT) -> Iterator[None
         If the file cannot be made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    timeout = LIMIT if timeout is None else timeout
     lock = FileLock(file)
     try:
         lock.acquire(timeout=min(PATIENCE, timeout))
@@ -79,15 +83,72 @@ def try_locked(file: Path) -> Iterator[bool]:
         lock.release()
 
 
+@contextmanager
+def told(purpose: str, why: Callable[[], str]) -> Iterator[None]:
+    """Say what is waited for if the block takes longer than a moment; what it calls has a limit.
+
+    Parameters
+    ----------
+    purpose : str
+    why : callable
+        Asked when the moment is over: who holds it, and what to do.
+    """
+    if getattr(_inside, "block", False):  # the block around this one says it
+        yield
+        return
+
+    def say() -> None:
+        print(f"Waiting for {purpose}: {why()}", file=sys.stderr)
+
+    timer = threading.Timer(PATIENCE, say)
+    timer.daemon = True
+    timer.start()
+    _inside.block = True
+    try:
+        yield
+    finally:
+        _inside.block = False
+        timer.cancel()
+
+
+def writers(file: Path) -> str:
+    """Who holds SQLite's lock on a file, where the system tells, as a sentence."""
+    try:
+        inode = str(file.stat().st_ino)
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        lines = []
+    # As in "5: POSIX ADVISORY WRITE 6686 fe:00:2606775 1073741824 1073742335"; "->" also waits.
+    held = [words for words in lines if "->" not in words and words[5].endswith(f":{inode}")]
+    numbers = {words[4] for words in held if words[3] == "WRITE"} - {str(os.getpid())}
+    if not numbers:
+        return "the machine or its disk is slow, or another process writes to it."
+    return f"{' and '.join(map(_process, sorted(numbers)))} writes to it."
+
+
+def _process(number: str) -> str:
+    try:
+        words = Path("/proc", number, "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        words = []
+    command = " ".join(map(masked_override, filter(None, words)))
+    return f"process {number} ({command})" if command else f"process {number}"
+
+
 def _wait(lock: FileLock, file: Path, purpose: str, timeout: float) -> None:
     if timeout > PATIENCE:
-        print(f"Waiting for {purpose}, which {_holder(file)} holds ...", file=sys.stderr)
+        print(
+            f"Waiting for {purpose}, which {_holder(file)} holds, for at most {timeout:.0f} s. "
+            f"{IF_IT_HANGS}",
+            file=sys.stderr,
+        )
     try:
         lock.acquire(timeout=max(timeout - PATIENCE, 0))
     except Timeout as error:
+        waited = f"Waited {timeout:.0f} s for" if timeout else "Cannot have"
         raise SerError(
-            f"Waited {timeout:.0f} s for {purpose}, which {_holder(file)} holds (lock {file}). Run "
-            "this again when that has ended; if it hangs, end it."
+            f"{waited} {purpose}, which {_holder(file)} holds (lock {file}). Run this again when "
+            f"that has ended. {IF_IT_HANGS}"
         ) from error
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_IN_CHECKOUT = (PACKAGE.parent / "conf").is_dir()
-
 # A wheel carries conf/ inside the package; a checkout has it beside the package.
+_IN_CHECKOUT = not (PACKAGE / "conf").is_dir()
 CONF = PACKAGE.parent / "conf" if _IN_CHECKOUT else PACKAGE / "conf"
 # Where data/ and mlruns/ lie unless told otherwise: in the checkout, or in the working folder.
 PROJECT = PACKAGE.parent if _IN_CHECKOUT else Path.cwd()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files
+from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files, folders_below
 from ser.data.names import tidy
 from ser.data.not_audio import CONVERT
 
@@ -159,12 +159,24 @@ def _expand(source: str, speaker: str | None) -> Iterator[Recording]:
     if path.is_dir():
         files = audio_files(path)
     elif glob.has_magic(source) and not path.exists():
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207  Path.glob takes no absolute
-        files = sorted(Path(match) for match in matches if Path(match).is_file())
+        files = sorted(match for match in set(_matches(str(path))) if match.is_file())
     else:
         files = [path]  # also one that is missing: it is reported as any bad clip is
     for file in files:
         yield Recording(str(file), speaker=file.parent.name if speaker == BY_FOLDER else None)
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    """What fits; ``**`` is all folders below, each once, as `glob` would follow links in rings."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from map(Path, glob.glob(pattern))  # noqa: PTH207  Path.glob takes no absolute
+        return
+    at = parts.index("**")
+    below = parts[at + 1 :] or ("*",)
+    for base in glob.glob(str(Path(*parts[:at]))) if at else ["."]:  # noqa: PTH207
+        for folder, _ in folders_below(Path(base)):
+            yield from _matches(str(Path(glob.escape(str(folder)), *below)))
 
 
 def _from_table(file: Path, speaker: str | None) -> Iterator[Recording]:

@@ -24,6 +24,7 @@ from ser.core.redact import without_secrets
 from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
 from ser.doctor.whole import fault_of_model, faults_of_run, some_of
+from ser.tracking.artifacts import located
 from ser.tracking.client import LOG_ERRORS, connect, reason_of
 from ser.tracking.database import sqlite_file
 from ser.tracking.models import model_id_of
@@ -63,7 +64,7 @@ def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator
 
 
 def _examine(uri: str, *, close: bool, fast: bool) -> Iterator[Finding]:
-    client = connect(uri)
+    client = connect(uri, mend=close)
     experiments = client.search_experiments(view_type=ViewType.ALL)
     if sqlite_file(uri) is None:
         yield Finding("log", f"{without_secrets(uri)} answers")
@@ -130,7 +131,7 @@ def _check_database(file: Path, damage: str) -> Finding:
 def _places(experiments: Sequence[Experiment], client: mlflow.MlflowClient) -> Iterator[Finding]:
     """Experiments whose files are not where the log says."""
     for experiment in experiments:
-        place = local_folder(experiment.artifact_location)
+        place = local_folder(located(client.tracking_uri, experiment.artifact_location))
         if place is None or place.is_dir() or experiment.lifecycle_stage != "active":
             continue
         if client.search_runs([experiment.experiment_id], "status = 'FINISHED'", max_results=1):

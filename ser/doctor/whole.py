@@ -11,6 +11,7 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.entities import Run as MlflowRun
 
 from ser.doctor.listing import local_folder
+from ser.tracking.artifacts import located
 from ser.tracking.manifest import MANIFEST, Listed, differences, read_manifest
 from ser.tracking.run import PROCESS
 
@@ -40,7 +41,7 @@ def faults_of_run(
         None where nothing can be compared: a server keeps the files, or an older ser has written
         no manifest.
     """
-    folder = local_folder(run.info.artifact_uri)
+    folder = local_folder(located(client.tracking_uri, run.info.artifact_uri))
     if folder is None:  # to ask a server for every run's files takes too long
         return None
     try:
@@ -83,7 +84,7 @@ def fault_of_model(
         return "its model is not in the log"
     if model.status != LoggedModelStatus.READY:
         return f"its model is {model.status}"
-    folder = local_folder(model.artifact_location)
+    folder = local_folder(located(client.tracking_uri, model.artifact_location))
     if folder is None:
         return ""
     if files:

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
+from ser.core import interrupts
+
 
 def trains_by_epochs(classifier: BaseEstimator) -> bool:
     """Whether `EpochFit` can train it: it has epochs, and its own rule does not hold out clips."""
@@ -64,7 +66,8 @@ class EpochFit:
         """Train until so many epochs are done in all, or the fit ends; returns itself."""
         classifier = self.pipeline[-1]
         while not self.ended and self.epochs < epochs:
-            classifier.partial_fit(self.X, self.y, classes=np.unique(self.y))
+            with interrupts.raised_at_the_end():
+                classifier.partial_fit(self.X, self.y, classes=np.unique(self.y))
             self.epochs += 1
             self.ended = self.epochs >= classifier.max_iter or self._stalled()
         return self

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
+from ser.core import interrupts
 from ser.core.errors import SerError
 from ser.models.calibration import Calibration, SigmoidCalibration, TemperatureScaling
 from ser.models.grouped import wanted_groups
@@ -90,7 +91,8 @@ def fit(
     name, classifier = pipeline.steps[-1]
     extra = {f"{name}__{key}": value for key, value in wanted_groups(classifier, groups).items()}
     try:
-        return clone(pipeline).fit(X, y, **extra)
+        with interrupts.raised_at_the_end():
+            return clone(pipeline).fit(X, y, **extra)
     except InvalidParameterError as error:
         raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
     except ValueError as error:  # as scikit-learn refuses clips: too few of a class, not finite

@@ -6,15 +6,16 @@ Everything comes from the run: the fitted pipeline, its features and the order o
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import isnan
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from ser.core import streams
 from ser.core.errors import SerError
 from ser.core.printable import guard, shown
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ser.models.trained import TrainedModel
 
 SOME_UNUSABLE = 3  # exit code
-INTERRUPTED = 128 + signal.SIGINT  # exit code
 
 _EXAMPLES = """examples:
   python -m ser.predict my_recording.wav                   by the latest run
@@ -39,19 +39,16 @@ Exit code: 0, or 3 where recordings could not be used (standard error names them
 """
 
 
+@streams.command
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
     guard(sys.stderr)  # what goes to standard output is data
     arguments = parse(sys.argv[1:])
-    # A scheduler that ends a job does so by SIGTERM: as by Ctrl-C, what is done is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         n_errors = predict(arguments)
-    except SerError as error:
-        sys.exit(str(error))
     except KeyboardInterrupt:
         print("Interrupted. With --out, the same command goes on from here.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(streams.INTERRUPTED)
     if n_errors:
         print(f"{n_errors} could not be used.", file=sys.stderr)
         sys.exit(SOME_UNUSABLE)
@@ -218,10 +215,24 @@ def _predicted(
 
 
 def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
-    """Recording -> its picture; of those that are called the same, the second ends in ``-2``."""
+    """Recording -> its picture; of those that are called the same, the second ends in ``-2``.
+
+    Raises
+    ------
+    SerError
+        If the folder cannot be made or written.
+    """
     pictures: dict[str, Path] = {}
     if folder is None:
         return pictures
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SerError(
+            f"{folder} cannot be written: {error.strerror}. Give another --pictures."
+        ) from error
     numbers: Counter[str] = Counter()
     for name in names:
         stem = Path(name).stem
@@ -243,5 +254,4 @@ def _draw(
             middle = [(window.start + window.end) / 2 for window in windows]
             proba = [window.proba for window in windows if window.proba is not None]
             figure = figures.plot_emotions_over_time(middle, proba, emotions, title=Path(name).name)
-            pictures[name].parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(pictures[name], dpi=110)

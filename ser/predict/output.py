@@ -2,17 +2,17 @@
 
 A file grows as a journal beside it: ``NAME.part``, one JSON object a line behind its checksum, and
 ``NAME.part.model``, what made it. A killed prediction goes on with its journal, as far as that is
-whole. When the last clip is done the journal is converted into the file.
+whole; ``NAME.part.lock`` is held by the one process that writes it. When the last clip is done the
+journal is converted into the file.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from zlib import crc32
 
 from ser.core.cells import CellWriter
 from ser.core.errors import SerError
+from ser.core.locks import locked
 from ser.core.printable import guard, shown
 from ser.models.predictions import UNFAMILIAR, Layout
 
@@ -297,9 +298,6 @@ def opened(
     if out is None:
         if kind == "parquet":
             raise SerError("--output parquet is a file: give --out FILE.parquet.")
-        # Names of files are bytes; what is no UTF-8 goes out as it came in.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")
         if sys.stdout.isatty():
             guard(sys.stdout)
         yield Printer(kind or "table", layout)
@@ -307,11 +305,26 @@ def opened(
     kind = kind or _SUFFIXES.get(out.suffix.lower())
     if kind is None or kind == "table":
         raise SerError(f"{out}: give --output csv, json or parquet, or a name that ends so.")
-    journal = Journal(out, kind, layout, made_by, resume=resume)
-    try:
-        yield journal
-    finally:
-        journal.close()
+    lock = out.with_name(f"{out.name}.part.lock")
+    with _writing_alone(out, lock):
+        journal = Journal(out, kind, layout, made_by, resume=resume)
+        try:
+            yield journal
+        finally:
+            journal.close()
+            if out.exists():  # whoever still opens the lock finds the file there
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing_alone(out: Path, lock: Path) -> Iterator[None]:
+    """Hold the lock of whoever predicts into this file; nobody waits for it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(lock, str(out), timeout=0))
+        except OSError as error:
+            raise SerError(f"{out} cannot be written: {error.strerror}.") from error
+        yield
 
 
 def _to_csv(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -> None:

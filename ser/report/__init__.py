@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ser.core.errors import SerError
+from ser.core import streams
 from ser.core.printable import file_name, guard, shown
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PAGE = "report.html"  # in the run's artifacts
 
 
+@streams.command
 def main() -> None:
     """Entry point of ``python -m ser.report`` and of the console script ``ser-report``."""
     parser = argparse.ArgumentParser(
@@ -32,10 +33,7 @@ def main() -> None:
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
     guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
-    try:
-        print(report(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
-    except SerError as error:
-        sys.exit(str(error))
+    print(report(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
 
 
 def report(

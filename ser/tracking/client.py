@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any
 
 import mlflow
 from sqlalchemy.exc import SQLAlchemyError
 
 from ser.core.errors import SerError
+from ser.core.locks import IF_IT_HANGS, told, writers
 from ser.core.printable import is_text
 from ser.core.redact import without_secrets
 from ser.tracking.database import prepare, sqlite_file
@@ -18,7 +22,23 @@ LOG_ERRORS = (OSError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
 _DRIVER = re.compile(r"\((?:sqlite3|psycopg|psycopg2)\.[\w.]+\) (.+)")
 
 
-def connect(uri: str) -> mlflow.MlflowClient:
+class _Client(mlflow.MlflowClient):
+    """MLflow's, which asks for minutes where no log answers; this one says what it waits for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name.startswith("_") or not callable(value):
+            return value
+
+        @wraps(value)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with waiting(self.tracking_uri):
+                return value(*args, **kwargs)
+
+        return call
+
+
+def connect(uri: str, *, mend: bool = False) -> mlflow.MlflowClient:
     """Client of a log and of its registry.
 
     Parameters
@@ -26,6 +46,8 @@ def connect(uri: str) -> mlflow.MlflowClient:
     uri : str
         MLflow's tracking URI. A SQLite file is made where it is missing; many processes may do so
         at once.
+    mend : bool
+        Whether the paths in a log that was moved are mended: see `ser.tracking.database.prepare`.
 
     Raises
     ------
@@ -39,15 +61,39 @@ def connect(uri: str) -> mlflow.MlflowClient:
         )
     file = sqlite_file(uri)
     try:
-        if file is not None:
-            prepare(file)
-        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        with waiting(uri):
+            if file is not None:
+                prepare(file, mend=mend)
+            return client_of(uri)
     except LOG_ERRORS as error:
         raise unusable(uri, error) from error
 
 
+def client_of(uri: str) -> mlflow.MlflowClient:
+    """Client of a log that has been looked at."""
+    return _Client(tracking_uri=uri, registry_uri=uri)
+
+
+def waiting(uri: str) -> AbstractContextManager[None]:
+    """Say that the log is waited for, where the block takes longer than a moment."""
+    file = sqlite_file(uri)
+
+    def why() -> str:
+        if file:
+            return f"{writers(file)} {IF_IT_HANGS}"
+        return "it is slow, or does not answer. It is asked again for some minutes: is it up?"
+
+    return told(f"the log {without_secrets(uri)}", why)
+
+
 def unusable(uri: str, error: Exception) -> SerError:
     """What to say of a log that cannot be used."""
+    file = sqlite_file(uri)
+    if file and "database is locked" in str(error):
+        return SerError(
+            f"The log {file} cannot be used now: {writers(file)} Run this again when that has "
+            f"ended. {IF_IT_HANGS}"
+        )
     return SerError(
         f"The log {without_secrets(uri)} cannot be used: {reason_of(error)}. Free "
         "space, permissions or a server that is down may be at fault: python -m ser.doctor looks; "

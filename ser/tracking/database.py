@@ -4,6 +4,7 @@ MLflow makes its tables one by one, and a kill in between leaves a file that it 
 again; it writes down where artifacts lie as absolute paths, so that a moved log shows none; and
 it migrates an older file in place. So here a new file is made under another name and renamed, a
 moved one gets its paths mended, and an older one is migrated as a copy, with a backup left beside.
+Neither is done to a log with a run under way: its process has the old paths, and the old file open.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
+from sqlalchemy import make_url
 
 from ser.core.errors import SerError
 from ser.core.locks import locked
 from ser.core.printable import file_name
+from ser.core.process import is_alive
 from ser.tracking import mlflow_compat
 
+PROCESS = "process"  # tag of a run: whose it is (ser.core.process)
 ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
 BUSY_TIMEOUT = 60.0  # seconds that SQLite waits while another process writes
 # Where MLflow writes down absolute paths: table, column.
@@ -34,9 +39,26 @@ _PATHS = (
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a ``sqlite:///`` URI; None for another store."""
+    """The file of a ``sqlite:///`` URI, without symbolic links; None for another store.
+
+    Raises
+    ------
+    SerError
+        If it is another file to the database than to MLflow, which does not decode it.
+    """
     prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)).absolute() if uri.startswith(prefix) else None
+    if not uri.startswith(prefix):
+        return None
+    path = uri.removeprefix(prefix)
+    file = Path(path).resolve()
+    for name in (path, str(file)):
+        if (database := make_url(f"{prefix}{name}").database or "") != name:
+            raise SerError(
+                f"The log {name} would be {database} to the database: in its URI a ? begins "
+                "parameters, and % with two digits is a sign. Set tracking.uri (or "
+                "MLFLOW_TRACKING_URI) to a place without them, as sqlite:////home/me/mlflow.db."
+            )
+    return file
 
 
 def artifact_location(file: Path, experiment: str) -> str:
@@ -44,30 +66,41 @@ def artifact_location(file: Path, experiment: str) -> str:
     return (file.parent / ARTIFACTS / file_name(experiment)).as_uri()
 
 
-def prepare(file: Path) -> None:
-    """Make the file where it is missing, migrate it where it is old, mend it where it was moved.
+def prepare(file: Path, *, mend: bool = False) -> None:
+    """Make the file where it is missing, and migrate it where it is old.
 
     Parameters
     ----------
     file : Path
         Many processes may prepare one at once.
+    mend : bool
+        Whether, where it was moved, its paths are mended: for MLflow's own programs, as `ser` finds
+        the files beside it (`ser.tracking.artifacts`). Not while a run may be under way.
 
     Raises
     ------
     SerError
-        If a newer MLflow has written it, or it is no log of MLflow's.
+        If a newer MLflow has written it, it is no log of MLflow's, or it is old and has a run under
+        way.
     OSError, sqlite3.Error
         If it cannot be read, or what is to be done cannot be written.
     """
-    if file.exists() and not _is_old(file) and not _moved(file):
+    if file.exists() and not _is_old(file) and not (mend and moved(file)):
         return  # as nearly always: nothing is locked or written
     with writing_alone(file):
         if not file.exists():
             _make(file)
+        under_way = _processes(file)
         if _is_old(file):
+            if any(map(is_alive, under_way)):
+                raise SerError(
+                    f"The log {file} is an older MLflow's, and a run of it is under way: run this "
+                    "again when that has ended. It then brings the log up to date."
+                )
             _migrate(file)
-        for name, old in _moved(file).items():
-            _mend(file, old, artifact_location(file, name))
+        if mend and all(is_alive(process) is False for process in under_way):
+            for name, old in moved(file).items():
+                _mend(file, old, artifact_location(file, name))
 
 
 def writing_alone(file: Path) -> AbstractContextManager[None]:
@@ -143,12 +176,25 @@ def _revision(file: Path) -> str | None:
     with _reading(file) as connection:
         try:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:  # no such table
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
             return None
     return row[0] if row else None
 
 
-def _moved(file: Path) -> dict[str, str]:
+def _processes(file: Path) -> list[str]:
+    """The processes of runs that say RUNNING; of an older ser's run it is not known."""
+    with _reading(file) as connection:
+        rows = connection.execute(
+            "SELECT value FROM runs JOIN tags USING (run_uuid) WHERE status = 'RUNNING' "
+            "AND key = ?",
+            (PROCESS,),
+        )
+        return [process for (process,) in rows]
+
+
+def moved(file: Path) -> dict[str, str]:
     """Experiments whose artifacts lie beside the file, but are said to lie elsewhere: their URIs.
 
     An experiment that ser made has its own name as its folder's, in a folder `ARTIFACTS`: other
@@ -164,7 +210,16 @@ def _moved(file: Path) -> dict[str, str]:
         and uri.startswith("file:")
         and uri.endswith(artifact_location(Path("/log"), name).removeprefix("file://"))
         and (file.parent / ARTIFACTS / file_name(name)).is_dir()
+        and not _is_folder(uri, file.parent / ARTIFACTS / file_name(name))
     }
+
+
+def _is_folder(uri: str, folder: Path) -> bool:
+    """Whether a URI is a folder by another path, as of a bind mount: it may stay as it is."""
+    try:
+        return folder.samefile(unquote(urlsplit(uri).path))
+    except OSError:
+        return False
 
 
 def _mend(file: Path, old: str, new: str) -> None:

@@ -26,6 +26,8 @@ SERVING_VARIABLES = ("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "__pyfunc_model_path__
 # Every migration is logged, and errors of the database are, with a traceback, before being raised.
 logging.getLogger("alembic").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+# Each of MLflow's retries; that a server does not answer is said once (`ser.core.locks.told`).
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 # What MLflow's UI keeps in a browser where its banner was closed, and its switch put off.
 _CLOSED = (
@@ -55,6 +57,21 @@ def make_database(file: Path, artifacts: str) -> None:
     with migrating:
         store = SqlAlchemyStore(f"sqlite:///{file}", artifacts)
         store.engine.dispose()
+
+
+def artifact_repository(artifact_uri: str, uri: str) -> Any:
+    """What sends and fetches files: a client would, but only where the log says that they lie.
+
+    Parameters
+    ----------
+    artifact_uri : str
+        Where they lie.
+    uri : str
+        MLflow's tracking URI, of a server that may keep them.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(artifact_uri, tracking_uri=uri)
 
 
 @cache

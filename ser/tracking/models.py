@@ -18,6 +18,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.models.trained import CARD, TrainedModel, save_model
+from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import connect
 from ser.tracking.manifest import Listed, listed
 from ser.tracking.mlflow_compat import unchecked_requirements
@@ -74,7 +75,7 @@ def log_model(
         with tempfile.TemporaryDirectory() as folder:
             path = _save(model, card, description, Path(folder))
             files = listed(path)
-            client.log_model_artifacts(logged.model_id, str(path))
+            send(client.tracking_uri, logged.artifact_location, path)
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     except BaseException:
         with suppress(Exception):  # the reason is what is raised
@@ -96,7 +97,8 @@ def download_model(uri: str, model_uri: str) -> Path:
     Returns
     -------
     Path
-        Of a log on this machine, its own folder: not to be written.
+        Of a log on this machine, its own folder: not to be written. Of another, a copy, which is
+        there until the process ends.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def download_model(uri: str, model_uri: str) -> Path:
     client = connect(uri)
     try:
         location = _model_location(client, model_uri)
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, tracking_uri=uri))
+        return fetch(uri, location)
     except (OSError, mlflow.MlflowException) as error:
         raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
 

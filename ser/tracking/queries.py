@@ -16,7 +16,8 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
-from ser.tracking.client import connect
+from ser.tracking.artifacts import fetch, send
+from ser.tracking.client import client_of, connect
 from ser.tracking.tables import read_table
 
 
@@ -56,7 +57,7 @@ class LoggedRun:
         """
         with tempfile.TemporaryDirectory() as folder:
             try:
-                file = self._client.download_artifacts(self.id, "tables/predictions.csv", folder)
+                file = self._fetch("tables/predictions.csv", folder)
             except (OSError, mlflow.MlflowException) as error:
                 raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
             table = read_table(file)
@@ -71,7 +72,7 @@ class LoggedRun:
             If they are not where the log says.
         """
         try:
-            self._client.download_artifacts(self.id, "", str(folder))
+            self._fetch("", folder)
         except (OSError, mlflow.MlflowException) as error:
             raise SerError(
                 f"The artifacts of run {self.id} ({self.name}) cannot be read: {error}"
@@ -79,11 +80,14 @@ class LoggedRun:
 
     def add(self, file: str | Path) -> None:
         """Put one more file among its artifacts."""
-        self._client.log_artifact(self.id, str(file))
+        send(self.uri, self._artifact_uri, Path(file))
+
+    def _fetch(self, path: str, folder: str | Path) -> Path:
+        return fetch(self.uri, self._artifact_uri, path, folder)
 
     @property
-    def _client(self) -> mlflow.MlflowClient:
-        return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+    def _artifact_uri(self) -> str:
+        return client_of(self.uri).get_run(self.id).info.artifact_uri
 
 
 def logged_run(run: MlflowRun, *, experiment: str, uri: str) -> LoggedRun:

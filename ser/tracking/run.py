@@ -30,8 +30,9 @@ from ser.core import jobs, process
 from ser.core.errors import SerError
 from ser.core.printable import file_name, printable
 from ser.models.trained import TrainedModel
+from ser.tracking.artifacts import located, send
 from ser.tracking.client import LOG_ERRORS, connect, unusable
-from ser.tracking.database import artifact_location, sqlite_file, writing_alone
+from ser.tracking.database import PROCESS, artifact_location, sqlite_file, writing_alone
 from ser.tracking.keys import legal_key
 from ser.tracking.manifest import MANIFEST, Listed, Manifest, listed
 from ser.tracking.models import log_model
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 _SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a sweep
 
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
-PROCESS = "process"  # tag: whose run it is (ser.core.process)
 # Of a disk, not of a program: full, over its quota, read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -176,7 +176,11 @@ class Run:
     @property
     def artifacts(self) -> str:
         """Where they will be: a folder of this machine, or a URI."""
-        return self._client.get_run(self.id).info.artifact_uri.removeprefix("file://")
+        return located(self._logged.uri, self._artifact_uri).removeprefix("file://")
+
+    @property
+    def _artifact_uri(self) -> str:
+        return self._client.get_run(self.id).info.artifact_uri
 
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
@@ -221,7 +225,7 @@ class Run:
         return path
 
     def _send(self) -> None:
-        self._client.log_artifacts(self.id, self._folder.name)
+        send(self._logged.uri, self._artifact_uri, self.folder)
         for i in range(0, len(self._metrics), 1000):  # as many as one request may carry
             self._client.log_batch(self.id, metrics=self._metrics[i : i + 1000])
         tags = [RunTag(key, value) for key, value in self._tags.items()]
@@ -289,7 +293,7 @@ def create_run(
     SerError
         If the log cannot be made or reached.
     """
-    client = connect(uri)
+    client = connect(uri, mend=True)
     parent_id = parent.id if parent else jobs.sweep_run_id()
     values = {
         **_origin(),

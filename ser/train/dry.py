@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
+from datetime import datetime
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -25,6 +27,7 @@ from ser.tracking.database import ARTIFACTS, sqlite_file
 from ser.tracking.registry import check_name
 from ser.train import build
 
+EARLIEST = 315_619_200.0  # seconds: 1980-01-02, whatever the time zone
 ROOM = 20_000_000  # bytes: three times what a run of RAVDESS keeps
 
 
@@ -44,6 +47,7 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
         If the model could not be loaded again or registered, a curve is of a parameter that it
         lacks, a choice of ``data.duplicates`` is not known, or a place is full or read-only.
     """
+    _check_clock()
     check_loadable(pipeline, instantiate(cfg.features))
     check_duplicates_choice(cfg.data.get("duplicates", "raise"))
     if cfg.get("register") is not None:
@@ -94,6 +98,16 @@ def check_place(uri: str) -> None:
         for place in (file.parent / ARTIFACTS, file.parent):
             if problem := _problem(place):
                 raise unusable(uri, OSError(problem))
+
+
+def _check_clock() -> None:
+    """Refuse a clock before 1980: a model is kept as a ZIP archive, which knows no such date."""
+    now = time.time()
+    if now < EARLIEST:
+        raise SerError(
+            f"This machine's clock says {datetime.fromtimestamp(now):%Y-%m-%d}, and no model can "
+            "be kept with a date before 1980. Set the clock, as by: timedatectl set-ntp true."
+        )
 
 
 def _problem(place: Path) -> str:

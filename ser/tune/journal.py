@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from ser.core.checksum import CHECKSUM, checksum, is_whole
 from ser.core.errors import SerError
+from ser.core.locks import locked
 
 START = b'{"op_code":'  # of every line
 
@@ -19,8 +21,8 @@ START = b'{"op_code":'  # of every line
 class CheckedJournal(JournalFileBackend):
     """A journal file whose lines are compared with their checksums when they are read."""
 
-    def __init__(self, file: Path) -> None:
-        super().__init__(str(file))
+    def __init__(self, file: Path, lock: Path) -> None:
+        super().__init__(str(file), _JournalLock(file, lock))
         self.file = file
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -44,6 +46,21 @@ class CheckedJournal(JournalFileBackend):
             raise _damaged(self.file, error) from error
 
 
+class _JournalLock(JournalFileOpenLock):
+    """`ser`'s own: Optuna's is broken after 30 s, though its holder may be stopped and go on."""
+
+    def __init__(self, journal: Path, file: Path) -> None:
+        self._journal, self._file = journal, file
+        self._held = ExitStack()
+
+    def acquire(self) -> bool:
+        self._held.enter_context(locked(self._file, f"the study's journal {self._journal}"))
+        return True
+
+    def release(self) -> None:
+        self._held.close()
+
+
 def check_journal(file: Path) -> None:
     """Refuse a file that is no journal, before anything of it is changed.
 
@@ -63,8 +80,8 @@ def check_journal(file: Path) -> None:
         )
 
 
-def open_journal(file: Path) -> JournalStorage:
-    """Optuna's storage in a journal file, made where it is missing.
+def open_journal(file: Path, lock: Path) -> JournalStorage:
+    """Optuna's storage in a journal file, made where it is missing; who writes holds the lock.
 
     Raises
     ------
@@ -74,7 +91,7 @@ def open_journal(file: Path) -> JournalStorage:
     if file.exists():
         _check(file)
     try:
-        return JournalStorage(CheckedJournal(file))
+        return JournalStorage(CheckedJournal(file, lock))
     except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
         raise _damaged(file, error) from error  # in lines of an older ser, without checksums
 

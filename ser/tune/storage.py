@@ -20,15 +20,21 @@ from optuna.storages import (
 )
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from ser.core.errors import SerError
-from ser.core.locks import locked, try_locked
+from ser.core.locks import IF_IT_HANGS, locked, told, try_locked, writers
 from ser.core.redact import without_secrets
+from ser.tracking.database import sqlite_file
 from ser.tune.journal import check_journal, open_journal
 from ser.tune.question import differences
 
 HEARTBEAT = 30
 START = "start"  # lock of whoever looks for dead workers
+WRITING = ".writing"  # lock of whoever writes into the journal
+ATTEMPTS = 10  # to make a database's tables while other workers do
+# What databases say of a table or a row that another worker has just made.
+_MADE_MEANWHILE = ("already exists", "unique", "duplicate")
 QUESTION = "question"  # user attribute of a study: what its trials are scored on
 WORKER = "worker"  # user attribute of a trial: whose it is
 
@@ -115,7 +121,7 @@ def _from_journal(
                 _trim(journal)
             held.callback(own.unlink, missing_ok=True)
             held.enter_context(try_locked(own))
-            storage = open_journal(journal)
+            storage = open_journal(journal, workers / WRITING)
             study = new(storage, where=str(journal))
             _retry_trials_of_the_dead(study, alive)
             return study, _sign_in(study, own.name)
@@ -171,15 +177,15 @@ def _create(
 
 
 def _database(url: str, heartbeat: int) -> RDBStorage:
+    file = sqlite_file(url)
+
+    def why() -> str:
+        return f"{writers(file)} {IF_IT_HANGS}" if file else "it does not answer: is it up?"
+
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), told(f"the database {without_secrets(url)}", why):
             warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna, about itself
-            return RDBStorage(
-                url,
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=heartbeat,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
-            )
+            return _made(url, heartbeat)
     except RuntimeError as error:  # tables of the same name, of something else
         raise SerError(
             f"The study's database {without_secrets(url)} is not Optuna's, or of another Optuna "
@@ -191,6 +197,25 @@ def _database(url: str, heartbeat: int) -> RDBStorage:
             f"The study's database {without_secrets(url)} cannot be used: "
             f"{without_secrets(str(error))}"
         ) from error
+
+
+def _made(url: str, heartbeat: int) -> RDBStorage:
+    """The storage, whose tables many workers may make at once: Optuna lets all but one fail."""
+    attempts = 0
+    while True:
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=heartbeat,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
+            )
+        except SQLAlchemyError as error:
+            attempts += 1
+            meanwhile = any(words in str(error).lower() for words in _MADE_MEANWHILE)
+            if not meanwhile or attempts == ATTEMPTS:
+                raise
+            time.sleep(0.1 * attempts)
 
 
 def _living(workers: Path) -> set[str]:

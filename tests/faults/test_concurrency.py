@@ -139,6 +139,22 @@ def check_on_server(client, run):
     assert client.get_logged_model(output.model_id).status == "READY"
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_four_workers_make_a_study_at_once(kind, request, launcher, tmp_path):
+    for number in range(2):
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        if kind == "postgresql":
+            psycopg = pytest.importorskip("psycopg")
+            server = request.getfixturevalue("postgresql")
+            with psycopg.connect(server, autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE new{number}")
+            url = server.replace("postgresql://", "postgresql+psycopg://")
+            url = url.replace("/postgres", f"/new{number}")
+        jobs = [launcher.start("faults.study", url, env={}) for _ in range(4)]
+        assert [job.wait() for job in jobs] == [0] * 4, [job.said for job in jobs]
+        assert len(optuna.load_study(study_name="shared", storage=url).trials) == 4
+
+
 def test_four_workers_on_a_study_in_postgresql_one_killed(
     postgresql, launcher, demo_root, demo_store, tmp_path
 ):

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from ser.core.errors import SerError
 from ser.features.logmel import LogMelFeatures
+from ser.models.networks import training
 from ser.models.networks.classifier import NetClassifier
 from ser.models.pipeline import build_pipeline
 from ser.models.trained import TrainedModel, load_model, save_model
@@ -222,6 +223,31 @@ def test_killed_training_goes_on_to_the_same_weights(tmp_path):
     np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
     assert resumed.loss_curve_ == whole.loss_curve_
     assert not list(tmp_path.glob("*.pt"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_is_no_model_and_goes_on_to_the_same_weights(
+    tmp_path, monkeypatch, number
+):
+    X, y, actors = patterns()
+    settings = {**SMALL, "epochs": 6, "patience": 0}
+    begin = training.TrainingCallback.on_epoch_begin
+    before = signal.signal(number, signal.default_int_handler)
+
+    def interrupt(self, net, **more):
+        begin(self, net, **more)
+        if len(self.losses) == 2:
+            signal.raise_signal(number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.TrainingCallback, "on_epoch_begin", interrupt)
+        NetClassifier(**settings, checkpoints=str(tmp_path)).fit(X, y, groups=actors)
+    signal.signal(number, before)
+    assert len(list(tmp_path.glob("*.pt"))) == 1
+    resumed = NetClassifier(**settings, checkpoints=str(tmp_path)).fit(X, y, groups=actors)
+    whole = NetClassifier(**settings).fit(X, y, groups=actors)
+    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+    assert resumed.n_epochs_ == 6
 
 
 def test_torn_checkpoint_starts_anew(tmp_path):

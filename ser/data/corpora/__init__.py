@@ -24,6 +24,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -77,28 +78,54 @@ def audio_files(root: str | Path) -> list[Path]:
     (AppleDouble: attributes of a file, not audio). Links are followed, and a folder is entered
     once, so that links which lead back end. Sound that `ser` does not read (.m4a, .webm and others)
     is left out with a warning that counts it.
+
+    Raises
+    ------
+    SerError
+        If a folder cannot be read.
     """
     files: list[Path] = []
     others: Counter[str] = Counter()
-    entered: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(absolute(root), followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for folder, names in folders_below(absolute(root)):
         for name in names:
-            if name.startswith("."):
-                continue
             if name.lower().endswith(AUDIO_SUFFIXES):
-                files.append(Path(folder, name))
+                files.append(folder / name)
             elif name.lower().endswith(CONVERTIBLE):
                 others[Path(name).suffix.lower()] += 1
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
         log.warning("%s: ser leaves out what it does not read (%s): %s", root, counts, CONVERT)
     return sorted(files)
+
+
+def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below it, each once however links lead, with the names of its files.
+
+    What is hidden is skipped.
+
+    Raises
+    ------
+    SerError
+        If a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if error.filename != str(root) or root.is_dir():
+            raise SerError(
+                f"The folder {error.filename} cannot be read: {error.strerror}. Mend its "
+                "permissions, move it away, or name the folders that count."
+            )
+
+    entered: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        # Every disk has a lost+found, which is the system's.
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "lost+found")
+        yield Path(folder), [name for name in names if not name.startswith(".")]
 
 
 def with_durations(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,13 +227,13 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         from skorch.helper import predefined_split
         from torch.utils.data import TensorDataset
 
-        from ser.models.networks.training import TrainingCallback, batch_collator
+        from ser.models.networks import training
 
         def dataset(rows: np.ndarray) -> Any:
             return TensorDataset(torch.from_numpy(X[rows]), torch.from_numpy(target[rows]))
 
         checkpoint = self._checkpoint(X, target, train)
-        callback = TrainingCallback(
+        callback = training.TrainingCallback(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             patience=self.patience if len(validation) else 0,
@@ -249,7 +249,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             max_epochs=self.epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
-            iterator_train__collate_fn=batch_collator(
+            iterator_train__collate_fn=training.batch_collator(
                 n_classes=len(self.classes_),
                 smoothing=self.label_smoothing,
                 mixup=self.mixup,
@@ -265,11 +265,12 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         net.initialize()
         callback.resume(net)
         if not callback.finished:
-            net.partial_fit(dataset(train), y=None, epochs=self.epochs - len(callback.losses))
+            # Not its `partial_fit`, which takes Ctrl-C for the end of the training.
+            with suppress(training.TrainingEndedError):
+                net.fit_loop(dataset(train), epochs=self.epochs - len(callback.losses))
         self.loss_curve_ = [train_loss for train_loss, _ in callback.losses]
-        self.validation_loss_curve_ = (
-            [loss for _, loss in callback.losses] if len(validation) else []
-        )
+        losses = [loss for _, loss in callback.losses]
+        self.validation_loss_curve_ = losses if len(validation) else []
         self.n_epochs_ = len(callback.losses)
         self.weights_ = {k: v.cpu().numpy() for k, v in callback.best_weights.items()}
         if checkpoint is not None:

@@ -73,6 +73,13 @@ def mask_blocks(x: torch.Tensor, masks: dict[str, int]) -> torch.Tensor:
     return x
 
 
+class TrainingEndedError(Exception):
+    """All epochs are done, or patience is at its end.
+
+    skorch's own way to end a fit early is a KeyboardInterrupt, which it takes for Ctrl-C's too.
+    """
+
+
 class TrainingCallback(Callback):
     """Learning rate schedule, seed of every epoch, best weights, early stopping and checkpoints.
 
@@ -148,7 +155,7 @@ class TrainingCallback(Callback):
             }
             _write(state, self.checkpoint)
         if self.finished:
-            raise KeyboardInterrupt  # skorch's own way to end a fit early
+            raise TrainingEndedError
 
     def resume(self, net: NeuralNet) -> None:
         """Go on from the checkpoint where there is one that can be read; start anew otherwise."""

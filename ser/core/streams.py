@@ -1,0 +1,118 @@
+"""How a command ends, and what it prints: where its output lacks letters, closes or is full."""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import errno
+import io
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+from ser.core.errors import SerError
+
+P = ParamSpec("P")
+INTERRUPTED = 128 + signal.SIGINT  # exit code
+CLOSED = 141  # exit code of a program that writes into a closed pipe: 128 + SIGPIPE
+_REPLACED = "ser.replaced"
+
+
+def command(main: Callable[P, object]) -> Callable[P, None]:
+    """Make a function a command's entry point.
+
+    A `SerError` is printed without a traceback, and the exit code is 1. Characters that an output's
+    encoding lacks are escaped. A reader that has gone (``| head``) ends the command in silence.
+    SIGTERM, by which a scheduler ends a job, is as Ctrl-C.
+    """
+
+    @wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _have_a_home()
+        try:
+            Path.cwd()
+        except OSError as error:
+            sys.exit(f"The working folder: {error.strerror}. Go to one that is there, by cd.")
+        codecs.register_error(_REPLACED, _replaced)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors=_REPLACED)
+        try:
+            try:
+                main(*args, **kwargs)
+            finally:
+                _flush()
+        except SerError as error:
+            sys.exit(str(error))
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+        except OSError as error:
+            if not _is_gone():
+                raise
+            sys.exit(_give_up(error))
+
+    return run
+
+
+def say(text: str) -> int:
+    """Print a result; return 0, or the exit code where the output cannot take it."""
+    try:
+        print(text)
+        _flush()
+    except OSError as error:
+        return _give_up(error)
+    return 0
+
+
+def _have_a_home() -> None:
+    """Give one to a container's user who has none: MLflow cannot be imported without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        home = tempfile.mkdtemp(prefix="ser-home-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        os.environ["HOME"] = home
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # a command may be started without one
+        sys.stdout.flush()
+
+
+def _is_gone() -> bool:
+    """Whether standard output takes nothing more: an error of it does not name it, so ask."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _give_up(error: OSError) -> int:
+    """Let what is still written go nowhere; return the exit code."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if error.errno == errno.EPIPE:
+        return CLOSED
+    print(f"Standard output cannot be written: {error.strerror}.", file=sys.stderr)
+    return 1
+
+
+def _replaced(error: UnicodeError) -> tuple[bytes, int]:
+    r"""What an encoding lacks as ``\xe4``; a file name's bytes that are no text as they came in."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    encoded = (
+        os.fsencode(c) if "\udc80" <= c <= "\udcff" else c.encode("ascii", "backslashreplace")
+        for c in text
+    )
+    return b"".join(encoded), error.end
