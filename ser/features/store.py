@@ -18,7 +18,7 @@ import hashlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -134,44 +134,78 @@ def extract(
     if isinstance(feature_set, UnionFeatures):
         same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
         return _extract_union(paths, feature_set, **same)
-    X = np.full((len(paths), len(feature_set.names)), np.nan, dtype=np.float32)
-    content = np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}")
+    rows = _Rows(
+        paths,
+        np.zeros(len(paths), dtype=np.int64),
+        np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}"),
+        np.full((len(paths), len(feature_set.names)), np.nan, dtype=np.float32),
+    )
     with open_store(store) as connection:
         stored = stored_set(connection, feature_set)
-        number = known_contents(connection, paths, content)
-        there = _read_whole(connection, stored, number, content, X)
-        missing = np.flatnonzero(~there)
-        wanted = list(dict.fromkeys(paths[row] for row in missing.tolist()))
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
         seen = (Path(store), stored.id) if compute.is_local() else None
         work = partial(_extract_batch, feature_set=feature_set, seen=seen)
-        batches = _in_batches(work, wanted, "Extracting", n_jobs, progress)
-        numbers, errors, n_extracted = _keep(connection, stored, batches, on_error)
-        for row in missing.tolist():
-            number[row], digest = numbers.get(paths[row], (0, b""))
-            content[row] = digest.hex()
-        there, _ = read_vectors(connection, stored, number, content, X, rows=missing)
-        _check_kept(store, [paths[row] for row in missing[~there].tolist()], errors)
-        recordings = _recordings(connection, paths, number, content, n_jobs, progress)
-    return Extraction(X, feature_set, content, errors, n_extracted, recordings)
+
+        def batches(wanted: list[str]) -> Iterator[list[StoredClip]]:
+            return _in_batches(work, wanted, "Extracting", n_jobs, progress)
+
+        errors, n_extracted = _fill(connection, stored, rows, batches, on_error)
+        lacking = [p for p, of in zip(paths, rows.number.tolist(), strict=True) if of == 0]
+        _check_kept(store, [path for path in lacking if path not in errors])
+        recordings = _recordings(connection, paths, rows.number, rows.content, n_jobs, progress)
+    return Extraction(rows.X, feature_set, rows.content, errors, n_extracted, recordings)
 
 
-def _read_whole(
+@dataclass(frozen=True)
+class _Rows:
+    """Clips that are asked for, as far as they are known: see `Extraction` and `read_vectors`."""
+
+    paths: Sequence[str]
+    number: np.ndarray
+    content: np.ndarray
+    X: np.ndarray
+
+
+def _fill(
     connection: sqlite3.Connection,
     stored: StoredSet,
-    number: np.ndarray,
-    content: np.ndarray,
-    X: np.ndarray,
+    rows: _Rows,
+    batches: Callable[[list[str]], Iterator[list[StoredClip]]],
+    on_error: str,
+) -> tuple[dict[str, str], int]:
+    """Fill the rows from the store and, by way of it, from the audio: errors, and how many new.
+
+    The number of a content that is not to be had stays 0.
+    """
+    rows.number[:] = known_contents(connection, rows.paths, rows.content)
+    missing = _missing(connection, stored, rows, np.arange(len(rows.paths)))
+    errors: dict[str, str] = {}
+    n_extracted = 0
+    for _ in range(2):  # of a file that was not known, a damaged vector is found only then
+        wanted = list(dict.fromkeys(rows.paths[row] for row in missing.tolist()))
+        numbers, causes, n_new = _keep(connection, stored, batches(wanted), on_error)
+        errors, n_extracted = errors | causes, n_extracted + n_new
+        for row in missing.tolist():
+            rows.number[row], digest = numbers.get(rows.paths[row], (0, b""))
+            rows.content[row] = digest.hex()
+        missing = _missing(connection, stored, rows, missing)
+        missing = missing[[rows.paths[row] not in errors for row in missing.tolist()]]
+    rows.number[missing] = 0
+    return errors, n_extracted
+
+
+def _missing(
+    connection: sqlite3.Connection, stored: StoredSet, rows: _Rows, which: np.ndarray
 ) -> np.ndarray:
-    """Fill rows of X with stored vectors; forget those that are damaged, and say so."""
-    there, damaged = read_vectors(connection, stored, number, content, X)
+    """Fill some rows of X; return those that the store lacks. Damaged vectors are forgotten."""
+    there, damaged = read_vectors(connection, stored, rows.number, rows.content, rows.X, which)
     if damaged:
         forget_vectors(connection, stored, damaged)
         log.warning(
             f"{len(damaged)} vectors in the feature store were damaged; they are extracted again. "
             "Its disk may be failing: python -m ser.doctor looks."
         )
-    return there
+    return which[~there]
 
 
 def _keep(
@@ -192,14 +226,13 @@ def _keep(
     return numbers, errors, n_extracted
 
 
-def _check_kept(store: str | Path, missing: Sequence[str], errors: Container[str]) -> None:
+def _check_kept(store: str | Path, missing: Sequence[str]) -> None:
     """Refuse a store that has no vector of a clip that was just extracted without an error."""
-    for path in missing:
-        if path not in errors:
-            raise SerError(
-                f"The feature store {store} does not give back what was written to it: the vector "
-                f"of {path}. See to its disk, or give another with store=FILE."
-            )
+    if missing:
+        raise SerError(
+            f"The feature store {store} does not give back what was written to it: the vector of "
+            f"{missing[0]}. See to its disk, or give another with store=FILE."
+        )
 
 
 def _recordings(

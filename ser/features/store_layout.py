@@ -104,7 +104,10 @@ def check_ownership(connection: sqlite3.Connection, path: Path) -> int:
         If the file is no store of ser's, or of a newer one. Nothing is changed.
     """
     refused = f"{path} is no feature store of ser's"
+    alone = not connection.in_transaction
     try:
+        if alone:
+            connection.execute("BEGIN")  # one view of it, while another process brings it up
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
         (layout,) = connection.execute("PRAGMA user_version").fetchone()
         tables = {} if mark == APPLICATION_ID else dict(connection.execute(_TABLES))
@@ -116,6 +119,9 @@ def check_ownership(connection: sqlite3.Connection, path: Path) -> int:
             f"{refused}, or its first page is damaged ({error}). It is left as it is: give another "
             "place with store=FILE."
         ) from error
+    finally:
+        if alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
     is_ours = mark == APPLICATION_ID or not (mark or layout or tables)
     if not is_ours and (mark or tables != _OLD_TABLES.get(layout)):
         what = f"tables {', '.join(tables)}" if tables else "another program's mark"

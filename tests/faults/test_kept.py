@@ -24,6 +24,7 @@ from ser.doctor import system
 from ser.doctor.log import examine_log
 from ser.doctor.prune import prunable
 from ser.doctor.store import check_store
+from ser.features import store_file
 from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
 from ser.features.store_layout import APPLICATION_ID, checksum
@@ -94,6 +95,16 @@ def test_damaged_vector_is_extracted_again_and_said(damage, clips, whole, caplog
     np.testing.assert_array_equal(after.X, before.X)
     assert read(clips, store).n_extracted == 0
     assert not [finding for finding in check_store(store) if finding.advice]
+
+
+def test_damaged_vector_of_a_file_that_is_not_known_is_extracted_again(clips, whole, monkeypatch):
+    store, before = whole
+    monkeypatch.setattr(store_file, "TICK", 10**18)  # as if each file had just been written
+    change(store, "DELETE FROM files")
+    change(store, *DAMAGE["a bit"])
+    after = read(clips, store)
+    assert after.n_extracted == 1
+    np.testing.assert_array_equal(after.X, before.X)
 
 
 def test_stored_nan_with_its_checksum_is_no_vector(clips, whole):
