@@ -68,6 +68,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
         """ '+variants.runs.one=["model=kernel_ridge","features=prosody","split=luna5"]'""",
     ),
     (r"feature_sets\.py (\S+) --clips 40", r"feature_sets.py \1 --clips 4"),
+    (r"functionals (.*)=all augmentation\.seed=1.*", r"prosody \1=gain augmentation.seed=1,2"),
     (r"confidence/models\.py.*", "confidence/models.py ravdess naive_bayes"),
     (r"confidence/run\.py demo", "confidence/run.py ravdess"),
     (r"ser\.report latest", "ser.report latest --out {folder}/report.html"),
@@ -93,6 +94,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"benchmarks/across_machines\.py", "extracts and trains under seven BLAS kernels"),
     (r"optuna-vs-grid/(run|compare)\.py", "the grid is 3600 fits"),
     (r"model=(cnn|lstm|crnn)\b", "tests/models/test_networks.py trains one"),
+    (r"few_clips\.py", "two minutes of openSMILE; what it calls is tested"),
     (r"published_check\.py", "compares with numbers on RAVDESS itself"),
 ]
 
