@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ser.core import streams
 from ser.core.errors import SerError
+from ser.core.printable import guard
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ Needs: pip install 'ser[app]'. Bound to 127.0.0.1; nothing is sent anywhere, not
 """
 
 
+@streams.command
 def main() -> None:
     """Entry point of ``python -m ser.app`` and of the console script ``ser-app``."""
     parser = argparse.ArgumentParser(
@@ -72,12 +74,10 @@ def main() -> None:
         metavar="SECONDS",
         help="from one window to the next (default: %(default)s)",
     )
+    guard(sys.stdout, sys.stderr)
     _, unknown = parser.parse_known_args()
-    try:
-        refuse_assignments(unknown)
-        serve(parser.parse_args())
-    except SerError as error:
-        sys.exit(str(error))
+    refuse_assignments(unknown)
+    serve(parser.parse_args())
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -93,7 +93,6 @@ def serve(arguments: argparse.Namespace) -> None:
     SerError
         If Gradio is not installed, there is no such model, or it needs to know who speaks.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
     with tempfile.TemporaryDirectory(prefix="ser-app-") as folder:
         # Read when it is imported: no statistics, no look for a newer version, no model hub.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")

@@ -21,6 +21,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _MACHINE_ID = Path("/etc/machine-id")
 _NO_CONTAINER = "4026531836"  # Linux's number of the first PID namespace, on every machine
+_IDENTITY = re.compile(r"(?P<host>.*)/(?P<place>[^/]*)/(?P<number>\d{1,9})/(?P<start>[^/]*)", re.S)
 _MARK = re.compile(r"(?<![^.])ser,([^,/]+(?:,[^,/]*){3}),")
 
 
@@ -35,18 +36,30 @@ def is_alive(process: str) -> bool | None:
     Returns
     -------
     bool or None
-        None where nobody can tell from here: it is of another host, container or user, or an older
-        ser has written it down.
+        None where nobody can tell from here: it is of another host, container or user, an older
+        ser has written it down, or it is no identity.
     """
-    host, place, number, start = process.rsplit("/", 3)
-    if host != platform.node():
+    known = _IDENTITY.fullmatch(process)
+    if known is None or known["host"] != platform.node():
         return None
+    place, number, start = known.group("place", "number", "start")
+    if "." not in place:
+        return _is_alive_of_older(place, number, start)
     if place != _place():
         return False if _is_of_an_earlier_start(place) else None
     here = _start(number)
     if here is not None:
         return here == start
     return None if _is_there(int(number)) else False  # there, but hidden
+
+
+def _is_alive_of_older(boot: str, number: str, start: str) -> bool | None:
+    """Of a process of this host that an older ser wrote down: with the whole name of the boot."""
+    if boot[:8].lower() != _boot():
+        return None
+    if _start(number) == start:
+        return True
+    return False if _container() == _NO_CONTAINER else None
 
 
 def host_of(process: str) -> str:
@@ -148,6 +161,8 @@ def _said(*command: str) -> str | None:
 
 def _is_there(number: int) -> bool:
     """Whether a process of this number runs here, whichever it is."""
+    if os.name == "nt":
+        return True  # signal 0 is Ctrl-C there: nobody can tell
     try:
         os.kill(number, 0)
     except ProcessLookupError:

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
-from pathlib import Path
 
 from ser.core.secret_names import is_secret
 from ser.core.secret_places import MASK, hides, mask_places, secret_keys
@@ -153,7 +152,7 @@ def _of_environment() -> set[str]:
     return {
         value
         for name, value in os.environ.items()
-        if is_secret(name) and _is_telling(value) and not Path(value).exists()
+        if is_secret(name) and _is_telling(value) and not os.path.exists(value)  # noqa: PTH110  Path's raises of what no file can be called
     }
 
 

@@ -15,7 +15,7 @@ NOTHING = frozenset(("", "none", "null", "true", "false", "{}", "[]", "()", MASK
 
 # user:password@ of a URL: until the last @. A port, and a path with an @ behind it, are none.
 _USER = re.compile(
-    r"(?P<head>\b[a-z][a-z0-9+.\-]{0,30}:(?:/|\\/){1,2}[^\s/@:'\"]*):(?!\d+[/\s'\"])[^\s'\"<>]+@",
+    r"(?P<head>\b[a-z][a-z0-9+.\-]{0,30}:(?:/|\\/){1,2}[^\s/@:'\"]*):(?!\d+[/\s'\"])[^\s'\"<>]{1,500}@",
     re.I,
 )
 _ALONE = re.compile(  # where a user alone is a token
@@ -52,9 +52,9 @@ _WORD_OF_COMMAND = re.compile(r"[\[,] ?(?P<quote>[\"'])[+~\-]*\Z")  # in a list:
 _SCHEME = re.compile(r"\b(?P<head>(?P<by>Bearer|Basic) +)(?P<value>[\w.~+/\-]{6,}=*)", re.I)
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\b(?:gh[opusr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|hf_[A-Za-z0-9]{16,}"
+    r"|\b(?:gh[opusr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|gl(?:pat|rt|dt|ptt|cbt)-[\w\-]{16,}|hf_[A-Za-z0-9]{16,}"
     r"|(?:sk|rk|pk)[_-](?:live|test|proj|ant)[_-][\w\-]{12,}|sk-[A-Za-z0-9]{20,}|whsec_\w{16,}"
-    r"|xox[abeoprs]-[\w\-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w\-]{30,}|ya29\.[\w\-]{10,}"
+    r"|(?:xox[abeoprs]|xapp|GOCSPX)-[\w\-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w\-]{30,}|ya29\.[\w\-]{10,}"
     r"|npm_[A-Za-z0-9]{20,}|pypi-[\w\-]{16,}|dckr_pat_[\w\-]{16,}|dapi[0-9a-fA-F]{32}"
     r"|SG\.[\w\-]{16,}\.[\w\-]{16,}|eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]*)"
     r"|(?<=hooks\.slack\.com/services/)[\w/\-]+|(?<=discord\.com/api/webhooks/)[\w/\-]+",

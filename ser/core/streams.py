@@ -41,6 +41,9 @@ def command(main: Callable[P, object]) -> Callable[P, None]:
         except OSError as error:
             sys.exit(f"The working folder: {error.strerror}. Go to one that is there, by cd.")
         codecs.register_error(_REPLACED, _replaced)
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # started with it closed, as by a daemon
+                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_REPLACED)
@@ -55,7 +58,7 @@ def command(main: Callable[P, object]) -> Callable[P, None]:
             print("Interrupted.", file=sys.stderr)
             sys.exit(INTERRUPTED)
         except OSError as error:
-            if not _is_gone():
+            if not _is_gone(error):
                 raise
             sys.exit(_give_up(error))
 
@@ -87,8 +90,10 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _is_gone() -> bool:
-    """Whether standard output takes nothing more: an error of it does not name it, so ask."""
+def _is_gone(error: OSError) -> bool:
+    """Whether standard output takes nothing more: an error of it names no file, so ask."""
+    if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+        return False
     try:
         print(flush=True)
     except OSError:

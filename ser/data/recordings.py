@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.data.corpora import AUDIO_SUFFIXES, absolute, audio_files, folders_below
+from ser.data.corpora import AUDIO_SUFFIXES, audio_files, expanded, folders_below
 from ser.data.names import tidy
 from ser.data.not_audio import CONVERT
 
@@ -152,7 +152,7 @@ def _expand(source: str, speaker: str | None) -> Iterator[Recording]:
         return
     path = Path(source)
     if source.startswith("~") and not path.exists():
-        path = absolute(source)
+        path = expanded(source)
     if path.suffix.lower() == ".csv" and path.is_file():
         yield from _from_table(path, speaker)
         return

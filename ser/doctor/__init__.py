@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ser.core import streams
 from ser.core.errors import SerError
 from ser.core.printable import guard
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ser.doctor.system import Finding
 
 
+@streams.command
 def main() -> None:
     """Entry point of ``python -m ser.doctor`` and of the console script ``ser-doctor``."""
     parser = argparse.ArgumentParser(
@@ -46,17 +48,14 @@ def main() -> None:
 
     uri = given.uri or paths.tracking_uri()
     store = given.store or paths.feature_store()
-    try:
-        if given.close:
-            from ser.doctor.log import close_run
+    if given.close:
+        from ser.doctor.log import close_run
 
-            print(close_run(uri, given.close).text)
-        elif given.prune:
-            prune_log(uri, store, confirm=not given.yes)
-        else:
-            sys.exit(1 if examine(uri, store, close=not given.look, fast=given.fast) else 0)
-    except SerError as error:
-        sys.exit(str(error))
+        print(close_run(uri, given.close).text)
+    elif given.prune:
+        prune_log(uri, store, confirm=not given.yes)
+    else:
+        sys.exit(1 if examine(uri, store, close=not given.look, fast=given.fast) else 0)
 
 
 def examine(uri: str, store: Path, *, close: bool = True, fast: bool = False) -> int:

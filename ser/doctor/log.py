@@ -26,7 +26,7 @@ from ser.doctor.system import Finding
 from ser.doctor.whole import fault_of_model, faults_of_run, some_of
 from ser.tracking.artifacts import located
 from ser.tracking.client import LOG_ERRORS, connect, reason_of
-from ser.tracking.database import sqlite_file
+from ser.tracking.database import is_old, sqlite_file
 from ser.tracking.models import model_id_of
 from ser.tracking.run import PROCESS
 
@@ -64,9 +64,14 @@ def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator
 
 
 def _examine(uri: str, *, close: bool, fast: bool) -> Iterator[Finding]:
+    file = sqlite_file(uri)
+    if not close and file is not None and is_old(file):
+        advice = "without --look it is brought up to date; the old file stays as a backup"
+        yield Finding("log", f"{file} is an older MLflow's", advice)
+        return
     client = connect(uri, mend=close)
     experiments = client.search_experiments(view_type=ViewType.ALL)
-    if sqlite_file(uri) is None:
+    if file is None:
         yield Finding("log", f"{without_secrets(uri)} answers")
     yield from _places(experiments, client)
     n_finished, n_unlisted = 0, 0
@@ -100,7 +105,7 @@ def close_run(uri: str, run_id: str) -> Finding:
     SerError
         If there is no such run, or it is not RUNNING.
     """
-    client = connect(uri)
+    client = connect(uri, gone=(run_id,))
     try:
         run = client.get_run(run_id)
     except mlflow.MlflowException as error:

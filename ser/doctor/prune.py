@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Container
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from ser.tracking.database import ARTIFACTS, sqlite_file
 from ser.tracking.models import model_id_of
 
 _RUN_FOLDER = re.compile("[0-9a-f]{32}")
+PORTION = 1000  # runs that MLflow is asked to remove at once
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def prunable(uri: str) -> Prunable:
             folders.append(place.folder)
         else:
             kept.append(f"deleted run {run.info.run_id} stays: its files are elsewhere, at {place}")
+    owned = set(runs)
     for model in all_models(client, experiments):
-        if model.source_run_id not in runs or model.model_id in registered:
+        if model.source_run_id not in owned or model.model_id in registered:
             continue
         place = _Place(model.artifact_location, location[model.experiment_id], model.model_id)
         if place.is_owned_by(file):
@@ -127,7 +129,8 @@ class _Place:
             return True
         # Resolved, but for its own name: a link there may lead to another run's.
         real = self.folder.parent.resolve() / self.folder.name
-        return real.is_relative_to((file.parent / ARTIFACTS).resolve()) and real == real.resolve()
+        own = file.parent.resolve() / ARTIFACTS  # a link instead leads to another log's
+        return real.is_relative_to(own) and real == real.resolve()
 
 
 def _check_alone(file: Path) -> None:
@@ -158,14 +161,14 @@ def _may_be_log(file: Path) -> bool:
         return True  # nobody can tell
 
 
-def _unknown(file: Path, known: Iterable[str]) -> list[str]:
+def _unknown(file: Path, known: Container[str]) -> list[str]:
     """A sentence on folders of runs that the log has not, if there are any."""
     folders = [
         folder
         for folder in (file.parent / ARTIFACTS).glob("*/*")
         if _RUN_FOLDER.fullmatch(folder.name)
     ]
-    strays = sorted({folder for folder in folders if folder.name not in set(known)})
+    strays = sorted(folder for folder in folders if folder.name not in known)
     if not strays:
         return []
     return [
@@ -185,14 +188,13 @@ def remove(uri: str, unused: Prunable) -> None:
     client = connect(uri)
     for model in unused.models:
         client.delete_logged_model(model)
-    wanted = []
-    if unused.runs:
-        wanted += ["--run-ids", ",".join(unused.runs)]
-    if unused.models:
-        wanted += ["--logged-model-ids", ",".join(unused.models)]
-    if wanted:
+    # Without ids of runs MLflow would remove every deleted run; a command's word has 128 KiB.
+    n_portions = -(-len(unused.runs) // PORTION)
+    for k in range(n_portions):
         command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri]
-        command += ["--tracking-uri", uri, *wanted]
+        command += ["--tracking-uri", uri, "--run-ids", ",".join(unused.runs[k::n_portions])]
+        if models := unused.models[k::n_portions]:
+            command += ["--logged-model-ids", ",".join(models)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
             last = without_secrets(result.stderr.strip().rpartition("\n")[2])

@@ -105,11 +105,19 @@ def leftovers(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _parts(folder: Path) -> Iterator[Path]:
-    """Files that were not finished, in a folder and those in it; links are not followed."""
-    with suppress(OSError):
-        inner = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
-        for place in (folder, *inner):
+    """Files that were not finished, in a folder and two levels below; links are not followed."""
+    places = [folder]
+    for _ in range(3):
+        for place in places:
             yield from place.glob(".*.part")
+        places = [inner for place in places for inner in _folders_in(place)]
+
+
+def _folders_in(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]
+    except OSError:
+        return []
 
 
 def _is_ours(path: Path) -> bool:

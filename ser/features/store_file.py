@@ -124,14 +124,15 @@ def open_store(store: str | Path) -> Iterator[sqlite3.Connection]:
     path = Path(store)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(connect_store(path)) as connection:
-            _prepare(connection, path)
-            yield connection
     except OSError as error:
         raise SerError(
             f"The feature store {path} cannot be made: {error.strerror}. "
             "Give another place with store=FILE."
         ) from error
+    try:
+        with closing(connect_store(path)) as connection:
+            _prepare(connection, path)
+            yield connection
     except sqlite3.DatabaseError as error:
         raise SerError(
             f"The feature store {path} cannot be used: {error}. {_advice(error)}"

@@ -38,7 +38,8 @@ _SCHEMA = (
 )
 _TABLES = """SELECT name, group_concat(column, ' ') FROM (
     SELECT m.name, c.name AS column FROM sqlite_master m, pragma_table_info(m.name) c
-    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid) GROUP BY name"""
+    WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite^_%' ESCAPE '^'
+    ORDER BY m.name, c.cid) GROUP BY name"""
 _UNCHECKED = {
     "contents": "id digest",
     "extractors": "id settings",

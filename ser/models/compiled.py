@@ -206,7 +206,7 @@ _CHECKS = {
     "tree_": _check_fitted_tree,
     "n_trees_per_iteration_": _check_boosting,
     "_predictors": _check_histogram_boosting,
-    "_fit_X": _check_training_rows,
+    "n_samples_fit_": _check_training_rows,
     "_n_support": _check_support,
     "cluster_centers_": _check_centres,
     "n_jobs": _check_jobs,

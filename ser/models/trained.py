@@ -217,6 +217,10 @@ def save_model(model: TrainedModel, folder: Path) -> list[Path]:
         If the model could not be loaded again: see `check_loadable`.
     """
     data = plugins.dumped(model.pipeline)
+    try:
+        compiled.check_parts(model.pipeline)
+    except ValueError as error:
+        raise SerError(f"The model could not be loaded again: {error}.") from error
     record = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
     if modules := plugins.modules(data, record):
         record["plugins"] = modules

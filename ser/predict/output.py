@@ -176,8 +176,9 @@ class Journal:
         """Keep rows; they survive whatever happens next to this process."""
         self.tally.add(rows)
         texts = map(json.dumps, rows)
-        self._file.write("".join(f"{crc32(text.encode()):08x} {text}\n" for text in texts))
-        self._file.flush()
+        with self._written():
+            self._file.write("".join(f"{crc32(text.encode()):08x} {text}\n" for text in texts))
+            self._file.flush()
 
     def finish(self) -> str:
         """Make the file of the journal, in one move, and say so.
@@ -195,11 +196,22 @@ class Journal:
             )
         whole = self._out.with_name(f"{self._out.name}.whole")
         convert = {"csv": _to_csv, "json": _to_json, "parquet": _to_parquet}[self._kind]
-        convert((row for row, _ in _whole_lines(self._part)), whole, self._layout)
-        whole.replace(self._out)
-        self._part.unlink()
-        self._about.unlink()
+        with self._written():
+            convert((row for row, _ in _whole_lines(self._part)), whole, self._layout)
+            whole.replace(self._out)
+            self._part.unlink()
+            self._about.unlink()
         return f"{self._out}: {self.tally.rows} rows"
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SerError(
+                f"{self._out} cannot be written: {error.strerror}. What is done is in "
+                f"{self._part}; the same command goes on from there."
+            ) from error
 
     def close(self) -> None:
         """Leave the journal as it is, to be continued."""
@@ -265,7 +277,7 @@ def _row_of(line: bytes) -> dict[str, object] | None:
         if line.endswith(b"\n") and not (checked and int(checksum, 16) != crc32(text)):
             row = json.loads(text)
             return row if isinstance(row, dict) and isinstance(row.get("clip"), str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return None
 

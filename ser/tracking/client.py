@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Container
 from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
@@ -38,7 +39,7 @@ class _Client(mlflow.MlflowClient):
         return call
 
 
-def connect(uri: str, *, mend: bool = False) -> mlflow.MlflowClient:
+def connect(uri: str, *, mend: bool = False, gone: Container[str] = ()) -> mlflow.MlflowClient:
     """Client of a log and of its registry.
 
     Parameters
@@ -48,6 +49,8 @@ def connect(uri: str, *, mend: bool = False) -> mlflow.MlflowClient:
         at once.
     mend : bool
         Whether the paths in a log that was moved are mended: see `ser.tracking.database.prepare`.
+    gone : container of str
+        Runs that are known to be under way no more.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def connect(uri: str, *, mend: bool = False) -> mlflow.MlflowClient:
     try:
         with waiting(uri):
             if file is not None:
-                prepare(file, mend=mend)
+                prepare(file, mend=mend, gone=gone)
             return client_of(uri)
     except LOG_ERRORS as error:
         raise unusable(uri, error) from error

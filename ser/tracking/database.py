@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -66,7 +66,7 @@ def artifact_location(file: Path, experiment: str) -> str:
     return (file.parent / ARTIFACTS / file_name(experiment)).as_uri()
 
 
-def prepare(file: Path, *, mend: bool = False) -> None:
+def prepare(file: Path, *, mend: bool = False, gone: Container[str] = ()) -> None:
     """Make the file where it is missing, and migrate it where it is old.
 
     Parameters
@@ -76,6 +76,8 @@ def prepare(file: Path, *, mend: bool = False) -> None:
     mend : bool
         Whether, where it was moved, its paths are mended: for MLflow's own programs, as `ser` finds
         the files beside it (`ser.tracking.artifacts`). Not while a run may be under way.
+    gone : container of str
+        Runs that are known to be under way no more.
 
     Raises
     ------
@@ -85,20 +87,22 @@ def prepare(file: Path, *, mend: bool = False) -> None:
     OSError, sqlite3.Error
         If it cannot be read, or what is to be done cannot be written.
     """
-    if file.exists() and not _is_old(file) and not (mend and moved(file)):
+    if file.exists() and not is_old(file) and not (mend and moved(file)):
         return  # as nearly always: nothing is locked or written
     with writing_alone(file):
         if not file.exists():
             _make(file)
-        under_way = _processes(file)
-        if _is_old(file):
-            if any(map(is_alive, under_way)):
+        running = {run: by for run, by in _processes(file).items() if run not in gone}
+        under_way = [run for run, process in running.items() if is_alive(process) is not False]
+        if is_old(file):
+            if under_way:
                 raise SerError(
-                    f"The log {file} is an older MLflow's, and a run of it is under way: run this "
-                    "again when that has ended. It then brings the log up to date."
+                    f"The log {file} is an older MLflow's, and the run {under_way[0]} of it is, or "
+                    "may be, under way: run this again when that has ended. It then brings the log "
+                    f"up to date. If it has ended: python -m ser.doctor --close {under_way[0]}."
                 )
             _migrate(file)
-        if mend and all(is_alive(process) is False for process in under_way):
+        if mend and not under_way:
             for name, old in moved(file).items():
                 _mend(file, old, artifact_location(file, name))
 
@@ -151,7 +155,7 @@ def _part(file: Path, what: str) -> Iterator[Path]:
         remove()
 
 
-def _is_old(file: Path) -> bool:
+def is_old(file: Path) -> bool:
     """Whether an older MLflow has written the file.
 
     Raises
@@ -183,15 +187,15 @@ def _revision(file: Path) -> str | None:
     return row[0] if row else None
 
 
-def _processes(file: Path) -> list[str]:
-    """The processes of runs that say RUNNING; of an older ser's run it is not known."""
+def _processes(file: Path) -> dict[str, str]:
+    """Runs that say RUNNING: the process of each, where the run has it."""
     with _reading(file) as connection:
         rows = connection.execute(
-            "SELECT value FROM runs JOIN tags USING (run_uuid) WHERE status = 'RUNNING' "
+            "SELECT run_uuid, value FROM runs JOIN tags USING (run_uuid) WHERE status = 'RUNNING' "
             "AND key = ?",
             (PROCESS,),
         )
-        return [process for (process,) in rows]
+        return dict(rows)
 
 
 def moved(file: Path) -> dict[str, str]:

@@ -73,12 +73,12 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest(
             files={name: _from_json(value) for name, value in known["files"].items()},
             metrics=tuple(map(str, known["metrics"])),
-            model=known["model"],
+            model=None if known["model"] is None else str(known["model"]),
             model_files={
                 name: _from_json(value) for name, value in known.get("model_files", {}).items()
             },
         )
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{folder / MANIFEST} is damaged") from error
 
 

@@ -294,6 +294,8 @@ def create_run(
         If the log cannot be made or reached.
     """
     client = connect(uri, mend=True)
+    if parent is None and jobs.number() is None:
+        _SAID.clear()  # of the run before, in a script or a notebook
     parent_id = parent.id if parent else jobs.sweep_run_id()
     values = {
         **_origin(),

@@ -42,7 +42,7 @@ class CheckedJournal(JournalFileBackend):
                 if not (isinstance(log, dict) and is_whole(log)):
                     raise ValueError("its checksum is another")
                 yield log
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(self.file, error) from error
 
 
@@ -55,10 +55,25 @@ class _JournalLock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         self._held.enter_context(locked(self._file, f"the study's journal {self._journal}"))
+        _trim(self._journal)
         return True
 
     def release(self) -> None:
         self._held.close()
+
+
+def _trim(journal: Path) -> None:
+    """Cut off half a line, of a worker that was killed or whose disk was full.
+
+    Optuna cannot read past it, and the next line would be glued to it.
+    """
+    with journal.open("r+b") as file:
+        end = file.seek(0, 2)
+        tail = min(end, 1 << 20)
+        file.seek(end - tail)
+        last = file.read().rfind(b"\n")
+        if tail and last + 1 < tail:
+            file.truncate(end - tail + last + 1)
 
 
 def check_journal(file: Path) -> None:
@@ -71,6 +86,8 @@ def check_journal(file: Path) -> None:
     """
     if not file.exists():
         return
+    if not file.is_file():
+        raise SerError(f"tuner.storage={file} is no file: give another place for the study.")
     with file.open("rb") as lines:
         first = lines.readline(1 << 20)
     if first and not first.startswith(START[: len(first)]):
@@ -92,7 +109,10 @@ def open_journal(file: Path, lock: Path) -> JournalStorage:
         _check(file)
     try:
         return JournalStorage(CheckedJournal(file, lock))
-    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+    except (
+        *(LookupError, TypeError, ValueError, AttributeError, AssertionError),
+        RecursionError,
+    ) as error:
         raise _damaged(file, error) from error  # in lines of an older ser, without checksums
 
 
@@ -108,7 +128,7 @@ def _first_damaged(file: Path) -> int | None:
             try:
                 log = json.loads(line)
                 whole = isinstance(log, dict) and "op_code" in log and is_whole(log)
-            except ValueError:
+            except (ValueError, RecursionError):
                 whole = False
             if not whole and line.endswith(b"\n"):
                 return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 import warnings
@@ -32,6 +33,7 @@ from ser.tune.question import differences
 HEARTBEAT = 30
 START = "start"  # lock of whoever looks for dead workers
 WRITING = ".writing"  # lock of whoever writes into the journal
+_WORKER_FILE = re.compile("[0-9a-f]{32}")
 ATTEMPTS = 10  # to make a database's tables while other workers do
 # What databases say of a table or a row that another worker has just made.
 _MADE_MEANWHILE = ("already exists", "unique", "duplicate")
@@ -117,8 +119,6 @@ def _from_journal(
         # One worker at a time looks for dead ones.
         with locked(workers / START, f"the study's journal {journal}"):
             alive = _living(workers)
-            if not alive:
-                _trim(journal)
             held.callback(own.unlink, missing_ok=True)
             held.enter_context(try_locked(own))
             storage = open_journal(journal, workers / WRITING)
@@ -219,10 +219,10 @@ def _made(url: str, heartbeat: int) -> RDBStorage:
 
 
 def _living(workers: Path) -> set[str]:
-    """Workers whose lock is held; the files of the others are removed."""
+    """Workers whose lock is held; the files of the others are removed, and nothing else is."""
     alive = set()
     for file in workers.iterdir():
-        if file.name == START or file.name.startswith("."):
+        if not _WORKER_FILE.fullmatch(file.name):
             continue
         with try_locked(file) as is_free:
             if not is_free:
@@ -230,19 +230,6 @@ def _living(workers: Path) -> set[str]:
                 continue
         file.unlink(missing_ok=True)
     return alive
-
-
-def _trim(journal: Path) -> None:
-    """Cut off the line that a killed worker did not finish: Optuna cannot read past it."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        end = file.seek(0, 2)
-        tail = min(end, 1 << 20)
-        file.seek(end - tail)
-        last = file.read().rfind(b"\n")
-        if tail and last + 1 < tail:
-            file.truncate(end - tail + last + 1)
 
 
 def _retry_trials_of_the_dead(study: Study, alive: set[str]) -> None:

@@ -79,7 +79,9 @@ def test_process_is_known_by_more_than_its_number(monkeypatch):
     assert alive(place=outside.replace(process._NO_CONTAINER, "4026532177")) is None
     assert alive(place=f"{machine}.before.4026532177") is None
     assert alive(place=outside.replace(machine, "another")) is None
-    assert alive(place="530bfa44-b156-46aa-b79d-2707d0bf28e5") is None
+    assert alive(place="630bfa44-b156-46aa-b79d-2707d0bf28e5") is None
+    older = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert alive(place=older)
     assert not process.is_alive(dead_process().strip())
 
 

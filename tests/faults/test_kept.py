@@ -416,8 +416,8 @@ def test_no_flipped_bit_of_a_journal_changes_a_trial(journal):
 
 def test_journal_goes_on_from_before_a_damaged_line(journal):
     lines = journal.read_bytes().splitlines(keepends=True)
-    number = 1 + next(i for i, line in enumerate(lines) if b"12.25" in line or b"0.92" in line)
-    lines[number - 1] = lines[number - 1].replace(b"0", b"1")
+    number = 1 + next(i for i, line in enumerate(lines) if b"12.25" in line)
+    lines[number - 1] = lines[number - 1].replace(b"12.25", b"13.25")
     journal.write_bytes(b"".join(lines))
     with pytest.raises(SerError, match=rf"Line {number} .* head -n {number - 1} .* > NEW"):
         trials(journal)
@@ -538,3 +538,30 @@ def test_part_that_is_damaged_while_it_is_written_makes_no_file(tmp_path):
     with pytest.raises(SerError, match=r"all\.csv\.part is damaged"):
         journal.finish()
     assert not out.exists() and part.exists()
+
+
+@pytest.mark.parametrize(
+    "process_tag", ["etl", "{host}/{place}/x/1", "{host}/{place}/99999999999999999999/1"]
+)
+def test_tag_that_is_no_process_is_not_judged(process_tag):
+    host, place, *_ = process.identity().rsplit("/", 3)
+    assert process.is_alive(process_tag.format(host=host, place=place)) is None
+
+
+def test_study_keeps_what_lies_beside_its_workers_locks(tmp_path):
+    (tmp_path / "s.workers").mkdir()
+    thesis = tmp_path / "s.workers" / "notes.txt"
+    thesis.write_text("my thesis")
+    with open_study(str(tmp_path / "s.journal"), "mine", question={"metric": "uar"}):
+        pass
+    assert thesis.read_text() == "my thesis"
+
+
+@pytest.mark.parametrize("made", ["TABLE sqlite3_notes (a)", "VIEW v AS SELECT 1"])
+def test_database_of_others_is_no_store(made, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "theirs.sqlite")) as connection, connection:
+        connection.execute(f"CREATE {made}")
+    before = (tmp_path / "theirs.sqlite").read_bytes()
+    with pytest.raises(SerError, match="no feature store of ser's"):
+        read([], tmp_path / "theirs.sqlite")
+    assert (tmp_path / "theirs.sqlite").read_bytes() == before

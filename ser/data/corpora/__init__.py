@@ -44,15 +44,20 @@ AUDIO_SUFFIXES = (  # of what `read_audio` reads
 log = logging.getLogger(__name__)
 
 
+def expanded(path: str | Path) -> Path:
+    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+
+
 def absolute(path: str | Path) -> Path:
-    """Absolute path; ``~`` and ``~USER`` are expanded where there is such a user.
+    """As `expanded`, of what a table holds.
 
     Raises
     ------
     SerError
         If it is no UTF-8.
     """
-    path = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  Path's raises where there is not
+    path = expanded(path)
     check_name(path)
     return path
 
@@ -86,7 +91,7 @@ def audio_files(root: str | Path) -> list[Path]:
     """
     files: list[Path] = []
     others: Counter[str] = Counter()
-    for folder, names in folders_below(absolute(root)):
+    for folder, names in folders_below(expanded(root)):
         for name in names:
             if name.lower().endswith(AUDIO_SUFFIXES):
                 files.append(folder / name)
@@ -110,7 +115,7 @@ def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """
 
     def refuse(error: OSError) -> None:
-        if error.filename != str(root) or root.is_dir():
+        if error.filename != str(root) or os.path.isdir(root):  # noqa: PTH112  Path's may raise
             raise SerError(
                 f"The folder {error.filename} cannot be read: {error.strerror}. Mend its "
                 "permissions, move it away, or name the folders that count."

@@ -235,7 +235,7 @@ def _synthesise(paths: list[Path], *, progress: bool) -> None:
 def _write(path: Path) -> None:
     """Write one clip; a name without the temporary's suffix is a whole clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{process.mark()}part")
+    temporary = path.with_name(f".{path.name}.{process.mark()}x.part")
     try:
         soundfile.write(temporary, synthesise(path.stem), SR, format="WAV", subtype="PCM_16")
         temporary.replace(path)
