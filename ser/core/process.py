@@ -22,6 +22,7 @@ _PROC = Path("/proc")
 _MACHINE_ID = Path("/etc/machine-id")
 _NO_CONTAINER = "4026531836"  # Linux's number of the first PID namespace, on every machine
 _IDENTITY = re.compile(r"(?P<host>.*)/(?P<place>[^/]*)/(?P<number>\d{1,9})/(?P<start>[^/]*)", re.S)
+_NO_TIME = "4026531834"  # and of the first time namespace
 _MARK = re.compile(r"(?<![^.])ser,([^,/]+(?:,[^,/]*){3}),")
 
 
@@ -116,11 +117,18 @@ def _boot() -> str:
 
 
 def _container() -> str:
-    """Number of the PID namespace; empty where the system has none."""
-    try:
-        return re.sub(r"\D", "", str((_PROC / "self/ns/pid").readlink()))
-    except OSError:
-        return ""
+    """Number of the PID namespace; empty where the system has none.
+
+    With that of the time namespace, unless it is the machine's own: starts are counted in it.
+    """
+    numbers = []
+    for name in ("pid", "time"):
+        try:
+            numbers.append(re.sub(r"\D", "", str((_PROC / "self/ns" / name).readlink())))
+        except OSError:
+            numbers.append("")
+    pid, time = numbers
+    return pid if time in ("", _NO_TIME) else f"{pid}t{time}"
 
 
 def _start(number: str) -> str | None:

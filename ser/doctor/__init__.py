@@ -35,7 +35,9 @@ def main() -> None:
         "--fast", action="store_true", help="compare files by their sizes, not by what they hold"
     )
     parser.add_argument("--look", action="store_true", help="close no run, change nothing")
-    parser.add_argument("--close", metavar="RUN_ID", help="mark this RUNNING run FAILED, and end")
+    parser.add_argument(
+        "--close", metavar="RUN_ID", nargs="+", help="mark these RUNNING runs FAILED, and end"
+    )
     parser.add_argument(
         "--prune",
         action="store_true",
@@ -49,9 +51,10 @@ def main() -> None:
     uri = given.uri or paths.tracking_uri()
     store = given.store or paths.feature_store()
     if given.close:
-        from ser.doctor.log import close_run
+        from ser.doctor.log import close_runs
 
-        print(close_run(uri, given.close).text)
+        for finding in close_runs(uri, given.close):
+            print(finding.text)
     elif given.prune:
         prune_log(uri, store, confirm=not given.yes)
     else:

@@ -97,22 +97,23 @@ def _examine(uri: str, *, close: bool, fast: bool) -> Iterator[Finding]:
     yield from _registry(client, models)
 
 
-def close_run(uri: str, run_id: str) -> Finding:
-    """Mark a run FAILED, whoever it is of.
+def close_runs(uri: str, run_ids: Sequence[str]) -> Iterator[Finding]:
+    """Mark runs FAILED, whoever they are of.
 
     Raises
     ------
     SerError
         If there is no such run, or it is not RUNNING.
     """
-    client = connect(uri, gone=(run_id,))
-    try:
-        run = client.get_run(run_id)
-    except mlflow.MlflowException as error:
-        raise SerError(f"There is no run {run_id} in {without_secrets(uri)}.") from error
-    if run.info.status != "RUNNING":
-        raise SerError(f"{_title(run)} is not RUNNING, but {run.info.status}.")
-    return _close(client, run, "closed by hand")
+    client = connect(uri, gone=run_ids)
+    for run_id in run_ids:
+        try:
+            run = client.get_run(run_id)
+        except mlflow.MlflowException as error:
+            raise SerError(f"There is no run {run_id} in {without_secrets(uri)}.") from error
+        if run.info.status != "RUNNING":
+            raise SerError(f"{_title(run)} is not RUNNING, but {run.info.status}.")
+        yield _close(client, run, "closed by hand")
 
 
 def damage_of(file: Path) -> str:

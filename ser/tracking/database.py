@@ -9,6 +9,7 @@ Neither is done to a log with a run under way: its process has the old paths, an
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from collections.abc import Container, Iterator
@@ -96,10 +97,11 @@ def prepare(file: Path, *, mend: bool = False, gone: Container[str] = ()) -> Non
         under_way = [run for run, process in running.items() if is_alive(process) is not False]
         if is_old(file):
             if under_way:
+                ids = " ".join(under_way)
                 raise SerError(
-                    f"The log {file} is an older MLflow's, and the run {under_way[0]} of it is, or "
-                    "may be, under way: run this again when that has ended. It then brings the log "
-                    f"up to date. If it has ended: python -m ser.doctor --close {under_way[0]}."
+                    f"The log {file} is an older MLflow's, and runs of it are, or may be, under "
+                    "way: run this again when they have ended. It then brings the log up to date. "
+                    f"If they have ended: python -m ser.doctor --close {ids}."
                 )
             _migrate(file)
         if mend and not under_way:
@@ -142,10 +144,12 @@ def _migrate(file: Path) -> None:
 def _part(file: Path, what: str) -> Iterator[Path]:
     """A name beside the file for what is not whole yet; gone at the end if it is there still."""
     start = f".{file.name}.{what}."
+    ours = re.compile(re.escape(start) + r"[0-9a-f]{8}\.part(-journal|-wal|-shm)?")
 
     def remove() -> None:
-        for leftover in file.parent.glob(f"{start}*.part*"):  # with SQLite's own journals
-            leftover.unlink(missing_ok=True)
+        for leftover in file.parent.glob(f".*.{what}.*.part*"):
+            if ours.fullmatch(leftover.name):
+                leftover.unlink(missing_ok=True)
 
     remove()  # what a process that was killed has left: the lock is ours
     try:

@@ -17,7 +17,7 @@ from ser import doctor
 from ser.core import process
 from ser.core.errors import SerError
 from ser.doctor import prune, system
-from ser.doctor.log import close_run, examine_log
+from ser.doctor.log import close_runs, examine_log
 from ser.doctor.store import check_store
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
@@ -126,11 +126,11 @@ def test_doctor_closes_the_run_of_a_dead_process_and_no_other(uri, client, empty
     assert "in another container or by an older ser" in found
     status = {i: client.get_run(i).info.status for i in (dead, alive, far, old)}
     assert status == {dead: "FAILED", alive: "RUNNING", far: "RUNNING", old: "RUNNING"}
-    assert close_run(uri, far).text.endswith("it is marked FAILED")
+    assert next(close_runs(uri, [far])).text.endswith("it is marked FAILED")
     with pytest.raises(SerError, match="is not RUNNING, but FAILED"):
-        close_run(uri, far)
+        next(close_runs(uri, [far]))
     with pytest.raises(SerError, match="There is no run nope"):
-        close_run(uri, "nope")
+        next(close_runs(uri, ["nope"]))
 
 
 def test_doctor_finds_what_a_finished_run_lacks(uri, client, empty_run):

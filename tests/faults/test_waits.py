@@ -240,7 +240,7 @@ def test_an_older_log_with_a_run_under_way_is_not_migrated(uri, tmp_path, monkey
     before = dump(file)
     monkeypatch.setattr(mlflow_compat, "newest_revision", lambda: "fedcba987654")
     with pytest.raises(
-        SerError, match=f"the run {run.id} of it is, or may be, under way: .* --close {run.id}"
+        SerError, match=f"runs of it are, or may be, under way: .* --close {run.id}"
     ):
         connect(uri)
     monkeypatch.undo()
