@@ -186,7 +186,7 @@ print(table.drop(columns="emotion").to_json(orient="values", double_precision=15
 def test_old_model_is_served_by_the_code_that_it_brings_along(log, tmp_path):
     from ser.tracking.client import connect
 
-    connect(log)  # puts the moved log's paths right
+    connect(log, mend=True)  # as a run, ser-ui or the doctor does
     uri = f"runs:/{EXPECTED['log']['run_id']}/model"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # In a process that has not imported today's ser.

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -319,11 +319,16 @@ def opened(
         raise SerError(f"{out}: give --output csv, json or parquet, or a name that ends so.")
     lock = out.with_name(f"{out.name}.part.lock")
     with _writing_alone(out, lock):
-        journal = Journal(out, kind, layout, made_by, resume=resume)
         try:
-            yield journal
+            journal = Journal(out, kind, layout, made_by, resume=resume)
+            try:
+                yield journal
+            finally:
+                journal.close()
         finally:
-            journal.close()
+            if out.exists():  # whoever has the lock next sees that, and ends
+                with suppress(OSError):
+                    lock.unlink()
             if out.exists():  # whoever still opens the lock finds the file there
                 lock.unlink(missing_ok=True)
 
