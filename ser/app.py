@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.core import streams
 from ser.core.errors import SerError
 from ser.core.printable import guard
+from ser.core.process import temporary_folder
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def serve(arguments: argparse.Namespace) -> None:
     SerError
         If Gradio is not installed, there is no such model, or it needs to know who speaks.
     """
-    with tempfile.TemporaryDirectory(prefix="ser-app-") as folder:
+    with temporary_folder() as folder:
         # Read when it is imported: no statistics, no look for a newer version, no model hub.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
         os.environ["GRADIO_TEMP_DIR"] = folder

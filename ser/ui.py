@@ -19,12 +19,12 @@ def main() -> None:
 
     uri = tracking_uri()
     connect(uri, mend=True)  # makes, migrates or mends a log on disk before the server opens it
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    # Not as an argument: others see a command line, and a URI may have a password.
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_BACKEND_STORE_URI": uri}
     # MLflow's job workers cost seven processes and do nothing for reading runs.
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--backend-store-uri", environment["MLFLOW_TRACKING_URI"]]
     if entry_points(group="mlflow.app", name="ser"):  # an installation may be older
         command += ["--app-name", "ser"]
     command += sys.argv[1:]

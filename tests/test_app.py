@@ -103,7 +103,7 @@ def test_app_shows_a_recording_and_its_probabilities(app, page, demo_root):
     assert "not for decisions about people" in text
     assert page.locator("img[src^='data:image'], .matplotlib img").count() >= 2
     assert page.outside == []
-    (own,) = temporary(server).glob("ser-app-*")
+    (own,) = temporary(server).glob("ser,*")
     assert [file for file in own.rglob("*") if file.is_file()] == []  # deleted as soon as answered
 
 
@@ -184,7 +184,7 @@ def test_app_that_is_ended_leaves_nothing(app):
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     urlopen(Request(f"{address}gradio_api/upload", body, kind), timeout=30).close()
     place = temporary(server)
-    (own,) = place.glob("ser-app-*")
+    (own,) = place.glob("ser,*")
     assert [file.name for file in own.rglob("*") if file.is_file()] == ["a.wav"]
     os.kill(server.pid, signal.SIGTERM)
     server.wait(timeout=60)

@@ -4,6 +4,7 @@ import importlib
 import json
 import pickle
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -20,10 +21,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from ser import ui
 from ser.core.errors import SerError
 from ser.core.overrides import Choices
 from ser.core.printable import printable
 from ser.core.redact import learn, masked, masked_override, without_secrets
+from ser.doctor import prune
 from ser.features import restore
 from ser.features.notebook import NotebookFeatures
 from ser.models.networks.classifier import NetClassifier
@@ -330,3 +333,24 @@ def test_masked_command_is_the_rest_of_it():
     assert choices.command() == expected
     assert masked_override("~model") == "~model"
     assert without_secrets("a@b.org, https://host:80/x@y") == "a@b.org, https://host:80/x@y"
+
+
+def test_no_command_line_shows_the_password_of_a_log(monkeypatch):
+    """Whoever is on the machine sees it, by ps."""
+    uri = "http://ann:s3cret@127.0.0.1:9"
+    started = []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(sys, "argv", ["ser-ui", "--port", "5001"])
+    monkeypatch.setattr(ui.os, "execve", lambda program, *given: started.append(given))
+    ui.main.__wrapped__()
+
+    def run(command, *, env, **options):
+        started.append((command, env))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(prune.subprocess, "run", run)
+    prune.remove(uri, prune.Prunable(("a" * 32,), (), (), ()))
+    for (command, environment), variable in zip(
+        started, ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_GC_BACKEND_STORE_URI"), strict=True
+    ):
+        assert "s3cret" not in " ".join(command) and environment[variable] == uri

@@ -28,7 +28,8 @@ def raised_at_the_end() -> Iterator[None]:
 
         return note
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    before = {number: signal.getsignal(number) for number in numbers if number is not None}
     for number, handler in before.items():
         if callable(handler):  # by default SIGTERM ends the process, and nothing catches it
             signal.signal(number, noting(handler))

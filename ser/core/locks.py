@@ -21,6 +21,7 @@ from ser.core.redact import masked_override
 PATIENCE = 5.0  # seconds of waiting before the user is told
 LIMIT = 600.0  # seconds: a large log takes minutes to migrate
 IF_IT_HANGS = "If that hangs or is stopped, end it."
+_A_PROCESS = "process "
 _inside = threading.local()
 
 
@@ -40,25 +41,32 @@ def locked(file: Path, purpose: str, *, timeout: float | None = None) -> Iterato
     Raises
     ------
     SerError
-        If the lock is not free in time.
+        If the lock is not free in time, or the file holds something: it is no lock.
     OSError
         If the file cannot be made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() and file.stat().st_size:
+        raise SerError(f"{file} is no lock of ser's, and is left as it is: move it away.")
     timeout = LIMIT if timeout is None else timeout
     lock = FileLock(file)
     try:
         lock.acquire(timeout=min(PATIENCE, timeout))
     except Timeout:
         _wait(lock, file, purpose, timeout)
-    holder = _holder_file(file)
+    holder, is_ours = _holder_file(file), _holder(file).startswith(_A_PROCESS)
     try:
-        with suppress(OSError):  # on a full disk a message lacks it
-            holder.write_text(_this_process(), encoding="utf-8")
+        with (
+            suppress(OSError),  # on a full disk a message lacks it
+            holder.open("w" if is_ours else "x", encoding="utf-8") as opened,
+        ):
+            is_ours = True
+            opened.write(_this_process())
         yield
     finally:
         with suppress(OSError):
-            holder.unlink()
+            if is_ours:
+                holder.unlink()
         lock.release()
 
 
@@ -84,21 +92,20 @@ def try_locked(file: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def told(purpose: str, why: Callable[[], str]) -> Iterator[None]:
+def told(what: Callable[[], str]) -> Iterator[None]:
     """Say what is waited for if the block takes longer than a moment; what it calls has a limit.
 
     Parameters
     ----------
-    purpose : str
-    why : callable
-        Asked when the moment is over: who holds it, and what to do.
+    what : callable
+        Asked when the moment is over: what it is, who holds it, and what to do.
     """
     if getattr(_inside, "block", False):  # the block around this one says it
         yield
         return
 
     def say() -> None:
-        print(f"Waiting for {purpose}: {why()}", file=sys.stderr)
+        print(f"Waiting for {what()}", file=sys.stderr)
 
     timer = threading.Timer(PATIENCE, say)
     timer.daemon = True
@@ -112,18 +119,18 @@ def told(purpose: str, why: Callable[[], str]) -> Iterator[None]:
 
 
 def writers(file: Path) -> str:
-    """Who holds SQLite's lock on a file, where the system tells, as a sentence."""
-    try:
-        inode = str(file.stat().st_ino)
+    """Who holds SQLite's lock on a file, where the system tells, and what to do."""
+    inodes, lines = [], []
+    with suppress(OSError):
         lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    except OSError:
-        lines = []
+        inodes.append(str(file.stat().st_ino))
+        inodes.append(str(Path(f"{file}-shm").stat().st_ino))  # has the locks in WAL mode
     # As in "5: POSIX ADVISORY WRITE 6686 fe:00:2606775 1073741824 1073742335"; "->" also waits.
-    held = [words for words in lines if "->" not in words and words[5].endswith(f":{inode}")]
+    held = [words for words in lines if "->" not in words and words[5].split(":")[-1] in inodes]
     numbers = {words[4] for words in held if words[3] == "WRITE"} - {str(os.getpid())}
     if not numbers:
-        return "the machine or its disk is slow, or another process writes to it."
-    return f"{' and '.join(map(_process, sorted(numbers)))} writes to it."
+        return f"the machine or its disk is slow, or another process writes to it. {IF_IT_HANGS}"
+    return f"{' and '.join(map(_process, sorted(numbers)))} writes to it. {IF_IT_HANGS}"
 
 
 def _process(number: str) -> str:
@@ -159,10 +166,10 @@ def _holder_file(file: Path) -> Path:
 def _holder(file: Path) -> str:
     try:
         return _holder_file(file).read_text(encoding="utf-8") or "another process"
-    except OSError:
+    except (OSError, ValueError):
         return "another process"
 
 
 def _this_process() -> str:
     command = " ".join(map(masked_override, sys.argv))
-    return f"process {os.getpid()} on {platform.node()} ({command})"
+    return f"{_A_PROCESS}{os.getpid()} on {platform.node()} ({command})"

@@ -7,7 +7,6 @@ the callback writes them.
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from ser.core import paths
+from ser.core.process import part_of
 from ser.core.redact import learn, masked, masked_override
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _plain(config: Any) -> Any:
 
 
 def _save(file: Path, config: Any) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = part_of(file)
     part.write_text(OmegaConf.to_yaml(masked(config)), encoding="utf-8")
     part.replace(file)
 

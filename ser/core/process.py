@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 import uuid
 from contextlib import suppress
 from functools import cache
@@ -71,6 +72,17 @@ def host_of(process: str) -> str:
 def mark() -> str:
     """How the name of a temporary file or folder of this process begins, or goes on after a dot."""
     return f"ser,{identity().replace('/', ',')},"
+
+
+def temporary_folder(within: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A new folder with this process's `mark`, gone with the object; the system says where."""
+    hidden, end = ("", "") if within is None else (".", ".part")
+    return tempfile.TemporaryDirectory(end, f"{hidden}{mark()}", within, ignore_cleanup_errors=True)
+
+
+def part_of(file: Path) -> Path:
+    """Another name for a file that is not whole yet, beside it, with this process's `mark`."""
+    return file.with_name(f".{mark()}{uuid.uuid4().hex[:8]}.part")
 
 
 def maker_of(name: str) -> str | None:

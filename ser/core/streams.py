@@ -7,13 +7,12 @@ import codecs
 import errno
 import io
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import ParamSpec
 
 from ser.core.errors import SerError
@@ -21,7 +20,10 @@ from ser.core.errors import SerError
 P = ParamSpec("P")
 INTERRUPTED = 128 + signal.SIGINT  # exit code
 CLOSED = 141  # exit code of a program that writes into a closed pipe: 128 + SIGPIPE
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 _REPLACED = "ser.replaced"
+_TERMINALS = [fd for fd in (1, 2) if os.isatty(fd)]
+_hung_up: list[int] = []
 
 
 def command(main: Callable[P, object]) -> Callable[P, None]:
@@ -29,12 +31,15 @@ def command(main: Callable[P, object]) -> Callable[P, None]:
 
     A `SerError` is printed without a traceback, and the exit code is 1. Characters that an output's
     encoding lacks are escaped. A reader that has gone (``| head``) ends the command in silence.
-    SIGTERM, by which a scheduler ends a job, is as Ctrl-C.
+    SIGTERM, by which a scheduler ends a job, is as Ctrl-C, and so is SIGHUP, by which a terminal
+    that is closed does; `nohup` has that ignored.
     """
 
     @wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if HANGUP is not None and signal.getsignal(HANGUP) == signal.SIG_DFL:
+            signal.signal(HANGUP, _hang_up)
         _have_a_home()
         try:
             Path.cwd()
@@ -75,14 +80,26 @@ def say(text: str) -> int:
     return 0
 
 
+def _hang_up(number: int, frame: FrameType | None) -> None:
+    """End as by Ctrl-C, once: a shell may send the signal again while the run is being closed."""
+    if _hung_up:
+        return
+    _hung_up.append(number)
+    for fd in _TERMINALS:  # nothing can be written there any more
+        _to_nowhere(fd)
+    signal.default_int_handler(number, frame)
+
+
 def _have_a_home() -> None:
     """Give one to a container's user who has none: MLflow cannot be imported without."""
     try:
         Path.home()
     except RuntimeError:
-        home = tempfile.mkdtemp(prefix="ser-home-")
-        atexit.register(shutil.rmtree, home, ignore_errors=True)
-        os.environ["HOME"] = home
+        from ser.core.process import temporary_folder
+
+        home = temporary_folder()
+        atexit.register(home.cleanup)
+        os.environ["HOME"] = home.name
 
 
 def _flush() -> None:
@@ -103,13 +120,17 @@ def _is_gone(error: OSError) -> bool:
 
 def _give_up(error: OSError) -> int:
     """Let what is still written go nowhere; return the exit code."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    _to_nowhere(sys.stdout.fileno())
     if error.errno == errno.EPIPE:
         return CLOSED
     print(f"Standard output cannot be written: {error.strerror}.", file=sys.stderr)
     return 1
+
+
+def _to_nowhere(fd: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, fd)
+    os.close(nowhere)
 
 
 def _replaced(error: UnicodeError) -> tuple[bytes, int]:

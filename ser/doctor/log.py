@@ -26,7 +26,7 @@ from ser.doctor.system import Finding
 from ser.doctor.whole import fault_of_model, faults_of_run, some_of
 from ser.tracking.artifacts import located
 from ser.tracking.client import LOG_ERRORS, connect, reason_of
-from ser.tracking.database import is_old, sqlite_file
+from ser.tracking.database import is_log, is_old, sqlite_file
 from ser.tracking.models import model_id_of
 from ser.tracking.run import PROCESS
 
@@ -49,8 +49,9 @@ def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator
     if file is not None and not file.exists():
         yield Finding("log", f"{file} is not there yet")
         return
-    damage = damage_of(file) if file is not None else ""
-    if file is not None:
+    damage = ""
+    if file is not None and is_log(file):
+        damage = damage_of(file)
         yield _check_database(file, damage)
     try:
         yield from _examine(uri, close=close, fast=fast)

@@ -6,28 +6,32 @@ artifacts, and under its id. Nothing goes where another log may know the same fi
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Container
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow.entities import Experiment, ViewType
 
+from ser.core.databases import has_tables
 from ser.core.errors import SerError
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_models, all_runs, all_versions, local_folder
 from ser.doctor.log import damage_of
 from ser.features.store_layout import has_mark
+from ser.tracking.artifacts import located
 from ser.tracking.client import connect
-from ser.tracking.database import ARTIFACTS, sqlite_file
+from ser.tracking.database import ARTIFACTS, is_log, moved, sqlite_file
 from ser.tracking.models import model_id_of
 
 _RUN_FOLDER = re.compile("[0-9a-f]{32}")
+# MLflow's command, its options from the environment too: others see a command line, and a URI may
+# have a password.
+_MLFLOW = "from mlflow.cli import cli; cli(auto_envvar_prefix='MLFLOW')"
 PORTION = 1000  # runs that MLflow is asked to remove at once
 
 
@@ -82,7 +86,9 @@ def prunable(uri: str) -> Prunable:
     registered = {model_id_of(version) for version in all_versions(client)}
     runs, models, folders, kept = [], [], [], []
     for run in deleted:
-        place = _Place(run.info.artifact_uri, location[run.info.experiment_id], run.info.run_id)
+        place = _Place(
+            uri, run.info.artifact_uri, location[run.info.experiment_id], run.info.run_id
+        )
         if place.is_owned_by(file):
             runs.append(run.info.run_id)
             folders.append(place.folder)
@@ -92,7 +98,7 @@ def prunable(uri: str) -> Prunable:
     for model in all_models(client, experiments):
         if model.source_run_id not in owned or model.model_id in registered:
             continue
-        place = _Place(model.artifact_location, location[model.experiment_id], model.model_id)
+        place = _Place(uri, model.artifact_location, location[model.experiment_id], model.model_id)
         if place.is_owned_by(file):
             models.append(model.model_id)
             folders.append(place.folder)
@@ -107,6 +113,7 @@ def prunable(uri: str) -> Prunable:
 class _Place:
     """Where the log says that the files of a run or model are."""
 
+    log: str
     uri: str
     experiment: Experiment
     id: str
@@ -117,7 +124,7 @@ class _Place:
     @property
     def folder(self) -> Path | None:
         """On this machine, around its ``artifacts``; None where a server keeps it."""
-        folder = local_folder(self.uri)
+        folder = local_folder(located(self.log, self.uri))
         return folder.parent if folder is not None else None
 
     def is_owned_by(self, file: Path | None) -> bool:
@@ -129,15 +136,17 @@ class _Place:
             return True
         # Resolved, but for its own name: a link there may lead to another run's.
         real = self.folder.parent.resolve() / self.folder.name
-        own = file.parent.resolve() / ARTIFACTS  # a link instead leads to another log's
-        return real.is_relative_to(own) and real == real.resolve()
+        own = file.parent / ARTIFACTS
+        if own.is_symlink() or real != real.resolve():  # it may lead to another log's
+            return False
+        return any(own.samefile(folder) for folder in real.parents if folder.is_dir())
 
 
 def _check_alone(file: Path) -> None:
     """Refuse to prune where another log may know the same files."""
     if not file.exists():
         raise SerError(f"There is no log {file}: name one by --uri.")
-    if damage := damage_of(file):
+    if is_log(file) and (damage := damage_of(file)):
         raise SerError(f"Nothing was removed: {file} is damaged, or no database: {damage}.")
     for other in sorted(file.parent.iterdir()):
         # What `ser.tracking.database` makes of this log: backups, and files under way.
@@ -154,11 +163,9 @@ def _may_be_log(file: Path) -> bool:
         with file.open("rb") as opened:
             if opened.read(16) != b"SQLite format 3\0" or has_mark(file):
                 return False
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            query = "SELECT count(*) FROM sqlite_master WHERE name = 'experiments'"
-            return bool(connection.execute(query).fetchone()[0])
-    except (OSError, sqlite3.Error):
+    except OSError:
         return True  # nobody can tell
+    return has_tables(file, "experiments")
 
 
 def _unknown(file: Path, known: Container[str]) -> list[str]:
@@ -183,19 +190,25 @@ def remove(uri: str, unused: Prunable) -> None:
     Raises
     ------
     SerError
-        If MLflow does not remove it.
+        If a run may be under way that knows the log under another path, or MLflow fails.
     """
-    client = connect(uri)
+    client = connect(uri, mend=True)  # MLflow goes by the paths that the log has
+    if (file := sqlite_file(uri)) and moved(file):
+        raise SerError(
+            f"Nothing was removed: {file} was moved, or is seen under another path, and a run of "
+            "it may be under way. Run this again when that has ended; ser.doctor names it."
+        )
     for model in unused.models:
         client.delete_logged_model(model)
     # Without ids of runs MLflow would remove every deleted run; a command's word has 128 KiB.
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_GC_BACKEND_STORE_URI": uri}
     n_portions = -(-len(unused.runs) // PORTION)
     for k in range(n_portions):
-        command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri]
-        command += ["--tracking-uri", uri, "--run-ids", ",".join(unused.runs[k::n_portions])]
+        command = [sys.executable, "-c", _MLFLOW, "gc"]
+        command += ["--run-ids", ",".join(unused.runs[k::n_portions])]
         if models := unused.models[k::n_portions]:
             command += ["--logged-model-ids", ",".join(models)]
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, capture_output=True, text=True, env=environment)
         if result.returncode:
             last = without_secrets(result.stderr.strip().rpartition("\n")[2])
             raise SerError(f"MLflow could not remove what was deleted: {last}")

@@ -13,7 +13,7 @@ import numpy as np
 from ser.core.errors import SerError
 from ser.doctor.system import Finding
 from ser.features.store_file import is_damage
-from ser.features.store_layout import LAYOUT, check_ownership, checksum, set_seed
+from ser.features.store_layout import LAYOUT, check_ownership, checksum, refuse_others, set_seed
 
 
 def check_store(store: Path) -> Iterator[Finding]:
@@ -29,6 +29,7 @@ def check_store(store: Path) -> Iterator[Finding]:
         return
     uri = f"{store.absolute().as_uri()}?mode=rw"
     try:
+        refuse_others(store)
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             if check_ownership(connection, store) != LAYOUT:
                 yield Finding("store", f"{store} is an older ser's; the next use brings it up")

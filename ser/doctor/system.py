@@ -109,7 +109,7 @@ def _parts(folder: Path) -> Iterator[Path]:
     places = [folder]
     for _ in range(3):
         for place in places:
-            yield from place.glob(".*.part")
+            yield from place.glob(".*.part*")
         places = [inner for place in places for inner in _folders_in(place)]
 
 
@@ -123,7 +123,8 @@ def _folders_in(place: Path) -> list[Path]:
 def _is_ours(path: Path) -> bool:
     """Whether it is this user's, and no link: a folder for everybody may have anything."""
     with suppress(OSError):
-        return not path.is_symlink() and path.stat().st_uid == os.getuid()
+        is_mine = os.name == "nt" or path.stat().st_uid == os.getuid()  # Windows has one for each
+        return is_mine and not path.is_symlink()
     return False
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from ser.core.process import temporary_folder
 from ser.data.audio import probe, read_audio
 from ser.explore.pictures import clip_figures, pictures, sound
 from ser.features.prosody import ProsodyFeatures
@@ -55,7 +55,7 @@ def render_clip_page(clip: str, *, prosody: ProsodyFeatures) -> str:
     name = Path(clip).name
     shown = views(y, sr, name, prosody=prosody)
     values = dict(zip(prosody.names, map(float, prosody(y, sr)), strict=True))
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for picture, draw in clip_figures([shown]).items():
             draw().savefig(Path(folder, f"{picture}.png"), dpi=DPI)
         drawn = pictures(Path(folder), [shown])

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from zlib import crc32
@@ -14,14 +14,15 @@ from zlib import crc32
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.core.locks import told, writers
 from ser.data.audio import AudioError, read_file
 from ser.data.facts import RecordingFacts
 from ser.features import FeatureSet, settings
 from ser.features.store_layout import (
-    check_ownership,
     checksum,
     lay_out,
     packed_facts,
+    refuse_others,
     row_seed,
     set_seed,
 )
@@ -135,22 +136,41 @@ def open_store(store: str | Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.DatabaseError as error:
         raise SerError(
-            f"The feature store {path} cannot be used: {error}. {_advice(error)}"
+            f"The feature store {path} cannot be used: {error}. {_advice(error, path)}"
         ) from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
-        check_ownership(connection, path)  # before anything is changed
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        lay_out(connection, path)
+        refuse_others(path)  # before the connection reads anything
+        with _waiting(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            lay_out(connection, path)
     except UnicodeDecodeError as error:  # Python's, of SQLite's message on a name that is no text
         raise sqlite3.DatabaseError("a name in its schema is damaged") from error
 
 
-def _advice(error: sqlite3.DatabaseError) -> str:
+def _waiting(store: Path) -> AbstractContextManager[None]:
+    """Say who holds the store's lock, where the block takes longer than a moment."""
+    return told(lambda: f"the feature store {store}: {writers(store)}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """What the block writes is kept as a whole, or not at all."""
+    query = "SELECT CAST(file AS BLOB) FROM pragma_database_list"
+    store = Path(os.fsdecode(connection.execute(query).fetchone()[0]))
+    with _waiting(store):
+        connection.execute("BEGIN IMMEDIATE")
+    yield
+    connection.execute("COMMIT")
+
+
+def _advice(error: sqlite3.DatabaseError, path: Path) -> str:
     """What to do: a store that is damaged can go, one whose disk is full or read-only need not."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        return f"{writers(path)} Run this again when that has ended."
     if is_damage(error):
         return (
             "It is ser's and is damaged. All that it holds can be extracted again: move it away, "
@@ -174,7 +194,8 @@ def stored_set(connection: sqlite3.Connection, feature_set: FeatureSet) -> Store
     query = "SELECT id FROM extractors WHERE settings = ?"
     known = connection.execute(query, (key,)).fetchone()
     if known is None:
-        connection.execute("INSERT OR IGNORE INTO extractors (settings) VALUES (?)", (key,))
+        with _transaction(connection):
+            connection.execute("INSERT OR IGNORE INTO extractors (settings) VALUES (?)", (key,))
         known = connection.execute(query, (key,)).fetchone()
     if known is None or not isinstance(known[0], int):
         raise sqlite3.DatabaseError("its table of feature sets is damaged")
@@ -275,12 +296,11 @@ def forget_vectors(
     connection: sqlite3.Connection, stored: StoredSet, contents: Sequence[int]
 ) -> None:
     """Remove vectors that are damaged, so that they are extracted again."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(
-        "DELETE FROM vectors WHERE extractor = ? AND content = ?",
-        [(stored.id, content) for content in contents],
-    )
-    connection.execute("COMMIT")
+    with _transaction(connection):
+        connection.executemany(
+            "DELETE FROM vectors WHERE extractor = ? AND content = ?",
+            [(stored.id, content) for content in contents],
+        )
 
 
 def _select(connection: sqlite3.Connection, query: str, keys: Sequence[object]) -> sqlite3.Cursor:
@@ -291,7 +311,13 @@ def save_clips(
     connection: sqlite3.Connection, stored: StoredSet, clips: Sequence[StoredClip]
 ) -> int:
     """Keep what a batch found, in one transaction; return how many vectors are new."""
-    connection.execute("BEGIN IMMEDIATE")
+    with _transaction(connection):
+        return _insert_clips(connection, stored, clips)
+
+
+def _insert_clips(
+    connection: sqlite3.Connection, stored: StoredSet, clips: Sequence[StoredClip]
+) -> int:
     connection.executemany(
         "INSERT OR IGNORE INTO contents (digest) VALUES (?)", [(clip.digest,) for clip in clips]
     )
@@ -315,7 +341,6 @@ def save_clips(
     measured = {clip.digest: clip.facts for clip in clips if clip.facts is not None}
     number = _numbers(connection, list(measured))
     _insert_facts(connection, [(number[d], d.hex(), known) for d, known in measured.items()])
-    connection.execute("COMMIT")
     return max(added.rowcount, 0)
 
 
@@ -345,9 +370,8 @@ def save_facts(
     connection: sqlite3.Connection, measured: Sequence[tuple[int, str, RecordingFacts]]
 ) -> None:
     """Keep what recordings are like, by number and digest of their content, in a transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    _insert_facts(connection, measured)
-    connection.execute("COMMIT")
+    with _transaction(connection):
+        _insert_facts(connection, measured)
 
 
 def _insert_facts(

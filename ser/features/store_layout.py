@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from math import nan
 from pathlib import Path
 
+from ser.core.databases import views
 from ser.core.errors import SerError
 from ser.data import facts
 
@@ -94,6 +95,27 @@ def set_seed(settings: str) -> int:
 def packed_facts(*columns: object) -> bytes:
     """What a recording is like, as the store keeps it: JSON, in the order of `facts.NAMES`."""
     return json.dumps([nan if column is None else column for column in columns]).encode()
+
+
+def refuse_others(path: Path) -> None:
+    """Refuse a file that is no store of ser's; neither it nor what lies beside it is changed.
+
+    Raises
+    ------
+    SerError
+        If it is another's, or cannot be read.
+    """
+    try:
+        if path.is_file():
+            any(check_ownership(view, path) for view in views(path))
+    except sqlite3.DatabaseError:
+        if not has_mark(path):  # which is damaged, or is being made
+            raise
+    except OSError as error:
+        raise SerError(
+            f"The feature store {path} cannot be looked at: {error.strerror}. Give another place "
+            "with store=FILE."
+        ) from error
 
 
 def check_ownership(connection: sqlite3.Connection, path: Path) -> int:

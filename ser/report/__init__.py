@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ser.core import streams
 from ser.core.printable import file_name, guard, shown
+from ser.core.process import temporary_folder
 
 if TYPE_CHECKING:
     from ser.tracking.run import Run
@@ -70,7 +70,7 @@ def report(
     run = find_run(uri or paths.tracking_uri(), wanted, experiment)
     out = out or Path(f"{file_name(run.name)}-{run.id[:8]}.html")
     check_free(out)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         run.download(folder)
         html = render_run_page(run, Path(folder))
         logged = Path(folder, PAGE)

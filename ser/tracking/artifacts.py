@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from ser.core.process import mark
+from ser.core.process import temporary_folder
 from ser.tracking import mlflow_compat
 from ser.tracking.client import waiting
 from ser.tracking.database import artifact_location, moved, sqlite_file
@@ -58,7 +58,7 @@ def fetch(uri: str, artifact_uri: str, path: str = "", folder: str | Path | None
         others a copy is there until the process ends.
     """
     if folder is None and urlsplit(artifact_uri).scheme not in ("", "file"):
-        _COPIES.append(TemporaryDirectory(prefix=mark()))
+        _COPIES.append(temporary_folder())
         folder = _COPIES[-1].name
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import mlflow
 from sqlalchemy.exc import SQLAlchemyError
 
 from ser.core.errors import SerError
-from ser.core.locks import IF_IT_HANGS, told, writers
+from ser.core.locks import told, writers
 from ser.core.printable import is_text
 from ser.core.redact import without_secrets
 from ser.tracking.database import prepare, sqlite_file
@@ -79,14 +79,13 @@ def client_of(uri: str) -> mlflow.MlflowClient:
 
 def waiting(uri: str) -> AbstractContextManager[None]:
     """Say that the log is waited for, where the block takes longer than a moment."""
-    file = sqlite_file(uri)
 
-    def why() -> str:
-        if file:
-            return f"{writers(file)} {IF_IT_HANGS}"
-        return "it is slow, or does not answer. It is asked again for some minutes: is it up?"
+    def what() -> str:
+        file = sqlite_file(uri)
+        slow = "it is slow, or does not answer. It is asked again for some minutes: is it up?"
+        return f"the log {without_secrets(uri)}: {writers(file) if file else slow}"
 
-    return told(f"the log {without_secrets(uri)}", why)
+    return told(what)
 
 
 def unusable(uri: str, error: Exception) -> SerError:
@@ -95,7 +94,7 @@ def unusable(uri: str, error: Exception) -> SerError:
     if file and "database is locked" in str(error):
         return SerError(
             f"The log {file} cannot be used now: {writers(file)} Run this again when that has "
-            f"ended. {IF_IT_HANGS}"
+            "ended."
         )
     return SerError(
         f"The log {without_secrets(uri)} cannot be used: {reason_of(error)}. Free "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 import uuid
 from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import mlflow
 from sqlalchemy import make_url
 
+from ser.core.databases import has_tables
 from ser.core.errors import SerError
 from ser.core.locks import locked
 from ser.core.printable import file_name
@@ -28,6 +30,7 @@ from ser.tracking import mlflow_compat
 
 PROCESS = "process"  # tag of a run: whose it is (ser.core.process)
 ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
+LONGEST = 7 * 86_400  # seconds after which a RUNNING run that names no process is taken for dead
 BUSY_TIMEOUT = 60.0  # seconds that SQLite waits while another process writes
 # Where MLflow writes down absolute paths: table, column.
 _PATHS = (
@@ -180,24 +183,28 @@ def is_old(file: Path) -> bool:
     )
 
 
+def is_log(file: Path) -> bool:
+    """Whether a database is a log of MLflow's, or may be: nothing of it is changed to look."""
+    return has_tables(file, "experiments", "alembic_version")
+
+
 def _revision(file: Path) -> str | None:
+    if not is_log(file):
+        return None
     with _reading(file) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
-            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return row[0] if row else None
 
 
 def _processes(file: Path) -> dict[str, str]:
-    """Runs that say RUNNING: the process of each, where the run has it."""
+    """Runs that say RUNNING: the process of each; empty where another program began it of late."""
+    of_late = 1000 * (time.time() - LONGEST)
     with _reading(file) as connection:
         rows = connection.execute(
-            "SELECT run_uuid, value FROM runs JOIN tags USING (run_uuid) WHERE status = 'RUNNING' "
-            "AND key = ?",
-            (PROCESS,),
+            "SELECT runs.run_uuid, coalesce(value, '') FROM runs LEFT JOIN tags "
+            "ON tags.run_uuid = runs.run_uuid AND key = ? WHERE status = 'RUNNING' "
+            "AND lifecycle_stage = 'active' AND (value IS NOT NULL OR start_time > ?)",
+            (PROCESS, of_late),
         )
         return dict(rows)
 

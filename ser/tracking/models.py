@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import warnings
 from contextlib import suppress
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from ser.core import paths
 from ser.core.errors import SerError
+from ser.core.process import temporary_folder
 from ser.models.trained import CARD, TrainedModel, save_model
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import connect
@@ -72,7 +72,7 @@ def log_model(
             model_uuid=logged.model_id,
             model_id=logged.model_id,
         )
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             path = _save(model, card, description, Path(folder))
             files = listed(path)
             send(client.tracking_uri, logged.artifact_location, path)

@@ -5,7 +5,6 @@ Every function says which log it means; none depends on the process's own.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
+from ser.core.process import temporary_folder
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import client_of, connect
 from ser.tracking.tables import read_table
@@ -55,7 +55,7 @@ class LoggedRun:
         SerError
             If the run has none.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             try:
                 file = self._fetch("tables/predictions.csv", folder)
             except (OSError, mlflow.MlflowException) as error:

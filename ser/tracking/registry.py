@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,6 +14,7 @@ import pandas as pd
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.printable import shown
+from ser.core.process import temporary_folder
 from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models.known_answers import differing
 from ser.models.predictions import Layout
@@ -297,7 +297,7 @@ def check_name(name: str) -> None:
 
 def _card_of(run: LoggedRun) -> str:
     """Model card of a run, in Markdown."""
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         run.download(folder)
         card = Path(folder, CARD)
         if not card.exists():

@@ -13,7 +13,6 @@ import getpass
 import io
 import logging
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,7 +64,7 @@ class Run:
         self._left_out: list[str] = []
         self._meant: dict[str, None] = {}  # files, by their paths among the artifacts
         self._model: tuple[str | None, Mapping[str, Listed]] = (None, {})
-        self._folder = tempfile.TemporaryDirectory(prefix=process.mark())
+        self._folder = process.temporary_folder()
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters, now, so that a run that fails shows what it was."""

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ser.core.errors import SerError
-from ser.core.locks import IF_IT_HANGS, locked, told, try_locked, writers
+from ser.core.locks import locked, told, try_locked, writers
 from ser.core.redact import without_secrets
 from ser.tracking.database import sqlite_file
 from ser.tune.journal import check_journal, open_journal
@@ -111,7 +111,9 @@ def _from_journal(
     journal: Path, new: Callable[..., Study], held: ExitStack
 ) -> tuple[Study, Worker]:
     """The study in a journal file and this worker on it, whose lock is held until the end."""
-    workers = journal.with_suffix(".workers")
+    workers = journal.with_name(f"{journal.name}.workers")
+    if (older := journal.with_suffix(".workers") / START).exists():  # whose ser may be at work
+        workers = older.parent
     own = workers / uuid.uuid4().hex
     try:
         check_journal(journal)
@@ -179,11 +181,12 @@ def _create(
 def _database(url: str, heartbeat: int) -> RDBStorage:
     file = sqlite_file(url)
 
-    def why() -> str:
-        return f"{writers(file)} {IF_IT_HANGS}" if file else "it does not answer: is it up?"
+    def what() -> str:
+        why = writers(file) if file else "it does not answer: is it up?"
+        return f"the database {without_secrets(url)}: {why}"
 
     try:
-        with warnings.catch_warnings(), told(f"the database {without_secrets(url)}", why):
+        with warnings.catch_warnings(), told(what):
             warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna, about itself
             return _made(url, heartbeat)
     except RuntimeError as error:  # tables of the same name, of something else

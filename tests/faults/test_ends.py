@@ -15,12 +15,14 @@ from sklearn.pipeline import make_pipeline
 
 from ser.core import interrupts, streams
 from ser.core.errors import SerError
+from ser.core.process import identity, maker_of
 from ser.data.corpora import audio_files
 from ser.data.recordings import find_recordings
 from ser.models.partial_fit import EpochFit
 from ser.models.pipeline import fit
 from ser.train import dry
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHECKOUT = Path(__file__).parents[2]
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.repeat(["happy", "sad"], 20)
@@ -29,7 +31,7 @@ Y = np.repeat(["happy", "sad"], 20)
 @pytest.fixture(autouse=True)
 def _as_a_command():
     """Ctrl-C and SIGTERM are what they are in a command, and afterwards what they were."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ENDING}
     for number in before:
         signal.signal(number, signal.default_int_handler)
     yield
@@ -50,7 +52,7 @@ class Swallowing(DummyClassifier):
         return super().fit(X, y)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDING)
 def test_a_fit_that_swallows_an_interrupt_is_none(number):
     with pytest.raises(KeyboardInterrupt):
         fit(make_pipeline(Swallowing(number)), X, Y)
@@ -157,6 +159,46 @@ def test_ctrl_c_and_a_gone_folder_end_any_command_in_a_sentence(tmp_path):
     )
 
 
+END_BY_HANGUP = """
+import signal
+try:
+    signal.raise_signal(signal.SIGHUP)
+    print('went on')
+except KeyboardInterrupt:
+    signal.raise_signal(signal.SIGHUP)  # a shell sends it too
+    print('closed')
+    raise"""
+
+
+@pytest.mark.parametrize(
+    ("nohup", "end"), [(False, ("closed\n", "Interrupted.\n", 130)), (True, ("went on\n", "", 0))]
+)
+def test_a_closed_terminal_ends_a_command_as_ctrl_c_does_and_nohup_does_not(nohup, end):
+    handler = signal.SIG_IGN if nohup else signal.SIG_DFL
+    process = started(
+        END_BY_HANGUP,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, handler),
+    )
+    assert (*process.communicate(), process.returncode) == end
+
+
+def test_what_is_said_to_a_closed_terminal_does_not_hide_why_it_ends(tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    code = "import pathlib, signal\ntry:\n    print('ready', flush=True); signal.pause()\n"
+    code += "finally:\n    print('the bar is closed', flush=True)\n"
+    code += f"    pathlib.Path({str(tmp_path / 'end')!r}).write_text('whole')"
+    process = started(code, stdout=theirs, start_new_session=True)
+    os.close(theirs)
+    assert os.read(ours, 100).startswith(b"ready")
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate()[1] == "Interrupted.\n"
+    assert (process.returncode, (tmp_path / "end").read_text()) == (130, "whole")
+
+
 def test_a_user_without_a_home_gets_one_until_the_end(monkeypatch):
     def nowhere():
         if "HOME" not in os.environ:
@@ -168,9 +210,9 @@ def test_a_user_without_a_home_gets_one_until_the_end(monkeypatch):
     seen = []
     monkeypatch.setattr(streams.atexit, "register", lambda *what, **more: seen.append(what))
     streams.command(lambda: seen.append(os.environ["HOME"]))()
-    (remove, folder), home = seen
-    assert folder == home and Path(home).is_dir()
-    remove(folder)
+    (remove,), home = seen
+    assert maker_of(Path(home).name) == identity() and Path(home).is_dir()
+    remove()
 
 
 def test_a_clock_before_1980_is_said_before_anything_costs_time(run_here, client, monkeypatch):

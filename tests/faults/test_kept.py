@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import shutil
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -22,15 +24,18 @@ from ser.core.errors import SerError
 from ser.data.facts import RecordingFacts
 from ser.doctor import system
 from ser.doctor.log import examine_log
-from ser.doctor.prune import prunable
+from ser.doctor.prune import prunable, remove
 from ser.doctor.store import check_store
 from ser.features import store_file
 from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
-from ser.features.store_layout import APPLICATION_ID, checksum
+from ser.features.store_file import open_store
+from ser.features.store_layout import APPLICATION_ID, checksum, has_mark
 from ser.models.predictions import Layout
 from ser.models.trained import FEATURES_FILE, TrainedModel, load_model, save_model
-from ser.predict.output import Journal
+from ser.predict.journal import Journal
+from ser.predict.output import opened
+from ser.tracking.client import connect
 from ser.tracking.run import PROCESS, start_run
 from ser.tune.storage import open_study
 
@@ -230,6 +235,60 @@ def test_file_that_is_not_ours_is_refused_and_left_as_it_is(what, clips, tmp_pat
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("theirs.db-")]
 
 
+def at_work(statements, folder):
+    """A database with a writer at work, or killed: what it has not brought in lies beside it."""
+    with closing(sqlite3.connect(folder / "made", isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        for file in folder.glob("made*"):
+            (folder / file.name.replace("made", "theirs.db")).write_bytes(file.read_bytes())
+    for file in folder.glob("made*"):
+        file.unlink()
+
+
+IN_WAL = ("PRAGMA journal_mode = WAL",)
+OF_A_LOG = ("CREATE TABLE experiments (name)", "INSERT INTO experiments VALUES ('dear')")
+HOT = ("PRAGMA cache_size = 1", "CREATE TABLE dear (a)", "BEGIN")
+HOT += ("INSERT INTO dear SELECT randomblob(5000) FROM (VALUES (1), (2), (3), (4), (5))",)
+AT_WORK = {
+    "WAL": (*IN_WAL, "CREATE TABLE dear (a)"),
+    "WAL, brought in": (*IN_WAL, "CREATE TABLE dear (a)", "PRAGMA wal_checkpoint"),
+    "WAL, half": (*IN_WAL, "CREATE TABLE dear (a)", "PRAGMA wal_checkpoint", OF_A_LOG[0]),
+    "WAL, closed": (*IN_WAL, *OF_A_LOG, "PRAGMA wal_checkpoint(TRUNCATE)"),
+    "WAL, marked": (*IN_WAL, "PRAGMA application_id = 42"),
+    "a journal": HOT,
+    "a journal of the first page": ("PRAGMA journal_mode = PERSIST", *HOT, OF_A_LOG[0]),
+}
+
+
+@pytest.mark.parametrize("what", AT_WORK)
+def test_database_of_others_is_not_changed_by_a_look(what, tmp_path):
+    """Nor are the files beside it."""
+    at_work(AT_WORK[what], tmp_path)
+    file = tmp_path / "theirs.db"
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SerError, match=r"theirs\.db is no feature store of ser's"):
+        read([], file)
+    assert [finding for finding in check_store(file) if finding.advice]
+    uri = f"sqlite:///{file}"
+    assert "no log of MLflow's" in "".join(found.text for found in examine_log(uri, close=False))
+    for use in (connect, prunable):
+        with pytest.raises(SerError, match="no log of MLflow's"):
+            use(uri)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_store_whose_first_page_is_not_written_yet_is_ours(clips, tmp_path):
+    """As a kill leaves it: all of it lies beside it."""
+    with open_store(tmp_path / "made"):
+        for file in tmp_path.glob("made*"):
+            (tmp_path / file.name.replace("made", "ours")).write_bytes(file.read_bytes())
+    assert not has_mark(tmp_path / "ours")
+    (found,) = check_store(tmp_path / "ours")
+    assert found.text.startswith("0 vectors of 0 feature sets")
+    assert read(clips, tmp_path / "ours").n_extracted == len(clips)
+
+
 @pytest.mark.parametrize("damage", ["cut", "zeros"])
 def test_damaged_store_is_one_sentence(damage, clips, tmp_path):
     store = tmp_path / "store.sqlite"
@@ -292,6 +351,24 @@ def test_prune_takes_only_what_lies_where_the_log_put_it(uri, deleted, tmp_path)
         found = prunable(uri)
         assert (found.runs, found.folders) == ((), ())
         assert f"deleted run {run_id} stays" in found.kept[0]
+
+
+def test_prune_of_a_log_under_another_path_takes_the_files_beside_it(uri, deleted, tmp_path):
+    """And no run's under way, nor those of the log that it is a copy of."""
+    run_id, folder = deleted
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "mlruns", copy)
+    found = prunable(f"sqlite:///{copy}/mlflow.db")
+    assert (found.runs, found.folders) == (
+        (run_id,),
+        (copy / folder.relative_to(tmp_path / "mlruns"),),
+    )
+    change(copy / "mlflow.db", "UPDATE runs SET lifecycle_stage = 'active', status = 'RUNNING'")
+    change(copy / "mlflow.db", "UPDATE runs SET start_time = ?", 1000 * time.time())
+    change(copy / "mlflow.db", "DELETE FROM tags WHERE key = ?", PROCESS)
+    with pytest.raises(SerError, match=r"Nothing was removed: .* a run of it may be under way"):
+        remove(f"sqlite:///{copy}/mlflow.db", found)
+    assert folder.is_dir() and found.folders[0].is_dir()
 
 
 def test_prune_follows_no_link_out_of_the_artifacts(uri, deleted, tmp_path):
@@ -502,32 +579,69 @@ def test_damaged_part_of_a_prediction_is_said_and_goes_on_from_before(damage, tm
     journal.close()
     lines = part.read_bytes().splitlines(keepends=True)
     lines[5] = {
-        "a number": lines[5].replace(b"0.05", b"0.95"),
+        "a number": lines[5].replace(b"0.04", b"0.94"),
         "a middle line": b"{}\n",
         "bytes": b"\xff" * 40 + b"\n",
         "its end": lines[5][:-1],
     }[damage]
     part.write_bytes(b"".join(lines))
     journal = journal_of(out)
-    assert journal.done == {f"{n}.wav" for n in range(4)}  # the last that is whole is done again
+    assert journal.done == {f"{n}.wav" for n in range(3)}  # the last that is whole is done again
     assert f"Line 6 of {part} is damaged" in capsys.readouterr().err
-    journal.write(rows(4, 10))
+    journal.write(rows(3, 10))
     journal.finish()
     assert [json.loads(line) for line in out.read_text().splitlines()] == rows(0, 10)
 
 
 def test_part_of_an_older_ser_goes_on(tmp_path, capsys):
     out = tmp_path / "all.json"
-    journal = journal_of(out)
-    journal.write(rows(0, 3))
-    journal.close()
     part = tmp_path / "all.json.part"
     part.write_text("".join(f"{json.dumps(row)}\n" for row in rows(0, 3)))
+    about = {"model": "m", "columns": LAYOUT.columns}
+    part.with_name("all.json.part.model").write_text(json.dumps(about, sort_keys=True))
     journal = journal_of(out)
     assert journal.done == {"0.wav", "1.wav"} and not capsys.readouterr().err
     journal.write(rows(2, 4))
     journal.finish()
     assert [json.loads(line) for line in out.read_text().splitlines()] == rows(0, 4)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_files_of_others_beside_a_prediction_stay(resume, tmp_path):
+    out, layout = tmp_path / "all.csv", {"model": "m"}
+    for end in ("whole", "part.model", "part.whole", "lock"):
+        out.with_name(f"all.csv.{end}").write_text("my thesis")
+    out.with_name(".all.csv.part.lock.holder").write_text("my thesis")
+    kept = {file: file.read_text() for file in tmp_path.iterdir()}
+    for killed in (True, False):
+        with opened("csv", out, LAYOUT, layout, resume=resume) as journal:
+            assert journal.done == ({"0.wav"} if resume and not killed else set())
+            journal.write(rows(len(journal.done), 2))
+            assert killed or journal.finish()
+    assert {file: file.read_text() for file in tmp_path.iterdir() if file != out} == kept
+    for text in ("my thesis", "my thesis\n", '{"clip": "mine"}\n'):
+        for name in ("b.csv.part", "b.csv.part.lock"):
+            theirs = tmp_path / name
+            theirs.write_text(text)
+            with (
+                pytest.raises(SerError, match=rf"{name} is no .*left as it is"),
+                opened("csv", tmp_path / "b.csv", LAYOUT, layout, resume=resume),
+            ):
+                pass
+            assert theirs.read_text() == text
+            theirs.unlink()
+
+
+def test_file_that_appears_during_a_prediction_stays(tmp_path):
+    out = tmp_path / "all.csv"
+    journal = journal_of(out, "csv")
+    journal.write(rows(0, 2))
+    out.write_text("my thesis")
+    with pytest.raises(SerError, match="is there already"):
+        journal.finish()
+    assert out.read_text() == "my thesis"
+    assert sorted(tmp_path.iterdir()) == [out, tmp_path / "all.csv.part"]
 
 
 def test_part_that_is_damaged_while_it_is_written_makes_no_file(tmp_path):

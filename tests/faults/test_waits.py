@@ -22,6 +22,9 @@ from ser.core import locks, paths
 from ser.core.errors import SerError
 from ser.core.process import identity, maker_of
 from ser.doctor.log import examine_log
+from ser.features import store_file
+from ser.features.prosody import ProsodyFeatures
+from ser.features.store_file import open_store, stored_set
 from ser.models.predictions import Layout
 from ser.predict.output import opened
 from ser.tracking import artifacts, database, mlflow_compat, queries
@@ -98,6 +101,25 @@ def test_a_stopped_writer_of_the_log_is_named(uri, stopped, impatient):
         assert f"process {pid} ({sys.executable}" in str(error.value)
         assert "s3cret" not in str(error.value)
     assert "If that hangs or is stopped, end it." in str(error.value)
+
+
+def test_a_stopped_writer_of_the_store_is_waited_for_and_named(
+    tmp_path, stopped, impatient, until_said, monkeypatch
+):
+    monkeypatch.setattr(store_file, "LOCK_TIMEOUT", 0.1)
+    store = tmp_path / "features.sqlite"
+    with open_store(store) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        pid = stopped(store)
+        with pytest.raises(sqlite3.OperationalError), store_file._transaction(connection):
+            pass
+    with pytest.raises(SerError, match="database is locked") as error, open_store(store) as other:
+        stored_set(other, ProsodyFeatures())
+    said = until_said("Waiting for the feature store")
+    for text in (said, str(error.value)):
+        assert f"{store}" in text and "If that hangs or is stopped, end it." in text
+        if Path("/proc/locks").exists():
+            assert f"process {pid} ({sys.executable}" in text and "s3cret" not in text
 
 
 def test_what_mlflow_waits_for_is_said_once(uri, until_said, monkeypatch, stopped):
@@ -243,9 +265,18 @@ def test_an_older_log_with_a_run_under_way_is_not_migrated(uri, tmp_path, monkey
         SerError, match=f"runs of it are, or may be, under way: .* --close {run.id}"
     ):
         connect(uri)
-    monkeypatch.undo()
     assert dump(file) == before
-    run.finish()
+    with closing(sqlite3.connect(file)) as connection, connection:  # as of another program
+        connection.execute("DELETE FROM tags WHERE key = ?", (database.PROCESS,))
+    with pytest.raises(SerError, match=f"--close {run.id}"):
+        connect(uri)
+    for old in ("start_time = 0", "lifecycle_stage = 'deleted'"):
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(f"UPDATE runs SET {old}")
+            connection.commit()
+            assert database._processes(file) == {}
+            connection.execute("UPDATE runs SET start_time = ?", (1000 * time.time(),))
+            connection.commit()
 
 
 def test_an_installed_ser_keeps_to_its_own_configs(tmp_path):
@@ -285,13 +316,26 @@ def test_a_stopped_writer_of_a_journal_is_waited_for_and_named(tmp_path, impatie
     journal = tmp_path / "studies.journal"
     with open_study(str(journal), "s", question={}) as (study, _):
         with (
-            locks.locked(tmp_path / "studies.workers" / storage.WRITING, "a test"),
+            locks.locked(tmp_path / "studies.journal.workers" / storage.WRITING, "a test"),
             pytest.raises(SerError, match=rf"journal {journal}, which process {os.getpid()} .*end"),
         ):
             study.ask()
         assert f"Waiting for the study's journal {journal}" in capsys.readouterr().err
         study.tell(study.ask(), 1.0)
         assert len(study.trials) == 1
+
+
+def test_studies_of_one_name_wait_for_themselves_alone(tmp_path):
+    older = tmp_path / "b.workers" / storage.START
+    older.parent.mkdir()
+    (tmp_path / "c.workers").mkdir()  # of the user's
+    older.touch()
+    for name in ("a.x", "a.y", "b.x", "c.x"):
+        with open_study(str(tmp_path / name), "s", question={}):
+            pass
+    folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert folders == {"a.x.workers", "a.y.workers", "b.workers", "c.workers", "c.x.workers"}
+    assert list((tmp_path / "c.workers").iterdir()) == []
 
 
 @pytest.mark.parametrize(

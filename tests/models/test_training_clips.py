@@ -26,7 +26,7 @@ from ser.models.familiarity import FACTS, learn_familiarity
 from ser.models.predictions import Layout
 from ser.models.trained import TRAINING_FILE, TrainedModel, load_model, save_model
 from ser.models.training_clips import describe
-from ser.predict.output import Tally
+from ser.predict.journal import Tally
 
 SR = 24_000
 FEATURES = NotebookFeatures(chroma=False, n_mels=8, n_mfcc=8)

@@ -21,7 +21,8 @@ from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models.predictions import DIGITS, Layout, Prediction
 from ser.predict import parse, predict
 from ser.predict.arguments import refuse_assignments
-from ser.predict.output import Journal, opened
+from ser.predict.journal import Journal
+from ser.predict.output import opened
 from ser.tracking.queries import best_run, find_run
 
 EMPTY = ["unfamiliar", "resampled_from", "error"]  # columns that tell of nothing here

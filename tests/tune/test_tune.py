@@ -126,7 +126,7 @@ def test_open_study_retries_the_trial_of_a_killed_worker_and_no_other(tmp_path):
     with open_study(journal, "s", question={}) as (study, _):
         assert len(study.trials) == 3
         assert not any(t.user_attrs.get(WORKER) == "" for t in study.trials)
-    locks = {file.name for file in (tmp_path / "studies.workers").iterdir()}
+    locks = {file.name for file in (tmp_path / "studies.journal.workers").iterdir()}
     assert locks == {"start", ".writing"}  # no worker's
 
 

@@ -23,8 +23,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from ser.core import compute, process
+from ser.core import compute
 from ser.core.errors import SerError
+from ser.core.process import part_of
 from ser.data.corpora import EMOTIONS, absolute, ravdess
 from ser.data.corpora.synthesis import SR, Manner, Syllable, speak
 
@@ -235,7 +236,7 @@ def _synthesise(paths: list[Path], *, progress: bool) -> None:
 def _write(path: Path) -> None:
     """Write one clip; a name without the temporary's suffix is a whole clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{process.mark()}x.part")
+    temporary = part_of(path)
     try:
         soundfile.write(temporary, synthesise(path.stem), SR, format="WAV", subtype="PCM_16")
         temporary.replace(path)

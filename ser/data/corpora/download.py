@@ -13,7 +13,6 @@ import shutil
 import stat
 import struct
 import sys
-import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -24,8 +23,8 @@ from typing import Any
 import pooch
 from tqdm import tqdm
 
-from ser.core import process
 from ser.core.errors import SerError
+from ser.core.process import temporary_folder
 
 MAX_UNPACKED = 8 * 2**30  # bytes: 13 times RAVDESS's speech, less than a disk
 MAX_RATIO = 100  # unpacked to packed bytes; audio reaches 2 to 10, deflate's limit is 1032
@@ -147,9 +146,7 @@ def unpack(archive: str | Path, root: str | Path, *, progress: bool = True) -> P
     try:
         with (
             zipfile.ZipFile(archive) as source,
-            tempfile.TemporaryDirectory(
-                prefix=f".{archive.stem}.{process.mark()}", suffix=".part", dir=root
-            ) as scratch,
+            temporary_folder(root) as scratch,
         ):
             _reject_harmful(source.infolist(), archive)
             folder = Path(scratch, archive.stem)

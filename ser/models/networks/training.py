@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser.core import process
+from ser.core.process import part_of
 
 try:
     import torch
@@ -176,10 +175,9 @@ class TrainingCallback(Callback):
 def _write(state: dict[str, Any], file: Path) -> None:
     """Write a file so that a kill leaves the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=file.parent, prefix=f".{process.mark()}", suffix=".part", delete=False
-    ) as part:
-        torch.save(state, part)
-        part.flush()
-        os.fsync(part.fileno())
-    Path(part.name).replace(file)
+    part = part_of(file)
+    with part.open("wb") as opened:
+        torch.save(state, opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+    part.replace(file)
