@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ser.core.process import part_of
+from ser.core.process import writing
 from ser.core.redact import masked_override, without_secrets
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ def record(*, run_id: str | None = None, error: str | None = None, skipped: bool
     error = error and without_secrets(error)
     job = Job(hydra_config.job.num, overrides, run_id, error, skipped)
     file = Path(hydra_config.runtime.output_dir) / OUTCOME
-    part = part_of(file)
-    part.write_text(json.dumps(asdict(job)), encoding="utf-8")
-    part.replace(file)
+    with writing(file) as part:
+        part.write_text(json.dumps(asdict(job)), encoding="utf-8")
 
 
 def outcomes(folder: Path) -> list[Job]:

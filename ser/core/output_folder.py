@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from ser.core import paths
-from ser.core.process import part_of
+from ser.core.process import writing
 from ser.core.redact import learn, masked, masked_override
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ def _plain(config: Any) -> Any:
 
 
 def _save(file: Path, config: Any) -> None:
-    part = part_of(file)
-    part.write_text(OmegaConf.to_yaml(masked(config)), encoding="utf-8")
-    part.replace(file)
+    with writing(file) as part:
+        part.write_text(OmegaConf.to_yaml(masked(config)), encoding="utf-8")
 
 
 def _mask(file: Path) -> None:

@@ -15,7 +15,8 @@ import re
 import subprocess
 import tempfile
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -80,9 +81,19 @@ def temporary_folder(within: Path | None = None) -> tempfile.TemporaryDirectory[
     return tempfile.TemporaryDirectory(end, f"{hidden}{mark()}", within, ignore_cleanup_errors=True)
 
 
-def part_of(file: Path) -> Path:
-    """Another name for a file that is not whole yet, beside it, with this process's `mark`."""
-    return file.with_name(f".{mark()}{uuid.uuid4().hex[:8]}.part")
+@contextmanager
+def writing(file: Path) -> Iterator[Path]:
+    """A name beside a file to write it under, with this process's `mark`: it is whole or not there.
+
+    It gets its own name when the block has ended well.
+    """
+    part = file.with_name(f".{mark()}{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        part.replace(file)
+    finally:
+        for end in ("", "-journal", "-wal", "-shm"):  # of SQLite's
+            Path(f"{part}{end}").unlink(missing_ok=True)
 
 
 def maker_of(name: str) -> str | None:

@@ -19,6 +19,7 @@ from mlflow.entities import Experiment, ViewType
 
 from ser.core.databases import has_tables
 from ser.core.errors import SerError
+from ser.core.process import maker_of
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_models, all_runs, all_versions, local_folder
 from ser.doctor.log import damage_of
@@ -150,7 +151,8 @@ def _check_alone(file: Path) -> None:
         raise SerError(f"Nothing was removed: {file} is damaged, or no database: {damage}.")
     for other in sorted(file.parent.iterdir()):
         # What `ser.tracking.database` makes of this log: backups, and files under way.
-        is_its_own = other.match(f"{file.name}.*.backup") or other.match(f".{file.name}.*.part")
+        names = (f"{file.name}.*.backup", f".{file.name}.*.part")  # the latter by an older ser
+        is_its_own = maker_of(other.name) or any(map(other.match, names))
         if other != file and not is_its_own and other.is_file() and _may_be_log(other):
             raise SerError(
                 f"Nothing was removed: {other} lies beside the log {file}, and may know the same "

@@ -20,7 +20,7 @@ from zlib import crc32
 
 from ser.core.cells import CellWriter
 from ser.core.errors import SerError
-from ser.core.process import part_of
+from ser.core.process import writing
 from ser.models.predictions import UNFAMILIAR, Layout
 
 _PORTION = 10_000  # rows of a Parquet row group
@@ -139,15 +139,11 @@ class Journal:
                 f"{self._part} is damaged, though it was just written: see to its disk. The same "
                 "command goes on from what is whole."
             )
-        whole = part_of(self._out)
         convert = {"csv": _to_csv, "json": _to_json, "parquet": _to_parquet}[self._kind]
         with self._written():
-            try:
-                convert((row for row, _ in self._whole_rows()), whole, self._layout)
+            with writing(self._out) as part:
+                convert((row for row, _ in self._whole_rows()), part, self._layout)
                 self._check_free()
-                whole.replace(self._out)
-            finally:
-                whole.unlink(missing_ok=True)
             self._part.unlink()
             if self._is_of_older():
                 self._older.unlink()

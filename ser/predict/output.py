@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,25 +111,14 @@ def opened(
     if kind is None or kind == "table":
         raise SerError(f"{out}: give --output csv, json or parquet, or a name that ends so.")
     lock = out.with_name(f"{out.name}.part.lock")
-    with _writing_alone(out, lock):
+    with ExitStack() as held:
         try:
-            journal = Journal(out, kind, layout, made_by, resume=resume)
-            try:
-                yield journal
-            finally:
-                journal.close()
+            held.enter_context(locked(lock, str(out), timeout=0))  # nobody waits for it
+        except OSError as error:
+            raise SerError(f"{out} cannot be written: {error.strerror}.") from error
+        try:
+            yield held.enter_context(closing(Journal(out, kind, layout, made_by, resume=resume)))
         finally:
             if out.exists():  # whoever has the lock next, or opens it still, finds that and ends
                 with suppress(OSError):
                     lock.unlink()
-
-
-@contextmanager
-def _writing_alone(out: Path, lock: Path) -> Iterator[None]:
-    """Hold the lock of whoever predicts into this file; nobody waits for it."""
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(lock, str(out), timeout=0))
-        except OSError as error:
-            raise SerError(f"{out} cannot be written: {error.strerror}.") from error
-        yield

@@ -9,10 +9,8 @@ Neither is done to a log with a run under way: its process has the old paths, an
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
-import uuid
 from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -25,7 +23,7 @@ from ser.core.databases import has_tables
 from ser.core.errors import SerError
 from ser.core.locks import locked
 from ser.core.printable import file_name
-from ser.core.process import is_alive
+from ser.core.process import is_alive, writing
 from ser.tracking import mlflow_compat
 
 PROCESS = "process"  # tag of a run: whose it is (ser.core.process)
@@ -118,48 +116,30 @@ def writing_alone(file: Path) -> AbstractContextManager[None]:
 
 
 def _make(file: Path) -> None:
-    with _part(file, "new") as part:
+    with writing(file) as part:
         # With MLflow's default experiment, which processes would else race to make.
         mlflow_compat.make_database(part, (file.parent / ARTIFACTS).as_uri())
-        part.replace(file)
 
 
 def _migrate(file: Path) -> None:
     """Migrate a copy, and put it in the file's place; what was there stays as a backup."""
     from mlflow.db import upgrade
 
-    backup = file.with_name(f"{file.name}.{_revision(file)}.backup")
-    with _part(file, "backup") as copy, _part(file, "new") as part:
-        for target in (copy, part):
-            with (
-                closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT)) as old,
-                closing(sqlite3.connect(target)) as new,
-            ):
-                old.execute("PRAGMA journal_mode = DELETE")  # no log of its own left behind
-                old.backup(new)
-        copy.replace(backup)
+    with writing(file.with_name(f"{file.name}.{_revision(file)}.backup")) as copy:
+        _copy(file, copy)
+    with writing(file) as part:
+        _copy(file, part)
         with mlflow_compat.migrating:
             upgrade.main([f"sqlite:///{part}"], standalone_mode=False)  # mlflow db upgrade
-        part.replace(file)
 
 
-@contextmanager
-def _part(file: Path, what: str) -> Iterator[Path]:
-    """A name beside the file for what is not whole yet; gone at the end if it is there still."""
-    start = f".{file.name}.{what}."
-    ours = re.compile(re.escape(start) + r"[0-9a-f]{8}\.part(-journal|-wal|-shm)?")
-
-    def remove() -> None:
-        for leftover in file.parent.glob(f".*.{what}.*.part*"):
-            if ours.fullmatch(leftover.name):
-                leftover.unlink(missing_ok=True)
-
-    remove()  # what a process that was killed has left: the lock is ours
-    try:
-        # Another name each time: MLflow keeps an engine for every file that it has opened.
-        yield file.with_name(f"{start}{uuid.uuid4().hex[:8]}.part")
-    finally:
-        remove()
+def _copy(file: Path, target: Path) -> None:
+    with (
+        closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT)) as old,
+        closing(sqlite3.connect(target)) as new,
+    ):
+        old.execute("PRAGMA journal_mode = DELETE")  # no log of its own left behind
+        old.backup(new)
 
 
 def is_old(file: Path) -> bool:

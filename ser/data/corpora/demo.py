@@ -25,7 +25,7 @@ import soundfile
 
 from ser.core import compute
 from ser.core.errors import SerError
-from ser.core.process import part_of
+from ser.core.process import writing
 from ser.data.corpora import EMOTIONS, absolute, ravdess
 from ser.data.corpora.synthesis import SR, Manner, Syllable, speak
 
@@ -236,11 +236,8 @@ def _synthesise(paths: list[Path], *, progress: bool) -> None:
 def _write(path: Path) -> None:
     """Write one clip; a name without the temporary's suffix is a whole clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = part_of(path)
     try:
-        soundfile.write(temporary, synthesise(path.stem), SR, format="WAV", subtype="PCM_16")
-        temporary.replace(path)
+        with writing(path) as part:
+            soundfile.write(part, synthesise(path.stem), SR, format="WAV", subtype="PCM_16")
     except soundfile.SoundFileError as error:  # what libsndfile makes of a full disk
         raise OSError(f"{path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

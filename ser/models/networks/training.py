@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser.core.process import part_of
+from ser.core.process import writing
 
 try:
     import torch
@@ -175,9 +175,7 @@ class TrainingCallback(Callback):
 def _write(state: dict[str, Any], file: Path) -> None:
     """Write a file so that a kill leaves the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(file)
-    with part.open("wb") as opened:
+    with writing(file) as part, part.open("wb") as opened:
         torch.save(state, opened)
         opened.flush()
         os.fsync(opened.fileno())
-    part.replace(file)
