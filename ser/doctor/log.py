@@ -159,7 +159,7 @@ def _running(client: mlflow.MlflowClient, run: MlflowRun, *, close: bool) -> Ite
     elif alive is None:
         host = host_of(process) if process else platform.node()
         elsewhere = host != platform.node()
-        where = f"on host {host}" if elsewhere else "in another container or by an older ser"
+        where = f"on host {host}" if elsewhere else "in another container or by another program"
         yield Finding(
             "runs",
             f"{_title(run)}: {since} {where}, so whether it lives cannot be told here",

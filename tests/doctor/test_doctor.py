@@ -123,7 +123,7 @@ def test_doctor_closes_the_run_of_a_dead_process_and_no_other(uri, client, empty
     found = said(examine_log(uri))
     assert f"closed run {dead[:8]} (dead)" in found
     assert "on host another-host" in found and f"--close {far}" in found
-    assert "in another container or by an older ser" in found
+    assert "in another container or by another program" in found
     status = {i: client.get_run(i).info.status for i in (dead, alive, far, old)}
     assert status == {dead: "FAILED", alive: "RUNNING", far: "RUNNING", old: "RUNNING"}
     assert next(close_runs(uri, [far])).text.endswith("it is marked FAILED")
