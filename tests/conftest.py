@@ -26,6 +26,8 @@ gc.set_threshold(100_000, 20, 100)
 # One process for each worker of pytest: numbers are the same, and joblib's own workers would take
 # seconds of imports each. The tests of what happens between processes ask for them.
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
+# Nor threads of BLAS and PyTorch in what pytest starts, its workers among them: they wait busily.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 # It would keep what it found out beside the code.
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{tempfile.gettempdir()}/ser-hypothesis"
 
@@ -167,7 +169,7 @@ def client(tmp_path, empty_database):
 
 
 @pytest.fixture
-def run_here(tmp_path, demo_store, monkeypatch):
+def run_here(tmp_path, demo_store, monkeypatch, client):
     """One tracked run of ``ser.train`` in this process; with `draw`, its pictures are not empty."""
 
     def run(*overrides, draw=False):
@@ -188,7 +190,7 @@ def launcher(tmp_path_factory):
 
 
 @pytest.fixture
-def run_cli(tmp_path, launcher, ser_environment):
+def run_cli(tmp_path, launcher, ser_environment, client):
     """Run ``python -m ser.MODULE ARGUMENTS`` in a process of its own, as a user does."""
 
     def run(module, *arguments, check=True, draw=False):

@@ -31,7 +31,7 @@ print(json.dumps(numbers))
 
 
 @pytest.fixture
-def here(monkeypatch, tmp_path, demo_root, demo_store):
+def here(monkeypatch, tmp_path, demo_root, demo_store, client):
     """The environment of somebody whose data, store and log are in their places."""
     draw_nothing(monkeypatch)
     monkeypatch.setenv("SER_DEMO_ROOT", str(demo_root))
@@ -61,7 +61,7 @@ def test_the_examples_of_the_api(here):
 
 
 def test_a_script_gets_the_numbers_of_the_command(here, tmp_path, demo_root, demo_store, run_here):
-    script = SCRIPT.format(root=str(demo_root), store=str(demo_store), uri=f"{here}2")
+    script = SCRIPT.format(root=str(demo_root), store=str(demo_store), uri=here)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
     )

@@ -91,7 +91,7 @@ class Launcher:
         )
         self._read(60.0)  # it is ready
 
-    def start(self, target, *arguments, env, draw=True):
+    def start(self, target, *arguments, env, draw=False):
         """Start ``python -m TARGET ARGUMENTS``, whose module has a function `main`.
 
         Without `draw` its pictures are empty.

@@ -19,7 +19,7 @@ from ser.doctor.log import examine_log
 from ser.tune.storage import WORKER
 
 PROCESSES = 8
-RUNS = int(os.environ.get("SER_FAULTS_RUNS", "100"))  # into SQLite; a fifth through the server
+RUNS = int(os.environ.get("SER_FAULTS_RUNS", "16"))  # into SQLite; a fifth through the server
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ SMALL = {
     "random_forest": ["model.classifier.n_estimators=20"],
     "mlp": ["model.classifier.max_iter=30"],
     "mlp_default": ["model.classifier.max_iter=30"],
-    **{network: [*FAST[network], "model.classifier.epochs=3"] for network in NETWORKS},
+    **{network: [*FAST[network], "model.classifier.epochs=2"] for network in NETWORKS},
 }
 SPLITS = {
     "several folds": lambda clips: splits.actor_folds(clips, folds=[[1, 2], [3, 4], [5, 6]]),
@@ -80,12 +80,12 @@ def test_tune_proposes_the_same_trials_again(run_cli, demo_root, tmp_path):
     for study in ("first", "second"):
         run_cli(
             *tune_demo(demo_root, tmp_path, "model=decision_tree", f"tuner.study={study}"),
-            "tuner.n_trials=14",  # the sampler draws ten before it learns from them
+            "tuner.n_trials=12",  # the sampler draws ten before it learns from them
             "compute.n_jobs=1",
         )
         trials = study_of(tmp_path, study).trials
         found.append([(trial.params, trial.value, trial.state) for trial in trials])
-    assert len(found[0]) == 14
+    assert len(found[0]) == 12
     assert found[0] == found[1]
 
 

@@ -366,10 +366,11 @@ def test_log_of_an_older_mlflow_is_migrated_and_backed_up(train, tmp_path, steps
 
 
 def test_migration_killed_leaves_the_old_log_or_the_new(tmp_path):
+    older_log(tmp_path / "old.db", 20)
     for number in range(4):
         file = tmp_path / str(number) / "mlflow.db"
         file.parent.mkdir()
-        older_log(file, 20)
+        shutil.copy(tmp_path / "old.db", file)
         pid = os.fork()
         if pid == 0:
             connect(f"sqlite:///{file}")

@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_fuzzing_finds_nothing(target, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
-    command = [sys.executable, "tests/faults/fuzz.py", target, "--seconds", "5"]
+    command = [sys.executable, "tests/faults/fuzz.py", target, "--seconds", "2"]
     run = subprocess.run(
         command, capture_output=True, text=True, errors="replace", cwd=CHECKOUT, timeout=300
     )

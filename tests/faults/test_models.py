@@ -269,7 +269,7 @@ def test_network_of_another_size_is_refused_before_it_is_made(tmp_path):
 
 def test_models_put_wrong_at_random_end_no_process(tmp_path):
     """For longer runs: the number of seconds, and of the seed, in this command."""
-    command = [sys.executable, "tests/faults/fuzz.py", "model", "--seconds", "8"]
+    command = [sys.executable, "tests/faults/fuzz.py", "model", "--seconds", "3"]
     run = subprocess.run(
         command,
         capture_output=True,

@@ -35,7 +35,7 @@ def given(demo_root, ser_environment):
 )
 def test_no_secret_of_a_command_is_written(run_cli, given, tmp_path, module, arguments):
     journal = [f"tuner.storage={tmp_path}/journal.log"] if module == "ser.tune" else []
-    command = run_cli(module, *arguments, *given, *journal, draw=True)
+    command = run_cli(module, *arguments, *given, *journal)
     page = run_cli("ser.report", "latest", "--out", f"{tmp_path}/page.html")
     said = [text for result in (command, page) for text in (result.stdout, result.stderr)]
     assert leaks(tmp_path, *said) == {}

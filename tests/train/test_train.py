@@ -186,9 +186,7 @@ def test_train_many_processes_create_one_store(tmp_path, demo_root, launcher, se
     env = ser_environment | {"MLFLOW_TRACKING_URI": uri}
     arguments = [*demo(demo_root), "model=dummy", "curves=none"]
     jobs = [
-        launcher.start(
-            "ser.train", *arguments, f"hydra.run.dir={tmp_path}/hydra/{i}", env=env, draw=False
-        )
+        launcher.start("ser.train", *arguments, f"hydra.run.dir={tmp_path}/hydra/{i}", env=env)
         for i in range(3)
     ]
     assert [job.wait() for job in jobs] == [0] * 3, [job.said for job in jobs]

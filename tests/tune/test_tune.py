@@ -175,20 +175,20 @@ def tune_demo(demo_root, tmp_path, *overrides):
 
 
 def test_tune_searches_tracks_continues_and_tests_once(run_cli, demo_root, client, tmp_path):
-    arguments = tune_demo(demo_root, tmp_path, "model=svm", "tuner.n_trials=4")
+    arguments = tune_demo(demo_root, tmp_path, "model=svm", "tuner.n_trials=3")
     arguments.append("search_space=svm_features")
     printed = run_cli(*arguments).stdout
-    assert "The best of 4 trials (4 of this command; " in printed
+    assert "The best of 3 trials (3 of this command; " in printed
     printed = run_cli(*arguments).stdout
-    assert "The best of 8 trials (4 of this command; " in printed
+    assert "The best of 6 trials (3 of this command; " in printed
 
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     name = "svm-random-demo-notebook"
     studies = [run for run in runs if run.info.run_name.startswith("tune-")]
     trials = {run.info.run_name: run for run in runs if run.info.run_name.startswith("trial-")}
-    assert set(trials) == {f"trial-{i}" for i in range(8)}
+    assert set(trials) == {f"trial-{i}" for i in range(6)}
     # Every trial is another one, and the features are among what is drawn.
-    assert len({run.data.params["model.classifier.C"] for run in trials.values()}) == 8
+    assert len({run.data.params["model.classifier.C"] for run in trials.values()}) == 6
     assert len({run.data.params["features.n_mels"] for run in trials.values()}) > 1
     last = max(studies, key=lambda run: run.info.start_time)
     table = pd.read_csv(client.download_artifacts(last.info.run_id, "tables/trials.csv"))
