@@ -66,7 +66,7 @@ def train(launcher, demo_root, demo_store, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("size", ["300k", "1100k", "1500k", "3000k"])
+@pytest.mark.parametrize("size", ["300k", "1100k", "1500k", "2500k"])
 def test_full_disk_of_the_log(mount, train, size):
     disk, again = mount
     again(f"size={size}")

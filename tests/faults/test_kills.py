@@ -64,18 +64,22 @@ def test_extraction(kill_at_random, launcher, tmp_path, demo_root):
     vectors = {bytes.fromhex(c): x for c, x in zip(fresh.content, fresh.X, strict=True)}
     store = tmp_path / "killed.sqlite"
 
+    def forget():
+        for file in tmp_path.glob("killed.sqlite*"):  # what SQLite keeps beside it, too
+            file.unlink()
+
     def is_whole():
         if not store.exists():
             return 0
         with closing(sqlite3.connect(store)) as connection:
             n_there = check_store(connection, vectors)
         if n_there == len(paths):
-            store.unlink()  # begin again: an extraction that is done has nothing to lose
+            forget()  # begin again: an extraction that is done has nothing to lose
         return n_there
 
     command = ("faults.extract", store, *paths)
     kill_at_random(*command, env={}, after=is_whole)
-    store.unlink(missing_ok=True)
+    forget()
     n_before = 0
     for _ in range(2):  # in the middle, wherever those moments were
         assert launcher.start(*command, "--die-after=2", env={}).wait() == -9
