@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from ser.core.secret_names import is_secret
 from ser.core.secret_places import MASK, hides, mask_places, secret_keys
@@ -26,7 +27,7 @@ _LEAST = 8  # characters of a value that is looked for wherever it stands
 _known: set[str] = set()  # such values, of the configs of this process
 
 
-def masked(value: object, name: str = "") -> object:
+def masked(value: Any, name: str = "") -> Any:
     """A config with its secrets masked.
 
     Parameters
@@ -53,7 +54,7 @@ def masked(value: object, name: str = "") -> object:
     if isinstance(value, list | tuple):
         items = list(_named(value, name))
         if all(isinstance(inner, str) for inner in value):  # overrides, or words of a command
-            items = [(i, of) if is_secret(of) else (masked_override(str(i)), "") for i, of in items]
+            items = [(i, of) if is_secret(of) else (masked_override(i), "") for i, of in items]
         return type(value)(masked(item, of) for item, of in items)
     if is_secret(name) and not (value is None or isinstance(value, bool)):
         return MASK if hides(name, str(value)) else value
@@ -167,7 +168,7 @@ def _secrets_of(value: object, name: str = "") -> Iterator[str]:
         yield value
 
 
-def _named(words: Sequence[object], name: str) -> Iterator[tuple[object, str]]:
+def _named(words: Sequence[Any], name: str) -> Iterator[tuple[Any, str]]:
     """Each item of a list and its name: the list's, and an option before it (``--token``)."""
     option = ""
     for word in words:
