@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.core import streams
 from ser.core.errors import SerError
-from ser.core.printable import guard
 from ser.core.process import temporary_folder
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
@@ -74,7 +72,6 @@ def main() -> None:
         metavar="SECONDS",
         help="from one window to the next (default: %(default)s)",
     )
-    guard(sys.stdout, sys.stderr)
     _, unknown = parser.parse_known_args()
     refuse_assignments(unknown)
     serve(parser.parse_args())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ser.core import streams
-from ser.core.printable import guard, shown
+from ser.core.printable import shown
 
 if TYPE_CHECKING:
     from ser.evaluation.metrics import Metric
@@ -53,7 +52,6 @@ def main() -> None:
         "--experiment", default="ravdess", help="MLflow experiment (default: %(default)s)"
     )
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
-    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     from ser.core import paths
 

@@ -7,10 +7,8 @@ the app; its model card is the version's description.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ser.core import streams
-from ser.core.printable import guard
 
 
 @streams.command
@@ -22,7 +20,6 @@ def main() -> None:
     parser.add_argument("--alias", default="champion", help="default: %(default)s")
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
-    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     from ser.core import paths
     from ser.tracking.registry import register

@@ -12,7 +12,8 @@ _NAMES = (
     *("token", "api_key", "apiKey", "authToken", "hfToken", "hf_tokens", "password", "passwords"),
     *("dbpassword", "PGPASSWORD", "db_pass", "pwd", "passphrase", "client_secret", "secrets"),
     *("credentials", "private-key", "AWS_SECRET_ACCESS_KEY", "refresh_token", "cookie", "jwt"),
-    *("Authorization", "auth", "AccountKey", "X-Api-Key"),
+    *("Authorization", "auth", "AccountKey", "X-Api-Key", "hub.api.key", "pw", "passw", "dbpw"),
+    *("license_key", "session-keys"),
 )
 _TEXTS = (
     "postgresql://ann:{}@db.example/log",
@@ -22,6 +23,9 @@ _TEXTS = (
     "https://ann:{}@host.example/x",
     "https://{}@host.example/x.git",
     "git+https://{}@host.example/x.git",
+    "ann:{}@localhost",
+    "ann:{}@db.example",
+    "at ann:{}@cache or elsewhere",
     "postgresql://ann:p/{}@db.example/log",
     "https://host.example/x?access_token={}&n=1",
     "https://host.example/x?n=1&sig={}&se=2026",
@@ -40,6 +44,8 @@ _TEXTS = (
     "export HF_TOKEN={}",
     "login --token {} --user ann",
     "login --api-key={}",
+    "['login', '--token', '{}']",
+    '["login", "--api-key", "{}", "--user", "ann"]',
     '{{"token": "{}", "user": "ann"}}',
     '{{"host.example": {{"auth": "{}"}}}}',
     "{{'password': '{}', 'user': 'ann'}}",

@@ -1,13 +1,17 @@
 """What comes from outside runs nothing, and what is secret stays out of the log."""
 
+import html
 import importlib
 import json
 import pickle
+import shlex
 import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
+from urllib.parse import quote, quote_plus
 
+import markupsafe
 import mlflow
 import numpy as np
 import pytest
@@ -249,6 +253,8 @@ def test_secret_is_masked_wherever_it_stands(name, text, secret):
         "monkey=1 keyboard: 2 C=3 author: ann primary_key=4 resume_key: abc low_pass=300",
         "password=None token: null auth=False tokens=3",
         "tokens: 3\npassword: null\n",
+        "tokenPath=/a/b keyframe=2 license: MIT key=value api.version=2 key.pass_band=3",
+        "python --max-tokens 5 --author ann --token --user ann, lr:0.1@epoch, from 12:30@noon",
         "https://host:80/x@y?n=1&page=2 sqlite:////a/b:c@d.db postgresql://ann@db.example/log",
         "git@github.com:ann/x.git a@b.org Bearer of news, Basic statistics",
         "data.root=/a=b/c.wav s3://bucket/key@x:y features._target_=a.B 12:30:00",
@@ -264,6 +270,105 @@ def test_known_secret_is_found_under_any_other_name(monkeypatch):
     learn({"hub": {"token": "fromConf-1234", "password": "postgres"}, "tokens": ["in-list-1234"]})
     text = "as fromConf-1234, in-list-1234, fromEnv-1234; postgres at fromConf-12345"
     assert without_secrets(text) == "as ***, ***, ***; postgres at fromConf-12345"
+
+
+@pytest.mark.parametrize(
+    "secret", ["a'b\"c\\\\d<e>&f-12", "über #1+\N{SNOWMAN}/100%\tq", "=/&:'\"<>+="]
+)
+@pytest.mark.parametrize(
+    "escaped",
+    [
+        *(str, repr, ascii, json.dumps, html.escape, quote, quote_plus, markupsafe.escape),
+        lambda text: json.dumps(text, ensure_ascii=False),
+        lambda text: quote(text, safe=""),
+        lambda text: json.dumps(str([text])),
+        lambda text: html.escape(json.dumps({"a": text})),
+        lambda text: html.escape(html.escape(text)),
+        lambda text: quote(quote(f"\n{text}")),
+        lambda text: yaml.dump([text], allow_unicode=True, width=1000),
+        lambda text: yaml.dump([text], width=1000),
+    ],
+)
+def test_known_secret_is_found_however_it_is_escaped(monkeypatch, secret, escaped):
+    monkeypatch.setenv("HUB_TOKEN", secret)
+    written = escaped(f"at\n{secret} so")
+    assert without_secrets(f"{written}, {escaped(secret)}").count("***") == 2
+
+
+def test_word_behind_a_secret_option_is_masked():
+    command = [
+        "python",
+        "--token",
+        "S",
+        "--n-tokens",
+        "3",
+        "--password",
+        "--user",
+        "ann",
+        "-pw",
+        "p",
+    ]
+    kept = [
+        "python",
+        "--token",
+        "***",
+        "--n-tokens",
+        "3",
+        "--password",
+        "--user",
+        "ann",
+        "-pw",
+        "***",
+    ]
+    assert masked({"run": command}) == {"run": kept}
+    assert masked((*command, 1)) == (*kept, 1)
+    for write in (repr, json.dumps, yaml.dump, " ".join, shlex.join):
+        text = without_secrets(write(["run", "--token", "S3-q", "--n-tokens", "3"]))
+        assert "S3-q" not in text and "3" in text
+    learn(["--token", "S3cret-1234"])
+    assert without_secrets("of S3cret-1234") == "of ***"
+
+
+def test_keys_of_one_name_in_two_parts_are_secret_in_a_config_too():
+    given = {"hub": {"api": {"key": "abc", "version": 2}}, "words": {"key": "abc"}}
+    assert masked(given)["hub"] == {"api": {"key": "***", "version": 2}}
+    assert masked(given)["words"] == {"key": "abc"}
+
+
+HOSTILE = [
+    *(
+        "http://a:",
+        "eyJ-",
+        "sk-",
+        "token\\u003d{}",
+        "token={}",
+        'token="\\',
+        "a:b@",
+        "token:\n ",
+        "\\",
+    ),
+    *(
+        "--token '",
+        ";base64,AAAA",
+        "Basic \xe9",
+        "\ud800[",
+        "&amp;",
+        "%25",
+        "t.key=(",
+        "-----BEGIN ",
+    ),
+]
+
+
+def test_hostile_text_takes_time_as_its_length_does():
+    """Each of these took minutes where a part of the search was quadratic."""
+    program = (
+        "import json, sys; from ser.core.redact import learn, without_secrets\n"
+        "learn({'token': '%25&amp;a/=:-1'})\n"
+        "for unit in json.load(sys.stdin): without_secrets(unit * (100_000 // len(unit)))"
+    )
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, input=json.dumps(HOSTILE), text=True, check=True, timeout=60)
 
 
 def test_key_of_several_lines_is_masked():

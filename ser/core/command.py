@@ -32,7 +32,6 @@ def run(config_name: str) -> None:
     config_name : str
         Primary config in ``conf/``; the command has its name.
     """
-    guard(sys.stdout, sys.stderr)
     _refuse_bytes(sys.argv)
     paths.register_resolvers()
     _collect_garbage_less()

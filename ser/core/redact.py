@@ -7,20 +7,27 @@ the environment has it under such a name.
 
 from __future__ import annotations
 
+import html
 import os
 import re
-from collections.abc import Iterator, Mapping
-from itertools import chain, zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 from ser.core.secret_names import is_secret
 from ser.core.secret_places import MASK, hides, mask_places, secret_keys
 
-_PICTURE = re.compile(r"(?<=;base64,)[A-Za-z0-9+/=]{64,}")
+_PICTURE = re.compile(r"(?<=;base64,)([A-Za-z0-9+/=]{64,})")
+_BEHIND_ESCAPE = (  # letters that are no part of a word
+    r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})"
+    r"|(?<=\\u[0-9A-Fa-f]{4})"
+)
+_SHORT = {" ": r"\+", "'": "''", "\n": r"\\{1,15}n", "\r": r"\\{1,15}r", "\t": r"\\{1,15}t"}
 _LEAST = 8  # characters of a value that is looked for wherever it stands
 _known: set[str] = set()  # such values, of the configs of this process
 
 
-def masked(value: object, name: str = "") -> object:
+def masked(value: Any, name: str = "") -> Any:
     """A config with its secrets masked.
 
     Parameters
@@ -43,17 +50,12 @@ def masked(value: object, name: str = "") -> object:
     {'storage': 'postgresql://ann:***@host/db', 'hub': {'token': '***'}, 'n_tokens': 3}
     """
     if isinstance(value, Mapping):
-        return {
-            key: masked(inner, f"{name}.{key}" if is_secret(name) else str(key))
-            for key, inner in value.items()
-        }
+        return {key: masked(inner, f"{name}.{key}") for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        if is_secret(name):
-            return type(value)(masked(inner, name) for inner in value)
-        texts = [isinstance(inner, str) for inner in value]
-        if texts and all(texts):  # overrides, or words of a command
-            return type(value)(masked_override(inner) for inner in value)
-        return type(value)(masked(inner, name) for inner in value)
+        items = list(_named(value, name))
+        if all(isinstance(inner, str) for inner in value):  # overrides, or words of a command
+            items = [(i, of) if is_secret(of) else (masked_override(i), "") for i, of in items]
+        return type(value)(masked(item, of) for item, of in items)
     if is_secret(name) and not (value is None or isinstance(value, bool)):
         return MASK if hides(name, str(value)) else value
     return without_secrets(value) if isinstance(value, str) else value
@@ -90,14 +92,32 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("host=db password='a b' dbname=log; Authorization: Bearer abc.def")
     "host=db password='***' dbname=log; Authorization: ***"
     """
-    pictures = _PICTURE.findall(text)  # of a page, by far most of it
-    if pictures:
-        between = map(without_secrets, _PICTURE.split(text))
-        return "".join(chain(*zip_longest(between, pictures, fillvalue="")))
-    for secret in _known | _of_environment():
-        if secret in text:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
-    return mask_places(text)
+    known = [_written(secret) for secret in sorted(_known | _of_environment(), key=len)]
+    parts = _PICTURE.split(text)  # pictures of a page are by far most of it
+    for place, part in enumerate(parts[::2]):
+        for core, pattern in reversed(known):
+            if core in part:
+                part = pattern.sub(MASK, part)
+        parts[2 * place] = mask_places(part)
+    return "".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _written(secret: str) -> tuple[str, re.Pattern[str]]:
+    """A part of a secret that nothing escapes, and a pattern of the whole, also escaped."""
+    core = max(re.findall("[A-Za-z0-9]*", secret), key=len)
+    signs = (sign if sign.isascii() and sign.isalnum() else _escaped(sign) for sign in secret)
+    return core, re.compile(rf"(?:(?<!\w)|{_BEHIND_ESCAPE}){''.join(signs)}(?!\w)")
+
+
+def _escaped(sign: str) -> str:
+    """A pattern of a sign as Python, JSON, YAML, URLs and HTML write it, also inside each other."""
+    code, units = ord(sign), sign.encode("utf-16-be", "surrogatepass").hex()
+    url = "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in sign.encode("utf-8", "replace"))
+    entity = rf"&(?:amp;){{0,3}}(?:#0*{code}|#x0*{code:x}|{html.escape(sign)[1:-1] or '#'});"
+    json = r"\\{1,15}".join(f"u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    plain = rf"\\{{0,15}}(?:{re.escape(sign)}|{url}|{entity})"
+    return rf"(?i:{plain}|\\{{1,15}}(?:{json}|U{code:08x}|x{code:02x})|{_SHORT.get(sign, plain)})"
 
 
 def _masked_value(override: str) -> str:
@@ -110,7 +130,7 @@ def _masked_value(override: str) -> str:
         value = _plain(parsed.value())
     except HydraException:
         return MASK
-    return MASK if parsed.is_sweep_override() else _written(masked(value))
+    return MASK if parsed.is_sweep_override() else _as_override(masked(value))
 
 
 def _plain(value: object) -> object:
@@ -125,11 +145,11 @@ def _text_of(value: object) -> str:
     return str(getattr(value, "text", value))  # of Hydra's QuotedString
 
 
-def _written(value: object) -> str:
+def _as_override(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_written(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_as_override(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_written, value)) + "]"
+        return "[" + ",".join(map(_as_override, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
@@ -140,12 +160,21 @@ def _written(value: object) -> str:
 def _secrets_of(value: object, name: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _secrets_of(inner, f"{name}.{key}" if is_secret(name) else str(key))
+            yield from _secrets_of(inner, f"{name}.{key}")
     elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _secrets_of(inner, name)
+        for inner, inner_name in _named(value, name):
+            yield from _secrets_of(inner, inner_name)
     elif isinstance(value, str) and is_secret(name):
         yield value
+
+
+def _named(words: Sequence[Any], name: str) -> Iterator[tuple[Any, str]]:
+    """Each item of a list and its name: the list's, and an option before it (``--token``)."""
+    option = ""
+    for word in words:
+        is_option = isinstance(word, str) and re.fullmatch(r"--?[A-Za-z][\w\-]*", word)
+        yield word, name if is_option else f"{name}{option}"
+        option = f".{word}" if is_option else ""
 
 
 def _of_environment() -> set[str]:

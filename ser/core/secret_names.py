@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import chain, pairwise
 
 
 def _words(text: str) -> frozenset[str]:
@@ -11,15 +12,17 @@ def _words(text: str) -> frozenset[str]:
 
 
 # One of a key's words, singular and in lower case.
-_WORDS = _words("auth authorization bearer cookie cred jwt oauth otp pass passcode sas sessionid")
+_WORDS = _words(
+    "auth authorization bearer cookie cred jwt oauth otp pass passcode passw sas sessionid"
+)
 # What a word, or two words that follow each other, may end with.
 _ENDS = (
-    *_words("password passwd passphrase passwort pwd secret token credential connectionstring"),
+    *_words("password passwd passphrase passwort pw pwd secret token credential connectionstring"),
     *(
         f"{kind}key"
         for kind in _words(
-            "access account api auth client deploy encryption master private secret service shared "
-            "sharedaccess signing ssh storage"
+            "access account api auth client deploy encryption licence license master private "
+            "secret service session shared sharedaccess signing ssh storage"
         )
     ),
 )
@@ -40,14 +43,16 @@ _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 @lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
-    """Whether a key's name says that its value is secret: one of its dotted parts does.
+    """Whether a key's name says that its value is secret: a dotted part does, or ``api.key``.
 
-    >>> [is_secret(name) for name in ("PGPASSWORD", "hfToken", "api_keys", "credentials.user")]
+    >>> [is_secret(name) for name in ("PGPASSWORD", "hfToken", "hub.api.keys", "credentials.user")]
     [True, True, True, True]
     >>> any(map(is_secret, ("tokenizer", "max_tokens", "monkey", "low_pass", "token_file")))
     False
     """
-    return any(_is_secret(_split(part)) for part in re.split(r"[./@]", name))
+    parts = [_split(part) for part in re.split(r"[./@]", name)]
+    keys = (first + last for first, last in pairwise(parts) if last in (["key"], ["keys"]))
+    return any(map(_is_secret, chain(parts, keys)))
 
 
 def is_secret_field(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 
@@ -15,26 +14,29 @@ NOTHING = frozenset(("", "none", "null", "true", "false", "{}", "[]", "()", MASK
 
 # user:password@ of a URL: until the last @. A port, and a path with an @ behind it, are none.
 _USER = re.compile(
-    r"(?P<head>\b[a-z][a-z0-9+.\-]{0,30}:(?:/|\\/){1,2}[^\s/@:'\"]*):(?!\d+[/\s'\"])[^\s'\"<>]{1,500}@",
+    r"(?P<head>\b[a-z][a-z0-9+.\-]{0,30}:(?:/|\\/){1,2}[^\s/@:'\"]*):(?!\d+[/\s'\"])(?!@)(?:[^\s'\"<>@]{0,500}+@)++",
     re.I,
 )
 _ALONE = re.compile(  # where a user alone is a token
     r"(?P<head>\b(?:git\+)?https?:(?:/|\\/){1,2})(?!\*\*\*@)[^\s/@:'\"<>]+@", re.I
 )
-_BARE = re.compile(  # ann:password@host without a scheme, or tcp(host)
-    r"(?<![\w/:@.\-%])(?P<head>(?!mailto:)[\w.\-]+):[^\s/@:'\"]{3,}@(?=\w[\w.\-]*[.:(/])"
+_BARE = re.compile(  # ann:password@host without a scheme, tcp(host), localhost, a host of one word
+    r"(?<![\w/:@.\-%])(?P<head>(?!mailto:)[\w.\-]++):"
+    r"(?:[^\s/@:'\"]++@(?=localhost\b)|[^\s/@:'\"]{3,}+@(?=\w[\w.\-]{0,253}[.:(/])"
+    r"|(?![\d.]++@)[^\s/@:'\"]{3,}+@(?=[\w\-]{1,63}+(?:[\s'\",;)\]}\\&]|\Z)))"
 )
 _FIELD = re.compile(r"(?P<head>[?&;](?P<key>[\w.\-]+)=)[^\s&;#'\"<>]+")
-# A key and its value: token=abc, "token": "abc", 'token': ['abc'], --token abc. A key may have
-# quotes, also escaped ones.
+# A key and its value: token=abc, "token": "abc", 'token': ['abc'], --token abc, or that as words of
+# a list. A key may have quotes, also escaped ones.
 _PAIR = re.compile(
-    r"(?:(?<![\w.])(?P<key>(?:(?:api|access|private|secret) )?[A-Za-z_][\w.\-]{0,80})"
-    r"(?:\\*[\"']\]?|''|&#3[49];|&quot;)?\s*(?P<sep>=>|[:=]|%3D|\\u003d)(?![:=]|//)"
-    r"|(?<![\w\-])--(?P<option>[a-z][\w\-]{0,80}) )[ \t]*"
+    r"(?:(?<![\w.\-])(?P<key>(?:(?:api|access|private|secret) )?[\w.\-]++)"
+    r"(?:\\{0,15}[\"']\]?|''|&#3[49];|&quot;)?\s*(?P<sep>=>|[:=]|%3D|\\u003d)(?![:=]|//)"
+    r"|(?<![\w\-])--(?P<option>[A-Za-z][\w\-]*+)"
+    r"(?: |\n[ \t]*+- |(?P<end>''|\\{0,15}[\"']),?\s+(?=(?P=end)))(?!--|(?P=end)--))[ \t]*"
 )
 _BY = r"(?:Bearer|Basic|Token|Digest|ApiKey|Negotiate)"
 _QUOTED = (
-    r"(?P<quote>''(?=[^\s,)\]}])|\\*[\"']|&\#3[49];|&quot;)"
+    r"(?P<quote>''(?=[^\s,)\]}])|\\{0,15}[\"']|&\#3[49];|&quot;)"
     r"(?P<quoted>(?:''(?=\w)|.)*?)(?<!\\)(?P=quote)(?!'\w)"
 )
 _PIECE = (  # of a value without quotes: a string that is an argument, and a comma within
@@ -44,11 +46,12 @@ _PIECE = (  # of a value without quotes: a string that is an argument, and a com
 _VALUE = re.compile(rf"{_QUOTED}|(?:{_BY}\s+)?(?P<bare>(?:{_PIECE})+)", re.I | re.S)
 # "key: value" on a line of its own; and the lines below that stand further in than some.
 _LINE = re.compile(
-    r"^(?P<indent>[ \t]*)(?:- )?(?P<key>[\w.\-]+)[ \t]*:(?P<value>[ \t]+[^\s\"'{\[].*|[ \t]*)$",
+    r"^(?P<indent>[ \t]*+)(?:- )?(?P<key>[\w.\-]++)[ \t]*+:(?P<value>[ \t]+[^\s\"'{\[].*|[ \t]*)$",
     re.M,
 )
-_BLOCK = r"(?:\n{}(?:[ \t]+|- )\S.*)*"
+_BELOW = re.compile(r"\n(?P<indent>[ \t]*+)(?P<item>- )?\S.*")
 _WORD_OF_COMMAND = re.compile(r"[\[,] ?(?P<quote>[\"'])[+~\-]*\Z")  # in a list: '+hub.token=a b'
+_BRACKET = re.compile(r"[\[\](){}]")
 _SCHEME = re.compile(r"\b(?P<head>(?P<by>Bearer|Basic) +)(?P<value>[\w.~+/\-]{6,}=*)", re.I)
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -56,7 +59,7 @@ _SHAPES = re.compile(
     r"|(?:sk|rk|pk)[_-](?:live|test|proj|ant)[_-][\w\-]{12,}|sk-[A-Za-z0-9]{20,}|whsec_\w{16,}"
     r"|(?:xox[abeoprs]|xapp|GOCSPX)-[\w\-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w\-]{30,}|ya29\.[\w\-]{10,}"
     r"|npm_[A-Za-z0-9]{20,}|pypi-[\w\-]{16,}|dckr_pat_[\w\-]{16,}|dapi[0-9a-fA-F]{32}"
-    r"|SG\.[\w\-]{16,}\.[\w\-]{16,}|eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]*)"
+    r"|SG\.[\w\-]{16,}\.[\w\-]{16,}|eyJ[\w\-]{8,1000}+\.[\w\-]{8,}+\.[\w\-]*)"
     r"|(?<=hooks\.slack\.com/services/)[\w/\-]+|(?<=discord\.com/api/webhooks/)[\w/\-]+",
     re.S,
 )
@@ -94,12 +97,22 @@ def _without_lines(text: str) -> str:
     for line in _LINE.finditer(text):
         if line.start() < end or not is_secret(line["key"]):
             continue
-        block = re.compile(_BLOCK.format(line["indent"])).match(text, line.end())
-        stop = block.end() if block else line.end()
+        stop = _end_of_block(text, line)
         if hides(line["key"], text[line.start("value") : stop].strip()):
             parts += [text[end : line.start("value")], f" {MASK}"]
             end = stop
     return "".join([*parts, text[end:]])
+
+
+def _end_of_block(text: str, line: re.Match[str]) -> int:
+    """Where the lines below a line end that stand further in, or are the items of its list."""
+    indent, stop = line["indent"], line.end()
+    while below := _BELOW.match(text, stop):
+        inner = below["indent"]
+        if not inner.startswith(indent) or (inner == indent and not below["item"]):
+            break
+        stop = below.end()
+    return stop
 
 
 def _without_values(text: str) -> str:
@@ -117,13 +130,13 @@ def _without_values(text: str) -> str:
 
 def _place_of_value(text: str, pair: re.Match[str]) -> tuple[int, int]:
     """Where the value of a key begins and ends."""
+    if text.startswith(("[", "{", "("), pair.end()):
+        return pair.end(), _end_of_brackets(text, pair.end())
     found = _VALUE.match(text, pair.end())
     if found is None:
         return pair.end(), pair.end()
     if found["quote"] is not None:
         return found.span("quoted")
-    if text[pair.end()] in "[{(":
-        return pair.end(), _end_of_brackets(text, pair.end())
     word = _WORD_OF_COMMAND.search(text, max(pair.start() - 5, 0), pair.start())
     if word and pair["sep"] == "=":
         closing = text.find(word["quote"], pair.end())
@@ -135,10 +148,10 @@ def _place_of_value(text: str, pair: re.Match[str]) -> tuple[int, int]:
 def _end_of_brackets(text: str, start: int) -> int:
     """Where the bracket that opens at `start` is closed; the end of the text if nowhere."""
     depth = 0
-    for place in re.finditer(r"[\[\](){}]", text[start:]):
+    for place in _BRACKET.finditer(text, start):
         depth += 1 if place[0] in "[({" else -1
         if depth == 0:
-            return start + place.end()
+            return place.end()
     return len(text)
 
 
@@ -148,5 +161,5 @@ def _is_token(match: re.Match[str]) -> bool:
         return not match["value"].isalpha()
     try:
         return b":" in base64.b64decode(match["value"], validate=True)
-    except binascii.Error:
+    except ValueError:  # also of letters that are no ASCII
         return False

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import ParamSpec
 
 from ser.core.errors import SerError
+from ser.core.printable import guard
 
 P = ParamSpec("P")
 INTERRUPTED = 128 + signal.SIGINT  # exit code
@@ -26,13 +27,14 @@ _TERMINALS = [fd for fd in (1, 2) if os.isatty(fd)]
 _hung_up: list[int] = []
 
 
-def command(main: Callable[P, object]) -> Callable[P, None]:
+def command(main: Callable[P, object], *, prints_data: bool = False) -> Callable[P, None]:
     """Make a function a command's entry point.
 
     A `SerError` is printed without a traceback, and the exit code is 1. Characters that an output's
     encoding lacks are escaped. A reader that has gone (``| head``) ends the command in silence.
     SIGTERM, by which a scheduler ends a job, is as Ctrl-C, and so is SIGHUP, by which a terminal
-    that is closed does; `nohup` has that ignored.
+    that is closed does; `nohup` has that ignored. What it prints is `printable`, but for standard
+    output where that is data for other programs.
     """
 
     @wraps(main)
@@ -52,6 +54,7 @@ def command(main: Callable[P, object]) -> Callable[P, None]:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_REPLACED)
+        guard(*(sys.stderr,) if prints_data else (sys.stdout, sys.stderr))
         try:
             try:
                 main(*args, **kwargs)

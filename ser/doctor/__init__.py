@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from ser.core import streams
 from ser.core.errors import SerError
-from ser.core.printable import guard
 
 if TYPE_CHECKING:
     from ser.doctor.system import Finding
@@ -44,7 +43,6 @@ def main() -> None:
         help="list what deleted runs and killed processes left on the disk, and ask to remove it",
     )
     parser.add_argument("--yes", action="store_true", help="with --prune: do not ask")
-    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     from ser.core import paths
 

@@ -171,7 +171,7 @@ def _check_training_rows(estimator: Any) -> None:
     tree = getattr(estimator, "_tree", None)
     _require(tree is None or np.asarray(tree.data).shape == rows.shape, "neighbours")
     if hasattr(estimator, "classes_"):
-        _require(estimator._y.shape == (len(rows),), "neighbours")
+        _require(estimator._y.shape == rows.shape[:1], "neighbours")
         _check_indices(estimator._y, len(estimator.classes_), "neighbours' labels")
 
 

@@ -17,12 +17,15 @@ from sklearn.preprocessing import FunctionTransformer
 from ser.core.errors import SerError
 from ser.core.trust import load_by_name
 from ser.features import classes_in, is_ours
-from ser.models.archives import check_archive
+from ser.models.archives import check_archive, with_plain_matrices
 
 # Besides what skops trusts by itself a model may hold scikit-learn's and ser's estimators, and what
 # these hold: containers of numbers, and a function. What it holds else must be trusted by name.
 ESTIMATORS = ("sklearn", "ser.models")
 PARTS = (
+    "numpy.dtype",
+    *("scipy.sparse._csr.csr_array", "scipy.sparse._csr.csr_matrix"),
+    *("scipy.sparse._csc.csc_array", "scipy.sparse._csc.csc_matrix"),
     "ser.models.selection.mutual_information",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neighbors._ball_tree.BallTree",
@@ -49,7 +52,7 @@ def dumped(pipeline: Pipeline) -> bytes:
     from skops.io.exceptions import UnsupportedTypeException
 
     try:
-        data = skops.io.dumps(pipeline)
+        data = with_plain_matrices(skops.io.dumps(pipeline))
         check_archive(data)
     except (UnsupportedTypeException, TypeError, ValueError) as error:
         raise SerError(f"The model cannot be saved: {error}") from error

@@ -23,7 +23,7 @@ from ser.data.recordings import Recording, Windows
 from ser.features import FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, Extractor, extract_batches
 from ser.models import compiled, plugins, training_clips
-from ser.models.archives import check_archive
+from ser.models.archives import SCHEMA, check_archive, with_parts
 from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler
@@ -334,16 +334,8 @@ def _read_record(file: Path) -> dict[str, Any]:
 def _with_new_names(data: bytes) -> bytes:
     """A skops file, in which the classes that older versions of ser wrote have today's names."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        schema = json.loads(archive.read("schema.json"))
-        if not _rename(schema):
-            return data
-        renamed = io.BytesIO()
-        with zipfile.ZipFile(renamed, "w") as copy:
-            for member in archive.infolist():
-                if member.filename != "schema.json":
-                    copy.writestr(member, archive.read(member))
-            copy.writestr("schema.json", json.dumps(schema))
-    return renamed.getvalue()
+        schema = json.loads(archive.read(SCHEMA))
+    return with_parts(data, {SCHEMA: json.dumps(schema).encode()}) if _rename(schema) else data
 
 
 def _rename(node: object) -> bool:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from math import isnan
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ser.core import streams
 from ser.core.errors import SerError
-from ser.core.printable import guard, shown
+from ser.core.printable import shown
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ Exit code: 0, or 3 where recordings could not be used (standard error names them
 """
 
 
-@streams.command
+@partial(streams.command, prints_data=True)
 def main() -> None:
     """Entry point of ``python -m ser.predict`` and of the console script ``ser-predict``."""
-    guard(sys.stderr)  # what goes to standard output is data
     arguments = parse(sys.argv[1:])
     try:
         n_errors = predict(arguments)

@@ -6,12 +6,11 @@ The page holds its pictures and loads nothing, so it can be mailed, printed or p
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.core import streams
-from ser.core.printable import file_name, guard, shown
+from ser.core.printable import file_name, shown
 from ser.core.process import temporary_folder
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the page's file (default: NAME-ID.html)")
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
-    guard(sys.stdout, sys.stderr)
     given = parser.parse_args()
     print(report(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
 

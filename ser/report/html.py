@@ -39,9 +39,9 @@ def render(template: str, **content: object) -> str:
     Returns
     -------
     str
-        HTML, without secrets.
+        HTML, from which whoever writes it (`write_page`, `Run.text`) takes what is secret.
     """
-    return printable(_environment().get_template(template).render(content))
+    return _environment().get_template(template).render(content)
 
 
 def png(figure: Figure) -> str:
@@ -78,13 +78,14 @@ def check_free(file: Path) -> None:
 
 
 def write_page(file: Path, html: str, remedy: str) -> str:
-    """Write a page, and the folder for it; its size in words.
+    """Write a page, without secrets, and the folder for it; its size in words.
 
     Raises
     ------
     SerError
         If it cannot be written; it ends with the remedy.
     """
+    html = printable(html)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(html, encoding="utf-8")

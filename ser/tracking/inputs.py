@@ -51,7 +51,7 @@ def log_config(run: Run, config: Mapping[str, Any]) -> None:
     config : mapping
         Plain values; secrets are masked here.
     """
-    logged = _without_secrets(config)
+    logged: dict[str, Any] = masked(config)
     logged.pop("tracking", None)  # where the log lies is not part of the experiment
     whole = yaml.safe_dump(logged, sort_keys=False, allow_unicode=True)
     run.text(whole, "config.yaml")
@@ -106,7 +106,7 @@ def resume_key(config: Mapping[str, Any], fingerprint: str) -> str:
 
 def dependencies(config: Mapping[str, Any], fingerprint: str) -> dict[str, object]:
     """Everything that a run's numbers depend on, by name: config, code, packages, clips."""
-    resolved = _without_secrets(config)
+    resolved: dict[str, Any] = masked(config)
     for key in ELSEWHERE:
         resolved.pop(key)
     for key in ("root", "corpus"):
@@ -142,10 +142,6 @@ def counts(clips: pd.DataFrame) -> str:
     emotions = clips["emotion"].value_counts().to_dict()
     n_actors = clips["actor"].nunique()
     return json.dumps({"clips": len(clips), "actors": n_actors, "emotions": emotions})
-
-
-def _without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
-    return masked(config)  # type: ignore[return-value]  # a mapping's is one, and new
 
 
 def _requirements(packages: Mapping[str, str]) -> str:

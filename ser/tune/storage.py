@@ -152,7 +152,7 @@ def _create(
 ) -> Study:
     """The study, made where it is missing; refused where its question is another, or not known."""
     direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
-    the_study = f"The study {name!r} in {without_secrets(where)}"
+    the_study = f"The study {name!r} in {where}"
     try:
         study = optuna.create_study(
             study_name=name, storage=storage, direction=direction, load_if_exists=True
@@ -191,15 +191,12 @@ def _database(url: str, heartbeat: int) -> RDBStorage:
             return _made(url, heartbeat)
     except RuntimeError as error:  # tables of the same name, of something else
         raise SerError(
-            f"The study's database {without_secrets(url)} is not Optuna's, or of another Optuna "
+            f"The study's database {url} is not Optuna's, or of another Optuna "
             f"({error}). Studies need a database of their own, apart from MLflow's: CREATE "
             "DATABASE studies, and name it by tuner.storage."
         ) from error
     except Exception as error:  # every driver has its own
-        raise SerError(
-            f"The study's database {without_secrets(url)} cannot be used: "
-            f"{without_secrets(str(error))}"
-        ) from error
+        raise SerError(f"The study's database {url} cannot be used: {error}") from error
 
 
 def _made(url: str, heartbeat: int) -> RDBStorage:

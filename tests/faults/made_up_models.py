@@ -15,8 +15,8 @@ from sklearn.ensemble import (
 )
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -36,6 +36,9 @@ CLASSIFIERS = {
     "ball_tree": KNeighborsClassifier(algorithm="ball_tree", leaf_size=5, p=3),
     "brute": KNeighborsClassifier(algorithm="brute"),
     "svm": SVC(probability=True, random_state=0),
+    "sparse": make_pipeline(
+        KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), KNeighborsClassifier()
+    ),
     "mlp": MLPClassifier((4,), max_iter=2, random_state=0),
 }
 EXTREMES = (0, -1, 1, 2, 10**9, -(10**9), 2**63 - 1, 1e300, float("nan"), None, True, "x", [])
@@ -50,14 +53,24 @@ def saved(classifier, folder):
 
 def parts(folder):
     """Name -> content of the parts of a model's skops file."""
-    with zipfile.ZipFile(folder / PIPELINE_FILE) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return unpacked((folder / PIPELINE_FILE).read_bytes())
 
 
 def write(folder, content, method=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(folder / PIPELINE_FILE, "w", method) as archive:
+    (folder / PIPELINE_FILE).write_bytes(packed(content, method))
+
+
+def unpacked(data):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def packed(content, method=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in content.items():
             archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 def array(data):
@@ -101,6 +114,10 @@ def mutate(content, rng):
     """One thing put wrong, at random."""
     content = dict(content)
     schema = json.loads(content["schema.json"])
+    matrices = {name: unpacked(data) for name, data in content.items() if name.endswith(".npz")}
+    content |= {
+        f"{name}/{part}": data for name in matrices for part, data in matrices[name].items()
+    }
     arrays = [name for name in content if name.endswith(".npy")]
     kind = rng.integers(8)
     if kind <= 1:  # a number or a name
@@ -124,6 +141,8 @@ def mutate(content, rng):
     else:  # an array in another's place
         name, other = rng.choice(arrays, 2)
         content[name] = content[other]
+    for name, inner in matrices.items():
+        content[name] = packed({part: content.pop(f"{name}/{part}") for part in inner})
     content["schema.json"] = json.dumps(schema).encode()
     return content
 

@@ -151,6 +151,41 @@ def test_model_that_asks_for_a_million_threads_is_refused(folder, name, to):
         load_model(folder)
 
 
+@pytest.mark.parametrize("name", ["sparse"])
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        *(("indices", element(to)) for to in (HUGE, -1)),
+        *(("indptr", element(to)) for to in (HUGE, 0, -1)),
+        ("indptr", lambda starts: starts[:-1]),
+        ("indptr", lambda starts: starts + 1),
+        ("data", lambda values: values[:-1]),
+        ("shape", lambda sizes: sizes * HUGE),
+        ("shape", lambda sizes: np.append(sizes, 1)),
+        ("format", lambda _: np.array(b"bsr")),
+        ("row", lambda _: np.zeros(3)),
+    ],
+)
+def test_sparse_matrix_that_lies_outside_of_itself_is_refused(folder, name, part, change):
+    content = parts(folder)
+    (matrix,) = (name for name in content if name.endswith(".npz"))
+    inner = made_up_models.unpacked(content[matrix])
+    values = made_up_models.array(inner.get(f"{part}.npy", inner["data.npy"]))
+    changed = inner | {f"{part}.npy": made_up_models.written(change(values))}
+    write(folder, content | {matrix: made_up_models.packed(changed)})
+    with pytest.raises(SerError, match="sparse matrix"):
+        load_model(folder)
+    write(folder, content | {matrix: made_up_models.packed(inner, zipfile.ZIP_DEFLATED)})
+    with pytest.raises(SerError, match="compressed"):
+        load_model(folder)
+
+
+def test_pipeline_with_sparse_parts_answers_the_same_from_files(tmp_path):
+    fitted = saved(CLASSIFIERS["sparse"], tmp_path)
+    loaded = load_model(tmp_path).probabilities(made_up_models.X)
+    np.testing.assert_array_equal(loaded, fitted.predict_proba(made_up_models.X))
+
+
 def compressed(folder):
     write(folder, parts(folder) | {"zeros.npy": bytes(10**8)}, zipfile.ZIP_DEFLATED)
 
