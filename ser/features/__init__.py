@@ -75,7 +75,8 @@ def feature_groups(names: Sequence[str]) -> dict[str, np.ndarray]:
 def settings(feature_set: FeatureSet) -> dict[str, object]:
     """Everything that decides a feature set's numbers: its class, version and fields.
 
-    A field that is None asks for nothing and is left out, so that a new one of this kind leaves
+    A field whose metadata has ``place`` says where to find something, not what: it is left out. A
+    field that is None asks for nothing and is left out, so that a new one of this kind leaves
     what is stored and trained under the old settings as it is. A field that is a feature set, or a
     mapping of some, is written the same way (`restore` reads it back).
 
@@ -84,7 +85,8 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
     False
     """
     kind = type(feature_set)
-    values = {f.name: getattr(feature_set, f.name) for f in fields(feature_set)}  # type: ignore[arg-type]
+    deciding = [f.name for f in fields(feature_set) if not f.metadata.get("place")]  # type: ignore[arg-type]
+    values = {name: getattr(feature_set, name) for name in deciding}
     return {
         "_target_": _name(kind),
         "version": kind.version,

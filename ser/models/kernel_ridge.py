@@ -158,6 +158,31 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         return 1 + np.exp(-gamma * squared.astype(np.float64) / self.scale_)
 
 
+def left_out(
+    K: np.ndarray, target: np.ndarray, alpha: float, groups: np.ndarray | None
+) -> np.ndarray:
+    """What the regressions say of each clip, fitted without its actor (without it, if no groups).
+
+    Parameters
+    ----------
+    K : (n_clips, n_clips) float64
+        Kernel.
+    target : (n_clips,) int
+        Emotion of each, from 0.
+    alpha : float
+        Penalty.
+    groups : (n_clips,) or None
+
+    Returns
+    -------
+    (n_clips, n_classes) float64
+    """
+    n_classes = int(target.max()) + 1
+    Y = np.eye(n_classes)[target] - 1 / n_classes
+    inverse = _inverse(K, alpha)
+    return Y - _residuals(inverse, inverse @ Y, _blocks(groups, len(target)))
+
+
 def _squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     """(n_a, n_b) squared Euclidean distances of rows."""
     squares = np.einsum("ij,ij->i", A, A)[:, None] + np.einsum("ij,ij->i", B, B)

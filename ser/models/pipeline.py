@@ -69,7 +69,7 @@ def without_probabilities(pipeline: Pipeline) -> Pipeline:
 def fit(
     pipeline: Pipeline, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
 ) -> Pipeline:
-    """A fitted clone of the pipeline; a classifier whose `fit` asks for `groups` gets them.
+    """A fitted clone of the pipeline; every step whose `fit` asks for `groups` gets them.
 
     Parameters
     ----------
@@ -88,8 +88,11 @@ def fit(
         If a step refuses the clips, as too few of an emotion.
     """
     X, y, groups = with_copies(X, y, groups)
-    name, classifier = pipeline.steps[-1]
-    extra = {f"{name}__{key}": value for key, value in wanted_groups(classifier, groups).items()}
+    extra = {
+        f"{name}__{key}": value
+        for name, step in pipeline.steps
+        for key, value in wanted_groups(step, groups).items()
+    }
     try:
         with interrupts.raised_at_the_end():
             return clone(pipeline).fit(X, y, **extra)
