@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from ser.core.comparable import kind_of, reason
 from ser.core.errors import SerError
 from ser.evaluation.metrics import scores
 
@@ -38,11 +39,12 @@ def check_comparable(
     first, *others = predictions
     for other in others:
         a, b = tags[first], tags[other]
-        if _is_transductive(a) != _is_transductive(b):
-            one, two = (first, other) if _is_transductive(a) else (other, first)
+        kinds = {name: kind_of(of) for name, of in ((first, a), (other, b))}
+        if kinds[first] != kinds[other]:
+            why = "; ".join(f"{name} is {kind}" for name, kind in kinds.items())
+            reasons = "; ".join(filter(None, map(reason, kinds.values())))
             raise SerError(
-                f"{one} is transductive (it was scaled with the test speakers' clips) and "
-                f"{two} is not: they answer different questions. Compare them apart."
+                f"{why} ({reasons}): they answer different questions. Compare them apart."
             )
         if a.get("split") != b.get("split"):
             raise SerError(
@@ -50,10 +52,6 @@ def check_comparable(
                 "answer different questions. Compare runs under one split."
             )
         _check_same_clips(first, predictions[first], other, predictions[other])
-
-
-def _is_transductive(tags: Mapping[str, str]) -> bool:
-    return tags.get("transductive") == "true"
 
 
 def _check_same_clips(first: str, a: pd.DataFrame, other: str, b: pd.DataFrame) -> None:

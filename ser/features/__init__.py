@@ -8,6 +8,8 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `sr`, where it can resample: the rate in Hz that every clip is brought to first, or None for each
   clip's own. Clips of several rates need one (`ser.features.resampling.at_one_rate`);
 - `package`: class variable of a set that another package computes: its name, whose version counts;
+- `stored`: class variable of a set whose numbers the store keeps in another precision than float32,
+  as NumPy names it, little-endian; it gives numbers that this precision holds;
 - `__call__(y, sr)`: y (n_samples,) float32 -> (len(names),) float32.
 
 It sees no label and fits nothing, so a clip's features are computed once and kept
@@ -93,6 +95,11 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
         **_made_by(kind),
         **{name: _written(value) for name, value in values.items() if value is not None},
     }
+
+
+def stored_dtype(feature_set: FeatureSet) -> np.dtype:
+    """In what precision the store keeps a set's numbers."""
+    return np.dtype(getattr(feature_set, "stored", "<f4"))
 
 
 def restore(wanted: Mapping[str, Any], *, trust: Sequence[str] = ()) -> FeatureSet:

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 
 from ser.core.errors import SerError
-from ser.features import FeatureSet, level
+from ser.features import FeatureSet, level, stored_dtype
 from ser.features.filters import hann
 from ser.features.resampling import resample
 from ser.features.union import UnionFeatures
@@ -135,6 +135,11 @@ class AugmentedFeatures:
     def names(self) -> tuple[str, ...]:
         """Column names: those of the features."""
         return self.features.names
+
+    @property
+    def stored(self) -> str:
+        """In what precision the store keeps it: that of the features."""
+        return stored_dtype(self.features).str
 
     @property
     def min_samples(self) -> int:

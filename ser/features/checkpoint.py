@@ -1,4 +1,4 @@
-"""Checkpoints of pretrained speech encoders: found, hashed, and loaded without what they lack.
+"""Checkpoints of pretrained speech encoders: where they are, what they are, and their hash.
 
 A checkpoint is a folder as a model hub has it: ``config.json``, ``preprocessor_config.json`` and
 weights as safetensors, which cannot run code. A hub's id stands for such a folder in its cache.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +23,14 @@ from ser.core.errors import SerError
 
 INSTALL = "Pretrained speech encoders need PyTorch and transformers: pip install 'ser[speech]'."
 FOLDERS = "SER_CHECKPOINTS"  # environment: folders that hold checkpoints, or are one
-# config.json's model_type -> where the encoder's class is, and what stands before its weights'
-# names in a checkpoint of more than the encoder.
-KINDS = {
-    "wav2vec2": ("wav2vec2.modeling_wav2vec2", "Wav2Vec2Model", ("wav2vec2.",)),
-    "hubert": ("hubert.modeling_hubert", "HubertModel", ("hubert.",)),
-    "wavlm": ("wavlm.modeling_wavlm", "WavLMModel", ("wavlm.",)),
-    "data2vec-audio": (
-        "data2vec.modeling_data2vec_audio",
-        "Data2VecAudioModel",
-        ("data2vec_audio.",),
-    ),
-    "whisper": ("whisper.modeling_whisper", "WhisperEncoder", ("model.encoder.", "encoder.")),
-}
+KINDS = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")  # config.json's model_type
 # Of config.json: who wrote it and when, which changes no number.
 _NAMES = frozenset(
     {"_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype"}
 )
-_UNUSED = "masked_spec_embed"  # of pretraining; some checkpoints lack it
 _BYTES = 1 << 20
+_CONVERTER = "SFconvertbot"  # the hub's program that proposes safetensors, under refs/pr/NUMBER
+_PR = "refs/pr/"
 
 
 @dataclass(frozen=True)
@@ -58,8 +47,8 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise SerError(
-                f"{self.folder / 'config.json'}: model_type {self.kind!r} is no speech encoder that "
-                f"ser reads: {', '.join(KINDS)}."
+                f"{self.folder / 'config.json'}: model_type {self.kind!r} is none of the speech "
+                f"encoders that ser reads: {', '.join(KINDS)}."
             )
         self.weight_files  # noqa: B018  refused here where there are none
 
@@ -132,52 +121,6 @@ class Checkpoint:
         """Whether a clip is brought to mean 0 and deviation 1 before the encoder hears it."""
         return bool(self.preprocessing.get("do_normalize", False))
 
-    def encoder(self) -> Any:
-        """The encoder alone, in float32, without a head or a decoder.
-
-        Raises
-        ------
-        SerError
-            If PyTorch or transformers is missing, or the weights do not fit the config.
-        """
-        module, name, prefixes = KINDS[self.kind]
-        try:
-            import torch
-            from safetensors.torch import load_file
-            from transformers import AutoConfig
-
-            kind = getattr(import_module(f"transformers.models.{module}"), name)
-        except ImportError as error:
-            raise SerError(f"{INSTALL} ({error})") from error
-        config = AutoConfig.for_model(**self.config)
-        config.apply_spec_augment = False
-        with torch.device("meta"):
-            encoder = kind(config)
-        encoder = encoder.to_empty(device="cpu")
-        wanted = encoder.state_dict()
-        found: dict[str, Any] = {}
-        try:
-            for file in self.weight_files:
-                found |= _named(load_file(file), prefixes, set(wanted))
-        except Exception as error:  # safetensors has one of its own, and OSErrors
-            raise SerError(f"{file} cannot be read as weights ({error}).") from error
-        self._check(wanted, found)
-        encoder.load_state_dict(
-            {name: tensor.float() for name, tensor in found.items()}, strict=False
-        )
-        return encoder.float().eval().requires_grad_(False)
-
-    def _check(self, wanted: dict[str, Any], found: dict[str, Any]) -> None:
-        """Refuse weights that lack some, or have them in another shape."""
-        lacking = sorted(name for name in set(wanted) - set(found) if name != _UNUSED)
-        other = sorted(name for name in found if wanted[name].shape != found[name].shape)
-        if lacking or other:
-            first = (lacking + other)[0]
-            raise SerError(
-                f"The weights in {self.folder} do not fit its config.json: {len(lacking)} are "
-                f"missing and {len(other)} have another shape (the first: {first})."
-            )
-
 
 def find(checkpoint: str, *, revision: str | None = None, download: bool = True) -> Checkpoint:
     """A checkpoint by its folder or its hub's id.
@@ -208,8 +151,26 @@ def find(checkpoint: str, *, revision: str | None = None, download: bool = True)
     return Checkpoint(_of_hub(checkpoint, revision, download=download))
 
 
-def with_digest(digest: str) -> Checkpoint:
+def check_installed() -> None:
+    """Refuse to go on without PyTorch and transformers, which are not imported here.
+
+    Raises
+    ------
+    SerError
+    """
+    if not all(map(find_spec, ("torch", "transformers"))):
+        raise SerError(INSTALL)
+
+
+def with_digest(digest: str, n_layers: int | None, width: int | None) -> Checkpoint:
     """The checkpoint of these weights: in a folder of SER_CHECKPOINTS, or in the hub's cache.
+
+    Parameters
+    ----------
+    digest : str
+        `Checkpoint.digest`.
+    n_layers, width : int or None
+        Of the encoder: of others the weights need not be read.
 
     Raises
     ------
@@ -221,11 +182,13 @@ def with_digest(digest: str) -> Checkpoint:
         looked.append(str(folder))
         with suppress(SerError):
             checkpoint = Checkpoint(folder)
-            if checkpoint.digest == digest:
+            same = (checkpoint.n_layers, checkpoint.width) == (n_layers, width)
+            if same and checkpoint.digest == digest:
                 return checkpoint
     raise SerError(
         f"The model listens through weights that are not here: SHA-256 {digest}. Looked at "
-        f"{', '.join(looked) or 'no folder'}. Give the folder of its checkpoint with {FOLDERS}=FOLDER."
+        f"{', '.join(looked) or 'no folder'}. Give the folder of its checkpoint with "
+        f"{FOLDERS}=FOLDER."
     )
 
 
@@ -243,16 +206,10 @@ def _known_folders() -> Iterator[Path]:
 
 def _of_hub(name: str, revision: str | None, *, download: bool) -> Path:
     try:
-        from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.constants import HF_HUB_CACHE
-        from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError as error:
         raise SerError(INSTALL) from error
-    wanted = {"revision": revision, "allow_patterns": ["*.json", "*.safetensors"]}
-    cached = None
-    with suppress(LocalEntryNotFoundError, OSError):
-        cached = Path(snapshot_download(name, **wanted, local_files_only=True))
-    if cached and (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
+    if cached := _in_cache(name, revision):
         return cached
     how = (
         f"Put config.json, preprocessor_config.json and model.safetensors of {name} into a folder "
@@ -263,34 +220,59 @@ def _of_hub(name: str, revision: str | None, *, download: bool) -> Path:
             f"{name} is not in the cache {HF_HUB_CACHE}, and features.download=false. {how}"
         )
     try:
-        files = HfApi().model_info(name, revision=revision, files_metadata=True).siblings or []
-        size = sum(file.size or 0 for file in files if file.rfilename.endswith(".safetensors"))
-        if not size:
-            raise SerError(f"{name} has no weights as safetensors at its hub. {how}")
-        print(f"Downloading {name} ({size / 1e6:.0f} MB) to {HF_HUB_CACHE}.", flush=True)
-        return Path(snapshot_download(name, **wanted))
-    except SerError:
-        raise
+        folder = _download(name, revision)
     except Exception as error:  # of several libraries under the hub's: no network, no such id
         first = str(error).strip().split("\n")[0]
         raise SerError(
             f"{name} cannot be downloaded ({type(error).__name__}: {first}). {how}"
         ) from error
+    if folder is None:
+        raise SerError(
+            f"{name} has no weights as safetensors at its hub, and ser reads no pickles, which may "
+            f"run code. Convert them where they are trusted (docs/speech-models.md). {how}"
+        )
+    return folder
 
 
-def _named(weights: dict[str, Any], prefixes: tuple[str, ...], wanted: set[str]) -> dict[str, Any]:
-    """Weights under the encoder's own names; what is of a decoder or a head is left out."""
-    found = {}
-    for name, tensor in weights.items():
-        for prefix in (*prefixes, ""):
-            own = name.removeprefix(prefix)
-            # Weight normalisation, as PyTorch called it before 2.0.
-            own = own.replace("conv.weight_g", "conv.parametrizations.weight.original0")
-            own = own.replace("conv.weight_v", "conv.parametrizations.weight.original1")
-            if name.startswith(prefix) and own in wanted:
-                found[own] = tensor
-                break
-    return found
+def _in_cache(name: str, revision: str | None) -> Path | None:
+    """The folder of an id in the hub's cache, if it is there with weights."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    converted = Path(HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "refs", *_PR.split("/"))
+    others = [] if revision else [_PR + file.name for file in sorted(converted.glob("*"))]
+    for wanted in (revision, *others):
+        with suppress(LocalEntryNotFoundError, OSError):
+            cached = Path(snapshot_download(name, revision=wanted, local_files_only=True))
+            if (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
+                return cached
+    return None
+
+
+def _download(name: str, revision: str | None) -> Path | None:
+    """Fetch an id's JSON files and safetensors; None if it has none of the latter."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    hub = HfApi()
+
+    def revisions() -> Iterator[str | None]:
+        yield revision
+        if revision is None:  # older weights are pickles; the hub's own program converted them
+            for change in hub.get_repo_discussions(name, author=_CONVERTER):
+                if change.is_pull_request and change.git_reference:
+                    yield change.git_reference
+
+    for wanted in revisions():
+        info = hub.model_info(name, revision=wanted, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        taken = [file for file in sizes if file.endswith(".safetensors") and "/" not in file]
+        if taken:
+            size = sum(sizes[file] for file in taken) / 1e6
+            print(f"Downloading {name} ({size:.0f} MB) to {HF_HUB_CACHE}.", flush=True)
+            return Path(snapshot_download(name, revision=wanted, allow_patterns=["*.json", *taken]))
+    return None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

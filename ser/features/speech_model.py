@@ -8,17 +8,23 @@ it learned before, and on whose voices, is another matter: docs/speech-models.md
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from ser.core.errors import SerError
 from ser.features import checkpoint as checkpoints
+from ser.features.encoder import encoder_of
+from ser.features.pretraining import Pretraining
 
 MIN_SECONDS = 0.1  # of sound that an encoder is given: its first frames see 25 ms
 STATISTICS = ("mean", "std")
+PRECISIONS = ("float32", "bfloat16")
+LARGEST = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,10 @@ class SpeechModelFeatures:
     tail : float
         Seconds of silence after a clip, of which Whisper hears 30 s in all when it is trained.
         Other encoders hear the clip alone.
+    precision : {None, "float32", "bfloat16"}
+        Of the encoder's matrix products; None for the one that this processor is fast in.
+    pretraining : Pretraining or None
+        What the encoder learned from; None where nothing is known of it.
 
     Raises
     ------
@@ -59,9 +69,13 @@ class SpeechModelFeatures:
     width: int | None = None
     piece: float = 20.0
     tail: float = 0.5
+    precision: str | None = None
+    pretraining: Pretraining | None = field(default=None, metadata={"place": True})
+    _folder: str = field(default="", init=False, repr=False, metadata={"place": True})
 
     version: ClassVar[int] = 1
     sr: ClassVar[int] = 16_000
+    stored: ClassVar[str] = "<f2"  # half the room; no score changed by it (docs/speech-models.md)
 
     def __post_init__(self) -> None:
         if not 1 <= self.piece <= 29 or not 0 <= self.tail <= 30 - self.piece:
@@ -69,13 +83,21 @@ class SpeechModelFeatures:
                 f"features.piece={self.piece} and features.tail={self.tail}: give 1 to 29 seconds, "
                 "and what is left of 30 at most."
             )
+        if self.precision is None:
+            object.__setattr__(self, "precision", _precision_here())
+        if self.precision not in PRECISIONS:
+            raise SerError(
+                f"features.precision={self.precision!r}: give {' or '.join(PRECISIONS)}, or null."
+            )
         if self.checkpoint is None and self.weights is None:
             raise SerError(
                 "features.checkpoint is missing: give a folder or a hub's id, as "
                 "features.checkpoint=microsoft/wavlm-base-plus."
             )
         if self.checkpoint is None:
+            self._take(checkpoints.with_digest(str(self.weights), self.n_layers, self.width))
             return
+        checkpoints.check_installed()
         found = checkpoints.find(self.checkpoint, revision=self.revision, download=self.download)
         if self.weights is not None and self.weights != found.digest:
             raise SerError(
@@ -84,6 +106,9 @@ class SpeechModelFeatures:
             )
         if found.sr != self.sr:
             raise SerError(f"{found.folder} hears {found.sr} Hz; ser reads encoders of {self.sr}.")
+        self._take(found)
+
+    def _take(self, found: checkpoints.Checkpoint) -> None:
         object.__setattr__(self, "weights", found.digest)
         object.__setattr__(self, "n_layers", found.n_layers)
         object.__setattr__(self, "width", found.width)
@@ -102,6 +127,13 @@ class SpeechModelFeatures:
             for statistic in STATISTICS
             for i in range(self.width)
         )
+
+    @property
+    def title(self) -> str:
+        """How a run names the checkpoint: a hub's id or a folder's name, and its weights."""
+        told = self.checkpoint or "unnamed"
+        name = Path(told).expanduser().name if Path(told).expanduser().is_dir() else told
+        return f"{name} ({str(self.weights)[:12]})"
 
     @property
     def min_samples(self) -> int:
@@ -127,12 +159,13 @@ class SpeechModelFeatures:
 
             y = soxr.resample(y, sr, self.sr)
         y = np.pad(y, (0, max(0, round(MIN_SECONDS * self.sr) - len(y))))
-        encoder = _encoder(str(self.weights), getattr(self, "_folder", ""))
+        encoder = encoder_of(str(self.weights), self._folder, str(self.precision))
         moments = [encoder.moments(piece, self.tail) for piece in self._pieces(y)]
         n, total, squares = (sum(each) for each in zip(*moments, strict=True))
         mean = total / n
         deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
-        return np.stack([mean, deviation], axis=1).reshape(-1).astype(np.float32)
+        vector = np.stack([mean, deviation], axis=1).reshape(-1)
+        return np.clip(vector, -LARGEST, LARGEST).astype(self.stored).astype(np.float32)
 
     def _pieces(self, y: np.ndarray) -> Iterator[np.ndarray]:
         """A clip, or of a long one pieces of the same length that overlap by a tenth at least."""
@@ -145,85 +178,9 @@ class SpeechModelFeatures:
             yield y[start : start + longest]
 
 
-class Encoder:
-    """A frozen encoder, which hears one clip at a time: no padding changes what it says."""
-
-    def __init__(self, checkpoint: checkpoints.Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        self.model = checkpoint.encoder()
-        if checkpoint.kind == "whisper":
-            from transformers import WhisperFeatureExtractor
-
-            known = {"feature_size", "hop_length", "n_fft", "sampling_rate", "chunk_length"}
-            told = {k: v for k, v in checkpoint.preprocessing.items() if k in known}
-            told.setdefault("feature_size", checkpoint.config.get("num_mel_bins", 80))
-            self.spectrogram = WhisperFeatureExtractor(**told)
-            self.positions = self.model.embed_positions.weight
-
-    def moments(self, y: np.ndarray, tail: float) -> tuple[int, np.ndarray, np.ndarray]:
-        """Number of frames, and over them the sums and sums of squares of each layer's output.
-
-        Parameters
-        ----------
-        y : (n_samples,) float32
-            At the checkpoint's rate.
-        tail : float
-            Seconds of silence after it, for Whisper.
-
-        Returns
-        -------
-        n_frames : int
-            Of the clip itself, without the tail.
-        total, squares : (n_layers, width) float64
-        """
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)  # wherever it is computed, the same numbers
-        try:
-            with torch.inference_mode():
-                whisper = self.checkpoint.kind == "whisper"
-                layers = self._whisper(y, tail) if whisper else self._waveform(y)
-                frames = torch.stack(layers)[:, 0].double()
-                return frames.shape[1], frames.sum(1).numpy(), (frames**2).sum(1).numpy()
-        finally:
-            torch.set_num_threads(before)
-
-    def _waveform(self, y: np.ndarray) -> list[Any]:
-        import torch
-
-        if self.checkpoint.normalized:
-            y = (y - y.mean()) / np.sqrt(y.var() + 1e-7)
-        heard = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))[None]
-        return list(self.model(heard, output_hidden_states=True).hidden_states)
-
-    def _whisper(self, y: np.ndarray, tail: float) -> list[Any]:
-        """As the encoder hears 30 s, but cut shortly after the clip: a seventh of the time."""
-        import torch
-
-        hop = 2 * self.spectrogram.hop_length  # the second convolution takes every other frame
-        n_frames = max(1, round(len(y) / hop))
-        n_heard = min(len(self.positions), n_frames + round(tail * self.checkpoint.sr / hop))
-        padded = np.pad(y, (0, max(0, n_heard * hop - len(y))))[: n_heard * hop]
-        mel = self.spectrogram(
-            padded,
-            sampling_rate=self.checkpoint.sr,
-            padding="do_not_pad",
-            truncation=False,
-            return_tensors="pt",
-        ).input_features
-        self.model.config.max_source_positions = n_heard
-        self.model.embed_positions = torch.nn.Embedding.from_pretrained(self.positions[:n_heard])
-        heard = self.model(mel[:, :, : 2 * n_heard], output_hidden_states=True)
-        return [layer[:, : min(n_frames, n_heard)] for layer in heard.hidden_states]
-
-
-@lru_cache(maxsize=1)
-def _encoder(weights: str, folder: str) -> Encoder:
-    """The encoder of these weights: loaded once in a process."""
-    from pathlib import Path
-
-    found = checkpoints.Checkpoint(Path(folder)) if folder else checkpoints.with_digest(weights)
-    if found.digest != weights:
-        raise SerError(f"The weights in {found.folder} have changed since the run began.")
-    return Encoder(found)
+def _precision_here() -> str:
+    """bfloat16 where the processor multiplies matrices of it; known without importing torch."""
+    with suppress(OSError):
+        if "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"):
+            return "bfloat16"
+    return "float32"

@@ -32,7 +32,7 @@ from ser.core.errors import SerError
 from ser.data.audio import AudioError, read_audio, read_file
 from ser.data.facts import RecordingFacts, facts_table, recording_facts
 from ser.data.recordings import Recording
-from ser.features import FeatureSet
+from ser.features import FeatureSet, stored_dtype
 from ser.features.extraction import extract_with_facts
 from ser.features.store_file import (
     DIGEST_BYTES,
@@ -383,7 +383,8 @@ def _extract_clip(
         if is_there(digest):
             return StoredClip(path, stamp, digest, None)
         vector, facts = extract_with_facts(Recording(path, data), feature_set)
-        return StoredClip(path, stamp, digest, vector.astype("<f4").tobytes(), facts)
+        kept = vector.astype(stored_dtype(feature_set)).tobytes()
+        return StoredClip(path, stamp, digest, kept, facts)
     except AudioError as error:
         return StoredClip(path, "", b"", None, error=error)
     except OSError as error:

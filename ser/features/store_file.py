@@ -17,7 +17,7 @@ from ser.core.errors import SerError
 from ser.core.locks import told, writers
 from ser.data.audio import AudioError, read_file
 from ser.data.facts import RecordingFacts
-from ser.features import FeatureSet, settings
+from ser.features import FeatureSet, settings, stored_dtype
 from ser.features.store_layout import (
     checksum,
     lay_out,
@@ -66,11 +66,14 @@ class StoredSet:
         Length of its vectors.
     seed : int
         `store_layout.set_seed` of its settings.
+    dtype : dtype
+        Of its vectors in the file.
     """
 
     id: int
     n_features: int
     seed: int
+    dtype: np.dtype
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,8 @@ def stored_set(connection: sqlite3.Connection, feature_set: FeatureSet) -> Store
         known = connection.execute(query, (key,)).fetchone()
     if known is None or not isinstance(known[0], int):
         raise sqlite3.DatabaseError("its table of feature sets is damaged")
-    return StoredSet(known[0], len(feature_set.names), set_seed(key))
+    dtype = stored_dtype(feature_set)
+    return StoredSet(known[0], len(feature_set.names), set_seed(key), dtype)
 
 
 def known_contents(
@@ -275,7 +279,7 @@ def _whole_vectors(
         f"SELECT content, CAST(vector AS BLOB), crc FROM vectors WHERE extractor = {stored.id:d}"
     )
     found = list(_select(connection, f"{query} AND content IN", list(seed_of)))
-    n_bytes = 4 * stored.n_features
+    n_bytes = stored.dtype.itemsize * stored.n_features
     whole = [
         (number, vector)
         for number, vector, crc in found
@@ -285,7 +289,7 @@ def _whole_vectors(
         and crc32(vector, seed_of[number]) == crc
     ]
     numbers = np.array([number for number, _ in whole], dtype=np.int64)
-    values = np.frombuffer(b"".join([vector for _, vector in whole]), dtype="<f4")
+    values = np.frombuffer(b"".join([vector for _, vector in whole]), dtype=stored.dtype)
     values = values.reshape(len(whole), stored.n_features)
     finite = np.isfinite(values).all(axis=1)
     torn = {number for number, *_ in found}.difference(numbers[finite].tolist())

@@ -1,4 +1,4 @@
-"""Which layers of a speech encoder a model hears: chosen, or weighed, on the training clips alone."""
+"""Which layers of a speech encoder a model hears: chosen, or weighed, on training clips alone."""
 
 from __future__ import annotations
 
@@ -196,6 +196,6 @@ def _some(n_clips: int) -> np.ndarray:
 
 def _uar(kernel: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
     scale = float(np.diag(kernel).mean()) or 1.0
-    classes, target = np.unique(y, return_inverse=True)
+    target = np.unique(y, return_inverse=True)[1]
     answers = left_out(1 + kernel.astype(np.float64) / scale, target, PENALTY, groups)
     return float(recall_score(target, answers.argmax(axis=1), average="macro", zero_division=0))

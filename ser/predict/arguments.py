@@ -68,6 +68,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     best.add_argument(
         "--best-transductive", action="store_true", help="among models that scale by speaker"
     )
+    best.add_argument(
+        "--best-pretrained",
+        action="store_true",
+        help="among models on a pretrained encoder that heard the corpus, or may have",
+    )
 
 
 def chosen_model(arguments: argparse.Namespace) -> Model:
@@ -78,6 +83,7 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
     SerError
         If there is none, or it needs code that is not trusted.
     """
+    from ser.core.comparable import kind
     from ser.core.trust import EVERYTHING
     from ser.evaluation.metrics import higher_is_better
     from ser.tracking.registry import Best, find_model
@@ -91,7 +97,9 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
             highest=higher_is_better(arguments.best_metric),
             corpus=arguments.best_corpus,
             split=arguments.best_split,
-            transductive=arguments.best_transductive,
+            kind=kind(
+                transductive=arguments.best_transductive, pretrained=arguments.best_pretrained
+            ),
         ),
         trust=[EVERYTHING] if arguments.trust_everything else arguments.trust,
     )

@@ -233,7 +233,7 @@ TABLES = {
     ),
     "variants": Caption(
         "Variants",
-        "Every variant's scores, the transductive ones last.",
+        "Every variant's scores; numbers of another kind (kind) stand last and apart.",
     ),
     "sweep": Caption(
         "Sweep",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ser.core.comparable import INDUCTIVE, KINDS
 from ser.report.style import COLOURS, Figure
 
 
@@ -17,7 +18,7 @@ def plot_intervals(
     ----------
     table : DataFrame
         name, test_uar, test_uar_low, test_uar_high (in [0, 1]; not there, or not a number, of one
-        actor) and transductive (bool); the transductive ones in another colour, under a line.
+        actor) and kind (of `core.comparable`); each kind in a colour of its own, under a gap.
     chance : float or None
         In [0, 1]; None where the runs have not the same.
     title, bars : str
@@ -25,9 +26,10 @@ def plot_intervals(
     """
     figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
     axes = figure.subplots()
-    places = -np.arange(len(table)) - 0.6 * table["transductive"]
-    for kind, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        rows = table[table["transductive"] == kind]
+    kinds = [kind for kind in KINDS if kind in set(table["kind"])]
+    places = -np.arange(len(table)) - 0.6 * table["kind"].map(kinds.index)
+    for kind in kinds:
+        rows, colour = table[table["kind"] == kind], COLOURS[KINDS.index(kind)]
         uar = 100 * rows["test_uar"]
         low, high = (100 * rows.get(f"test_uar_{end}", np.nan) for end in ("low", "high"))
         ends = [uar - low, high - uar]
@@ -40,7 +42,8 @@ def plot_intervals(
         axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
         axes.legend(loc="lower right")
     names = [
-        f"{row.name}{' (transductive)' if row.transductive else ''}" for row in table.itertuples()
+        row.name if row.kind == INDUCTIVE else f"{row.name} ({row.kind})"
+        for row in table.itertuples()
     ]
     axes.set_yticks(places, names)
     axes.set(xlabel=f"test UAR (%) and {bars}", xlim=(0, 100), title=title)

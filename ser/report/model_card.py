@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ser.core.comparable import NOT_COMPARABLE, kind_of, reason
 from ser.core.printable import markdown, markdown_code
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.metrics import HEADLINES, METRICS, table_metrics
-from ser.report.scores import TRANSDUCTIVE, interval_in_words
+from ser.report.scores import interval_in_words
 
 if TYPE_CHECKING:
     from ser.evaluation.protocol import Evaluation
@@ -51,11 +52,12 @@ def _head(run: LoggedRun) -> Iterator[str]:
         f"A {markdown(tags['model'])} on the features {markdown(tags['features'])}, scaler "
         f"{markdown(tags['scaler'])}: from a recording to the probability of each emotion."
     )
+    if why := reason(kind_of(tags)):
+        yield f"\n**Kind of its numbers: {kind_of(tags)}**: {why}. {NOT_COMPARABLE}"
     if tags.get("transductive") == "true":
-        yield (
-            f"\n**Transductive**: {TRANSDUCTIVE}. The model needs to know who speaks, and several "
-            "clips of each."
-        )
+        yield "\nThe model needs to know who speaks, and several clips of each."
+    if "pretrained" in tags:
+        yield f"\nPretrained encoder: {markdown(tags['pretrained'])}."
     yield f"\nRun {run.id}, made by {markdown_code(tags['command'])}."
     if "mlflow.source.git.commit" in tags:
         dirty = ", with uncommitted changes" if tags.get("git_dirty") == "true" else ""

@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from ser.core.comparable import NOT_COMPARABLE, kind_of, reason
 from ser.evaluation.metrics import HEADLINES, METRICS
 from ser.report.captions import FIGURES, TABLES, in_order
 from ser.report.html import data_uri, is_small, render
 from ser.report.scores import (
-    NOT_COMPARABLE,
     PARTS,
-    TRANSDUCTIVE,
     interval_in_words,
     table_of_scores,
 )
@@ -79,7 +78,9 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
         run=run,
         started=f"{run.started:%Y-%m-%d %H:%M} UTC",
         cards=cards(run.metrics, run.tags, listeners),
-        transductive=f"{TRANSDUCTIVE[0].upper()}{TRANSDUCTIVE[1:]}. {NOT_COMPARABLE}",
+        kind=kind_of(run.tags),
+        reason=reason(kind_of(run.tags)),
+        not_comparable=NOT_COMPARABLE,
         chance=100 / n_labels if n_labels else None,
         scores=table_of_scores(
             run.metrics, over=run.tags.get("interval_over", ""), n_labels=n_labels, heads={}

@@ -12,8 +12,6 @@ PARTS = {
     "validation": "validation clips",
     "test": "test clips",
 }
-TRANSDUCTIVE = "each speaker's test clips, without labels, went into their scaling"
-NOT_COMPARABLE = "Not to be compared with numbers of inductive runs."
 
 
 def table_of_scores(

@@ -8,24 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser.core.comparable import INDUCTIVE, KINDS, NOT_COMPARABLE, reason
 from ser.core.printable import shown
 from ser.core.redact import without_secrets
 from ser.evaluation.metrics import HEADLINES, METRICS, Metric
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
-from ser.report.scores import NOT_COMPARABLE, TRANSDUCTIVE, interval_in_words, table_of_scores
+from ser.report.scores import interval_in_words, table_of_scores
 
 
-def of_run(evaluation: Evaluation, *, title: str) -> str:
-    """What the terminal shows of an evaluation: where it stands, and its scores."""
+def of_run(evaluation: Evaluation, *, title: str, kind: str) -> str:
+    """What the terminal shows of an evaluation of a kind: where it stands, and its scores."""
     clips, split = evaluation.data.clips, evaluation.split
     lines = [
         "",
         f"{shown(title)} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
         f"{len(evaluation.labels)} emotions · {split}",
     ]
-    if evaluation.data.transductive:
-        lines.append(f"TRANSDUCTIVE: {TRANSDUCTIVE}. {NOT_COMPARABLE}")
+    if kind != INDUCTIVE:
+        lines.append(f"{kind.upper()}: {reason(kind)}. {NOT_COMPARABLE}")
     rows = table_of_scores(
         evaluation.metrics,
         over=f"{split.unit}s",
@@ -76,22 +77,22 @@ def text_table(rows: Sequence[Sequence[str]], *, least: int = 20) -> list[str]:
     return lines
 
 
-def comparison(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], transductive: Sequence[bool]
-) -> str:
-    """A table of several runs, the transductive ones apart.
+def comparison(headings: Sequence[str], rows: Sequence[Sequence[str]], kinds: Sequence[str]) -> str:
+    """A table of several runs, each kind apart.
 
     Parameters
     ----------
     headings : sequence of str
     rows : sequence of sequence of str
-        Name and scores of each, the transductive ones last.
-    transductive : sequence of bool
-        Which they are.
+        Name and scores of each, in the order of `KINDS`.
+    kinds : sequence of str
+        Of each.
     """
-    lines = text_table([headings, *rows])
-    if any(transductive):
-        lines.insert(1 + list(transductive).index(True), f"transductive: {TRANSDUCTIVE}")
+    head, *lines = text_table([headings, *rows])
+    for kind in reversed(KINDS[1:]):
+        if kind in kinds:
+            lines.insert(list(kinds).index(kind), f"{kind}: {reason(kind)}")
+    lines = [head, *lines]
     return "\n".join(lines)
 
 
@@ -128,7 +129,7 @@ def where(run_id: str, experiment: str, uri: str) -> str:
 
 
 def of_variants(table: pd.DataFrame) -> str:
-    """Scores of several runs as text, the transductive ones apart."""
+    """Scores of several runs as text, each kind apart."""
     accuracy, uar = METRICS["accuracy"], METRICS["uar"]
     headings = ["", accuracy.heading, uar.heading, "95 % interval", "cross-validated %"]
     rows = [
@@ -145,4 +146,4 @@ def of_variants(table: pd.DataFrame) -> str:
         headings.append("published %")
         for cells, value in zip(rows, table["published"], strict=True):
             cells.append("" if np.isnan(value) else f"{value:.1f}")
-    return comparison(headings, rows, table["transductive"].tolist())
+    return comparison(headings, rows, table["kind"].tolist())

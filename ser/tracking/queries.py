@@ -14,6 +14,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
+from ser.core.comparable import kind_of
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.tracking.artifacts import fetch, send
@@ -147,7 +148,9 @@ def find_run(
     return logged_run(runs[0], experiment=names[runs[0].info.experiment_id], uri=uri)
 
 
-def best_run(uri: str, metric: str, tags: Mapping[str, str], *, highest: bool) -> LoggedRun:
+def best_run(
+    uri: str, metric: str, tags: Mapping[str, str], kind: str, *, highest: bool
+) -> LoggedRun:
     """The finished run with the best value of a metric among those with these tags.
 
     Parameters
@@ -158,6 +161,8 @@ def best_run(uri: str, metric: str, tags: Mapping[str, str], *, highest: bool) -
         ``test_uar``, ...
     tags : mapping of str to str
         What the runs must have in common, so that their numbers can be compared.
+    kind : str
+        Of their numbers: see `ser.core.comparable`.
     highest : bool
         Whether more of the metric is better; of a loss or an error less is.
 
@@ -170,19 +175,21 @@ def best_run(uri: str, metric: str, tags: Mapping[str, str], *, highest: bool) -
     names = _experiment_names(client)
     same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
     order = "DESC" if highest else "ASC"
-    runs = client.search_runs(
-        list(names),
-        f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}",
-        max_results=1,
-        order_by=[f"metrics.{metric} {order}"],
-    )
-    if not runs:
-        raise SerError(
-            f"No finished run in {uri} has {metric} and "
-            f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
-            "among others with --best-corpus, --best-split, --best-transductive."
+    query = f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}"
+    page = None
+    while page != "":
+        runs = client.search_runs(
+            list(names), query, order_by=[f"metrics.{metric} {order}"], page_token=page
         )
-    return logged_run(runs[0], experiment=names[runs[0].info.experiment_id], uri=uri)
+        for run in runs:
+            if kind_of(run.data.tags) == kind:
+                return logged_run(run, experiment=names[run.info.experiment_id], uri=uri)
+        page = runs.token or ""
+    raise SerError(
+        f"No finished {kind} run in {uri} has {metric} and "
+        f"{', '.join(f'{key} {value}' for key, value in tags.items())}. Train one, or choose "
+        "among others with --best-corpus, --best-split, --best-transductive, --best-pretrained."
+    )
 
 
 def finished_runs(

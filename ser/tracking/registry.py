@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ser.core import paths
+from ser.core.comparable import INDUCTIVE
 from ser.core.errors import SerError
 from ser.core.printable import shown
 from ser.core.process import temporary_folder
@@ -143,14 +144,15 @@ class Best:
     highest : bool
         Whether more of it is better: of a loss or an error less is.
     corpus, split : str
-    transductive : bool
+    kind : str
+        Of the numbers: see `ser.core.comparable`.
     """
 
     metric: str = "test_uar"
     highest: bool = True
     corpus: str = "ravdess"
     split: str = "loso"
-    transductive: bool = False
+    kind: str = INDUCTIVE
 
 
 def find_model(
@@ -205,8 +207,7 @@ def _find_run(source: str, uri: str, experiment: str | None, best: Best) -> Logg
 
     if source == "best":
         tags = {"corpus": best.corpus, "split": best.split}
-        tags["transductive"] = str(best.transductive).lower()
-        return queries.best_run(uri, best.metric, tags, highest=best.highest)
+        return queries.best_run(uri, best.metric, tags, best.kind, highest=best.highest)
     if source != "latest" and not set(source.lower()) <= set("0123456789abcdef"):
         raise SerError(
             f"{source!r} names no model: give a run's id or its first characters, latest, best, "

@@ -24,6 +24,7 @@ from ser.evaluation.plan import Settings
 from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.evaluation.protocol import Evaluation
 from ser.features import settings
+from ser.features.pretraining import pretraining_tags
 from ser.features.resampling import rates_of
 from ser.models.pipeline import inner_classifier
 from ser.models.trained import TrainedModel, check_loadable
@@ -165,7 +166,7 @@ def track_evaluation(
     if data.feature_set is not None:
         check_loadable(pipeline, data.feature_set)
     scaler = pipeline.named_steps.get("scaler")
-    about = {
+    about = pretraining_tags(data.feature_set, [data.corpus]) | {
         "model": type(inner_classifier(pipeline)).__name__,
         "features": type(data.feature_set).__name__,
         "split": split.name or "split",

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from hydra.utils import instantiate
 
+from ser.core.comparable import kind_of
 from ser.core.experiment import Experiment, JobResult
 from ser.core.printable import markdown_code
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
 from ser.evaluation.protocol import Evaluation, evaluate
+from ser.features.pretraining import pretraining_tags
 from ser.report import terminal
 from ser.tracking import queries
 from ser.tracking.inputs import (
@@ -37,8 +39,8 @@ class Outcome(JobResult):
     Attributes
     ----------
     run_id, name : str
-    transductive : bool
-        Whether test clips, without labels, went into the scaling.
+    kind : str
+        Of its numbers: see `ser.core.comparable`.
     metrics : mapping of str to float
     n_labels : int
     predictions : DataFrame
@@ -49,7 +51,7 @@ class Outcome(JobResult):
 
     run_id: str
     name: str
-    transductive: bool
+    kind: str
     metrics: Mapping[str, float]
     n_labels: int
     predictions: pd.DataFrame
@@ -112,12 +114,12 @@ def run_experiment(
 
 
 def _outcome(evaluation: Evaluation, run: LoggedRun, *, uri: str) -> Outcome:
-    where = terminal.where(run.id, run.experiment, uri)
+    where, kind = terminal.where(run.id, run.experiment, uri), kind_of(run.tags)
     return Outcome(
         run_id=run.id,
-        text=f"{terminal.of_run(evaluation, title=run.name)}\n{where}",
+        text=f"{terminal.of_run(evaluation, title=run.name, kind=kind)}\n{where}",
         name=run.name,
-        transductive=evaluation.data.transductive,
+        kind=kind,
         metrics=evaluation.metrics,
         n_labels=len(evaluation.labels),
         predictions=evaluation.part("test"),
@@ -203,6 +205,7 @@ def load_data(
     used, errors = build.with_features(cfg, data, say=run.warn)
     log_skipped(run, errors, len(data))
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
+    run.tags(pretraining_tags(used.feature_set, [corpus.name for corpus in corpora]))
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]
     return used, log_dataset(run, used, name=name, source=source, context=context)

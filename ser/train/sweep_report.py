@@ -8,6 +8,7 @@ from functools import partial
 import pandas as pd
 
 from ser import report
+from ser.core.comparable import INDUCTIVE, kind_of, order
 from ser.core.jobs import Job, varied
 from ser.evaluation.metrics import Metric, table_metrics
 from ser.report.comparison_figures import plot_intervals
@@ -67,10 +68,10 @@ def _with_ends(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _best(summary: pd.DataFrame) -> dict[str, float]:
-    """The best mean UAR, that of transductive runs under another name."""
-    names = {False: "best_test_uar", True: "best_transductive_test_uar"}
-    best = summary.groupby("transductive")["test_uar_mean"].max()
-    return {names[bool(kind)]: value for kind, value in best.items()}
+    """The best mean UAR of each kind; those that are not inductive have their kind in the name."""
+    best = summary.groupby("kind")["test_uar_mean"].max()
+    names = {kind: f"best_{kind.replace(', ', '_')}_test_uar" for kind in best.index}
+    return {names[kind].replace(f"_{INDUCTIVE}", ""): value for kind, value in best.items()}
 
 
 def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
         if job.run_id:
             tags = runs[job.run_id].tags
             row["tested_on"] = " ".join(str(tags.get(key)) for key in _QUESTION)
-            row["transductive"] = tags.get("transductive") == "true"
+            row["kind"] = kind_of(tags)
             metrics = runs[job.run_id].metrics  # an exploration has no scores
             row |= {name: metrics[name] for name in _score_names() if name in metrics}
         rows.append(row)
@@ -101,23 +102,22 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        name, n, transductive, and mean and std of every score: the transductive ones last, each
-        kind by its UAR, the best first. The deviation of one job is not a number.
+        name, n, kind, and mean and std of every score: in the order of `KINDS`, each kind by its
+        UAR, the best first. The deviation of one job is not a number.
     """
     table = table[table["run_id"] != ""]
     scores = [name for name in _score_names() if name in table]
-    fixed = {"job", "state", "run_id", "tested_on", "transductive", "seed", *scores}
+    fixed = {"job", "state", "run_id", "tested_on", "kind", "seed", *scores}
     keys = [column for column in table if column not in fixed]
     choices = table[keys].apply(lambda column: [_choice(column.name, value) for value in column])
     name = choices.agg(" ".join, axis=1) if keys else pd.Series("all", table.index)
-    groups = table.assign(name=name).groupby(["name", "transductive"], sort=False)
+    groups = table.assign(name=name).groupby(["name", "kind"], sort=False)
     summary = groups[scores].agg(["mean", "std"])
     summary.columns = ["_".join(column) for column in summary.columns]
     summary.insert(0, "n", groups.size())
     summary = summary.reset_index()
-    return summary.sort_values(
-        ["transductive", "test_uar_mean"], ascending=[True, False], ignore_index=True
-    )
+    by_uar = summary.sort_values("test_uar_mean", ascending=False)
+    return by_uar.sort_values("kind", key=order, kind="stable", ignore_index=True)
 
 
 def _choice(key: str, value: str) -> str:
@@ -132,7 +132,7 @@ def _sweep_text(summary: pd.DataFrame) -> str:
         for row in summary.to_dict("records")
     ]
     headings = ["", "jobs", *(metric.heading for metric in metrics)]
-    return comparison(headings, rows, summary["transductive"].tolist())
+    return comparison(headings, rows, summary["kind"].tolist())
 
 
 def _metrics() -> list[Metric]:

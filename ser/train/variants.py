@@ -12,6 +12,7 @@ import pandas as pd
 
 from ser import report
 from ser.core import paths
+from ser.core.comparable import order
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 from ser.core.printable import markdown, markdown_code, shown
@@ -32,7 +33,7 @@ class VariantsResult(JobResult):
     Attributes
     ----------
     table : DataFrame
-        name, transductive, the metrics, perhaps `published`, and run_id of every variant.
+        name, kind, the metrics, perhaps `published`, and run_id of every variant.
     parent_id : str
         Of the run that has them under it.
     """
@@ -124,9 +125,9 @@ def overrides_by_name(variants: Mapping[str, Any]) -> dict[str, list[str]]:
 def _table(outcomes: Mapping[str, Outcome], published: Mapping[str, float]) -> pd.DataFrame:
     rows = []
     for variant, outcome in outcomes.items():
-        row = {"name": variant, "transductive": outcome.transductive, **outcome.metrics}
+        row = {"name": variant, "kind": outcome.kind, **outcome.metrics}
         if published:
             row["published"] = published.get(variant, float("nan"))
         rows.append(row | {"run_id": outcome.run_id})
     # A number that saw the test speakers never stands among those that did not.
-    return pd.DataFrame(rows).sort_values("transductive", kind="stable", ignore_index=True)
+    return pd.DataFrame(rows).sort_values("kind", key=order, kind="stable", ignore_index=True)

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from ser import report
+from ser.core.comparable import INDUCTIVE, KINDS, TAGS
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
 from ser.core.printable import markdown_code
@@ -138,7 +139,7 @@ def search(experiment: Experiment) -> SearchResult:
         result = of_all.run_trials(of_all.inner(split), parent)
         outcome = of_all.evaluate_best(result, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
-        parent.tags({"transductive": str(outcome.transductive).lower()})
+        parent.tags(_kind_tags(outcome))
         report.attach(parent)
     return SearchResult(
         run_id=outcome.run_id,
@@ -209,9 +210,10 @@ def _log_nested(
     )
     metrics = pooled_metrics(predictions, split)
     metrics["best_cv_mean"] = float(np.mean(chosen["cv"]))
-    transductive = any(outcome.transductive for outcome in outcomes)
+    kind = max((outcome.kind for outcome in outcomes), key=KINDS.index)
     parent.metrics(metrics)
-    parent.tags({"transductive": str(transductive).lower()})
+    for outcome in sorted(outcomes, key=lambda outcome: KINDS.index(outcome.kind)):
+        parent.tags(_kind_tags(outcome))
     parent.table(predictions, "predictions")
     parent.table(chosen, "chosen")
     title = f"{name} · every fold tuned on its own training clips"
@@ -220,7 +222,7 @@ def _log_nested(
     text = terminal.of_nested_search(
         metrics,
         chosen,
-        title=f"{name} · {split}{' · TRANSDUCTIVE' if transductive else ''}",
+        title=f"{name} · {split}{'' if kind == INDUCTIVE else f' · {kind.upper()}'}",
         unit=split.unit,
         metric=METRICS[cfg.tuner.metric],
         where=terminal.where(parent.id, parent.experiment, cfg.tracking.uri),
@@ -234,6 +236,10 @@ def _log_nested(
         trials=chosen,
         metrics=metrics,
     )
+
+
+def _kind_tags(outcome: Outcome) -> dict[str, str]:
+    return {tag: value for tag, value in outcome.logged.tags.items() if tag in TAGS}
 
 
 def _check(cfg: DictConfig) -> None:

@@ -1,0 +1,226 @@
+"""A speech encoder from its checkpoint: without head or decoder, one clip at a time, no padding."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property, lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser.core.errors import SerError
+from ser.features.checkpoint import INSTALL, Checkpoint
+
+# model_type -> where its class is, and what stands before its weights' names in a checkpoint of
+# more than the encoder.
+_CLASSES = {
+    "wav2vec2": ("wav2vec2.modeling_wav2vec2", "Wav2Vec2Model", ("wav2vec2.",)),
+    "hubert": ("hubert.modeling_hubert", "HubertModel", ("hubert.",)),
+    "wavlm": ("wavlm.modeling_wavlm", "WavLMModel", ("wavlm.",)),
+    "data2vec-audio": (
+        "data2vec.modeling_data2vec_audio",
+        "Data2VecAudioModel",
+        ("data2vec_audio.",),
+    ),
+    "whisper": ("whisper.modeling_whisper", "WhisperEncoder", ("model.encoder.", "encoder.")),
+}
+_UNUSED = "masked_spec_embed"  # of pretraining; some checkpoints lack it
+# Of weight normalisation: what PyTorch called it before 2.0 -> since.
+_RENAMED = {
+    "conv.weight_g": "conv.parametrizations.weight.original0",
+    "conv.weight_v": "conv.parametrizations.weight.original1",
+}
+_TORCH = threading.Lock()  # number of threads and Whisper's positions are the process's
+
+
+class Encoder:
+    """An encoder that hears one clip at a time: no padding changes what it says.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    precision : {"float32", "bfloat16"}
+        Of its matrix products.
+
+    Raises
+    ------
+    SerError
+        If PyTorch or transformers is missing, or the weights do not fit the config.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, precision: str = "float32") -> None:
+        self.checkpoint = checkpoint
+        self.model = load_model(checkpoint)
+        import torch
+
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model.to(self.device)
+        self.dtype = getattr(torch, precision)
+
+    def moments(self, y: np.ndarray, tail: float) -> tuple[int, np.ndarray, np.ndarray]:
+        """Number of frames, and over them the sums and sums of squares of each layer's output.
+
+        Parameters
+        ----------
+        y : (n_samples,) float32
+            At the checkpoint's rate.
+        tail : float
+            Seconds of silence after it, for Whisper.
+
+        Returns
+        -------
+        n_frames : int
+            Of the clip itself, without the tail.
+        total, squares : (n_layers, width) float64
+        """
+        import torch
+
+        with _TORCH:
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)  # wherever it is computed, the same numbers
+            try:
+                with (
+                    torch.inference_mode(),
+                    torch.autocast(
+                        self.device.type, self.dtype, enabled=self.dtype != torch.float32
+                    ),
+                ):
+                    frames = torch.stack(self.layers(y, tail))[:, 0].double()
+                    total, squares = frames.sum(1), (frames**2).sum(1)
+                return frames.shape[1], total.cpu().numpy(), squares.cpu().numpy()
+            finally:
+                torch.set_num_threads(before)
+
+    def layers(self, y: np.ndarray, tail: float) -> list[Any]:
+        """Output of each layer: tensors of (1, n_frames, width)."""
+        return self._whisper(y, tail) if self.checkpoint.kind == "whisper" else self._waveform(y)
+
+    def _waveform(self, y: np.ndarray) -> list[Any]:
+        import torch
+
+        if self.checkpoint.normalized:
+            y = (y - y.mean()) / np.sqrt(y.var() + 1e-7)
+        heard = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))[None].to(self.device)
+        return list(self.model(heard, output_hidden_states=True).hidden_states)
+
+    def _whisper(self, y: np.ndarray, tail: float) -> list[Any]:
+        """As the encoder hears 30 s, but cut shortly after the clip: a seventh of the time."""
+        import torch
+
+        hop = 2 * self.spectrogram.hop_length  # the second convolution takes every other frame
+        n_frames = max(1, round(len(y) / hop))
+        n_heard = min(len(self.positions), n_frames + round(tail * self.checkpoint.sr / hop))
+        padded = np.pad(y, (0, max(0, n_heard * hop - len(y))))[: n_heard * hop]
+        mel = torch.from_numpy(
+            self.spectrogram(
+                padded,
+                sampling_rate=self.checkpoint.sr,
+                padding="do_not_pad",
+                truncation=False,
+                return_tensors="np",
+            ).input_features
+        )
+        self.model.config.max_source_positions = n_heard
+        self.model.embed_positions = torch.nn.Embedding.from_pretrained(self.positions[:n_heard])
+        heard = self.model(mel[:, :, : 2 * n_heard].to(self.device), output_hidden_states=True)
+        return [layer[:, : min(n_frames, n_heard)] for layer in heard.hidden_states]
+
+    @cached_property
+    def positions(self) -> Any:
+        """Whisper's embeddings of the frames of 30 s."""
+        return self.model.embed_positions.weight
+
+    @cached_property
+    def spectrogram(self) -> Any:
+        """What makes Whisper's mel spectrogram."""
+        from transformers import WhisperFeatureExtractor
+
+        known = {"feature_size", "hop_length", "n_fft", "sampling_rate", "chunk_length"}
+        told = {k: v for k, v in self.checkpoint.preprocessing.items() if k in known}
+        told.setdefault("feature_size", self.checkpoint.config.get("num_mel_bins", 80))
+        return WhisperFeatureExtractor(**told)
+
+
+@lru_cache(maxsize=2)  # as many as a union may hold without loading them for every clip
+def encoder_of(weights: str, folder: str, precision: str) -> Encoder:
+    """The encoder of these weights: loaded once in a process.
+
+    Parameters
+    ----------
+    weights : str
+        `Checkpoint.digest`.
+    folder : str
+        Where they are.
+    precision : {"float32", "bfloat16"}
+
+    Raises
+    ------
+    SerError
+        If the folder has other weights by now.
+    """
+    found = Checkpoint(Path(folder))
+    if found.digest != weights:
+        raise SerError(f"The weights in {found.folder} have changed since the run began.")
+    return Encoder(found, precision)
+
+
+def load_model(checkpoint: Checkpoint) -> Any:
+    """Transformers' encoder with the checkpoint's weights, in float32, without head or decoder.
+
+    Raises
+    ------
+    SerError
+        If PyTorch or transformers is missing, or the weights do not fit the config.
+    """
+    module, name, prefixes = _CLASSES[checkpoint.kind]
+    try:
+        import torch
+        from safetensors.torch import load_file
+        from transformers import AutoConfig
+
+        kind = getattr(import_module(f"transformers.models.{module}"), name)
+    except ImportError as error:
+        raise SerError(f"{INSTALL} ({error})") from error
+    config = AutoConfig.for_model(**checkpoint.config)
+    config.apply_spec_augment = False
+    with torch.device("meta"):  # nothing is drawn that is overwritten
+        model = kind(config)
+    model = model.to_empty(device="cpu")
+    wanted = model.state_dict()
+    found: dict[str, Any] = {}
+    for file in checkpoint.weight_files:
+        try:
+            found |= _named(load_file(file), prefixes, set(wanted))
+        except Exception as error:  # safetensors has one of its own, and OSErrors
+            raise SerError(f"{file} cannot be read as weights ({error}).") from error
+    _check(checkpoint, wanted, found)
+    model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
+    return model.float().eval().requires_grad_(False)
+
+
+def _named(weights: dict[str, Any], prefixes: tuple[str, ...], wanted: set[str]) -> dict[str, Any]:
+    """Weights under the encoder's own names; what is of a decoder or a head is left out."""
+    found = {}
+    for name, tensor in weights.items():
+        for prefix in (*prefixes, ""):
+            own = name.removeprefix(prefix)
+            for old, new in _RENAMED.items():
+                own = own.replace(old, new)
+            if name.startswith(prefix) and own in wanted:
+                found[own] = tensor
+                break
+    return found
+
+
+def _check(checkpoint: Checkpoint, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Refuse weights that lack some, or have them in another shape."""
+    lacking = sorted(name for name in set(wanted) - set(found) if name != _UNUSED)
+    other = sorted(name for name in found if wanted[name].shape != found[name].shape)
+    if lacking or other:
+        first = (lacking + other)[0]
+        raise SerError(
+            f"The weights in {checkpoint.folder} do not fit its config.json: {len(lacking)} are "
+            f"missing and {len(other)} have another shape (the first: {first})."
+        )
