@@ -1,4 +1,4 @@
-"""Which runs' numbers may stand side by side: never one that knew more of the test's speakers."""
+"""Which runs' numbers may stand side by side: never one that knew more of the test."""
 
 from __future__ import annotations
 

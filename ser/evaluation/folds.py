@@ -35,6 +35,8 @@ class FoldResult:
         Wall time; predict is for all held-out clips together.
     train_scores : dict of str to float
         `scores` on the clips it was fitted on; empty where they were not asked for.
+    learned : list of dict
+        Of a selection of an encoder's layers, the rows of its table; empty of others.
     """
 
     pipeline: Pipeline | None
@@ -44,6 +46,7 @@ class FoldResult:
     fit_seconds: float
     predict_seconds: float
     train_scores: dict[str, float]
+    learned: list[dict[str, object]]
 
 
 def evaluate_folds(
@@ -112,6 +115,7 @@ def evaluate_fold(
         fit_seconds=fitted_at - start,
         predict_seconds=end - fitted_at,
         train_scores=train_scores,
+        learned=getattr(fitted.named_steps.get("selection"), "learned_", []),
     )
 
 

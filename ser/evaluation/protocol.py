@@ -53,6 +53,8 @@ class Evaluation:
     loss : dict of str to list of float
         ``train``, and ``validation`` where some was held out to stop by: loss of the final model
         after each epoch, where the classifier keeps it.
+    layers : DataFrame
+        fold, and what its selection of an encoder's layers learned; empty of other models.
     permuted : (n_permutations,) float
         Test UARs after the emotions were shuffled.
     warnings : tuple of str
@@ -73,6 +75,7 @@ class Evaluation:
     learning: Curve | None
     validation: tuple[Curve, ...]
     loss: dict[str, list[float]]
+    layers: pd.DataFrame
     permuted: np.ndarray
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -137,6 +140,9 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
         learning=learning,
         validation=validation,
         loss=_losses(final),
+        layers=pd.DataFrame(
+            [{"fold": n, **row} for n, result in enumerate(outer) for row in result.learned]
+        ),
         permuted=permuted,
         warnings=messages,
         notes=planned.notes,

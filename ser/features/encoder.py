@@ -113,15 +113,14 @@ class Encoder:
         n_frames = max(1, round(len(y) / hop))
         n_heard = min(len(self.positions), n_frames + round(tail * self.checkpoint.sr / hop))
         padded = np.pad(y, (0, max(0, n_heard * hop - len(y))))[: n_heard * hop]
-        mel = torch.from_numpy(
-            self.spectrogram(
+        with torch.autocast(self.device.type, enabled=False):
+            mel = self.spectrogram(
                 padded,
                 sampling_rate=self.checkpoint.sr,
                 padding="do_not_pad",
                 truncation=False,
-                return_tensors="np",
+                return_tensors="pt",
             ).input_features
-        )
         self.model.config.max_source_positions = n_heard
         self.model.embed_positions = torch.nn.Embedding.from_pretrained(self.positions[:n_heard])
         heard = self.model(mel[:, :, : 2 * n_heard].to(self.device), output_hidden_states=True)

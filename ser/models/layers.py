@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,7 +13,7 @@ from sklearn.metrics import recall_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ser.core.errors import SerError
-from ser.features import FeatureSet, feature_groups
+from ser.features import FeatureSet
 from ser.models.kernel_ridge import left_out
 
 PENALTY = 0.1  # of the ridge that layers are compared by, on a kernel that is 1 on average
@@ -55,7 +56,7 @@ class LayerSelection(TransformerMixin, BaseEstimator):
             Actor of each clip, to be left out together.
         """
         X = validate_data(self, X, dtype=np.float32)
-        rows = _some(len(y))
+        rows = clips_of_layer(len(y))
         names = list(self.layers)
         grams = [X[rows][:, columns] @ X[rows][:, columns].T for columns in self.layers.values()]
         known, actors = np.asarray(y)[rows], None if groups is None else groups[rows]
@@ -65,7 +66,7 @@ class LayerSelection(TransformerMixin, BaseEstimator):
             name = _range(names, low, high)
             if name not in self.inner_uar_:
                 kernel = sum(grams[low : high + 1])
-                self.inner_uar_[name] = _uar(kernel, known, actors)
+                self.inner_uar_[name] = left_out_uar(kernel, known, actors)
             return self.inner_uar_[name]
 
         last = len(names) - 1
@@ -83,6 +84,15 @@ class LayerSelection(TransformerMixin, BaseEstimator):
         out = np.concatenate([*left.values(), np.array([], dtype=int)]).astype(int)
         self.columns_ = np.setdiff1d(np.arange(X.shape[1]), out)
         return self
+
+    @property
+    def learned_(self) -> list[dict[str, object]]:
+        """Rows of a table: every candidate, its UAR on what was left out, whether it is kept."""
+        kept = _range(list(self.chosen_), 0, len(self.chosen_) - 1)
+        return [
+            {"layers": name, "inner_uar": uar, "chosen": name == kept}
+            for name, uar in self.inner_uar_.items()
+        ]
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_kept) the columns that are kept."""
@@ -148,6 +158,14 @@ class LayerWeights(TransformerMixin, BaseEstimator):
         self.weights_ = softmax(found.x[:n_layers])
         return self
 
+    @property
+    def learned_(self) -> list[dict[str, object]]:
+        """Rows of a table: the weight of every layer."""
+        return [
+            {"layers": name, "weight": float(weight)}
+            for name, weight in zip(self.layers, self.weights_, strict=True)
+        ]
+
     def transform(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, width + n_others) the weighed mean of the layers, then the other columns."""
         check_is_fitted(self)
@@ -161,41 +179,64 @@ class LayerWeights(TransformerMixin, BaseEstimator):
         return np.stack([X[:, columns] for columns in self.layers.values()])
 
 
-def layers_of(features: FeatureSet) -> dict[str, np.ndarray]:
-    """Name of each layer of a speech encoder -> its columns; of a union, of the one that has some.
+def layers_of(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Name of each layer of a speech encoder -> its columns, of features of these names.
+
+    A union's set stands before the layer; features without layers have none.
+
+    >>> layers_of(["whisper.layer00_mean_0", "whisper.layer01_mean_0", "notebook.mfcc_00"])
+    {'whisper.layer00': array([0]), 'whisper.layer01': array([1])}
+    """
+    found: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        if layer := re.match(r"(?:[^.]+\.)?layer\d+(?=_)", name):
+            found.setdefault(layer[0], []).append(column)
+    return {layer: np.array(columns) for layer, columns in found.items()}
+
+
+def chosen_among(features: FeatureSet) -> dict[str, np.ndarray]:
+    """`layers_of` the features that a config names.
 
     Raises
     ------
     SerError
-        If the features have no layers.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> layers_of(SimpleNamespace(names=["layer00_mean_0", "layer01_mean_0", "mfcc_00"]))
-    {'layer00': array([0]), 'layer01': array([1])}
+        If they have no layers, or those of several encoders.
     """
-    names = [name.rpartition(".")[2] for name in features.names]
-    groups = {k: v for k, v in feature_groups(names).items() if k.startswith("layer")}
-    if not groups:
+    layers = layers_of(features.names)
+    if len({layer.rpartition(".")[0] for layer in layers}) > 1:
+        raise SerError(
+            "selection=layer and selection=layer_weights take the layers of one speech encoder: "
+            "choose one of the union's."
+        )
+    if not layers:
         raise SerError(
             "selection=layer and selection=layer_weights are for features of a speech encoder: "
             "take features=speech_model, or a union with it."
         )
-    return groups
+    return layers
 
 
 def _range(names: list[str], low: int, high: int) -> str:
     return names[low] if low == high else f"{names[low]}..{names[high]}"
 
 
-def _some(n_clips: int) -> np.ndarray:
-    """Rows, at most `MAX_CLIPS`, evenly spread: the same for the same clips."""
+def clips_of_layer(n_clips: int) -> np.ndarray:
+    """Rows that layers are compared on: at most `MAX_CLIPS`, evenly spread."""
     return np.unique(np.linspace(0, n_clips - 1, min(n_clips, MAX_CLIPS)).astype(int))
 
 
-def _uar(kernel: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
-    scale = float(np.diag(kernel).mean()) or 1.0
+def left_out_uar(gram: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
+    """UAR of a kernel ridge on actors left out one after the other; on clips, without `groups`.
+
+    Parameters
+    ----------
+    gram : (n_clips, n_clips)
+        Inner products of clips.
+    y : (n_clips,)
+        What is told: emotions, or anything else.
+    groups : (n_clips,) or None
+    """
+    scale = float(np.diag(gram).mean()) or 1.0
     target = np.unique(y, return_inverse=True)[1]
-    answers = left_out(1 + kernel.astype(np.float64) / scale, target, PENALTY, groups)
+    answers = left_out(1 + gram.astype(np.float64) / scale, target, PENALTY, groups)
     return float(recall_score(target, answers.argmax(axis=1), average="macro", zero_division=0))

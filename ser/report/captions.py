@@ -192,6 +192,11 @@ FIGURES = {
         "The two directions in which the clips differ most, and nothing bent. Clips that lie far "
         "out are drawn at the edge.",
     ),
+    "layers": Caption(
+        "What each layer tells",
+        "Emotion and speaker, from each layer of the encoder alone, on the clips that train. A "
+        "layer that names the actor may lean on who speaks where emotions are to be told.",
+    ),
     "neighbours": Caption(
         "Whose clips are near",
         "The leak as a number: how often a clip's nearest clips have the same actor, or the same "
@@ -206,6 +211,16 @@ FIGURES = {
 }
 
 TABLES = {
+    "chosen_layers": Caption(
+        "Layers that the folds chose",
+        "Every candidate that a fold tried, its UAR on training actors that were left out, and "
+        "which one it took; or the weight that it learned for each layer.",
+    ),
+    "layers": Caption(
+        "Layers",
+        "How well the emotion of an actor who was left out, and the actor of a clip that was, are "
+        "told from each layer alone, on the clips that train. Nothing was chosen by it.",
+    ),
     "predictions": Caption(
         "Predictions",
         "Every prediction on a held-out clip, with the probability of each emotion.",

@@ -25,6 +25,29 @@ def plot_loss_curve(losses: Mapping[str, Sequence[float]], *, n_clips: int) -> F
     return figure
 
 
+def plot_layers(scores: pd.DataFrame) -> Figure:
+    """How well emotion and actor are told from each layer of a speech encoder.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        layer, emotion_uar and actor_accuracy, in [0, 1] (not a number of one actor).
+    """
+    figure = Figure(figsize=(max(6, 3 + 0.35 * len(scores)), 4.5), layout="constrained")
+    axes = figure.subplots()
+    lines = {"emotion_uar": "emotion of actors left out (UAR)", "actor_accuracy": "who speaks"}
+    for (column, label), colour in zip(lines.items(), COLOURS, strict=False):
+        if scores[column].notna().any():
+            axes.plot(100 * scores[column], color=colour, marker="o", label=label)
+    short = [str(int(layer.rpartition("layer")[2])) for layer in scores["layer"]]
+    axes.set_xticks(range(len(short)), short)
+    axes.set(xlabel="layer (0: before the first)", ylabel="%", ylim=(0, 102))
+    axes.set_title("What each layer of the encoder tells")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    return figure
+
+
 def plot_accuracy_curve(curve: Curve, *, title: str, xlabel: str, n_labels: int) -> Figure:
     """Accuracy against what varies: mean and one standard deviation over folds.
 

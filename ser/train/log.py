@@ -20,6 +20,7 @@ from ser.data.duplicates import check_copies
 from ser.data.folds import Split
 from ser.evaluation.breakdown import breakdown, per_class
 from ser.evaluation.curves import Curve
+from ser.evaluation.layers import has_layers, layer_scores
 from ser.evaluation.plan import Settings
 from ser.evaluation.probabilities import precision_recall, reliability, roc
 from ser.evaluation.protocol import Evaluation
@@ -238,6 +239,7 @@ def log_evaluation(
     balance = _balance(clips, split, labels)
     run.figure(partial(figures.plot_class_balance, balance, labels), "class_balance")
     _log_curves(run, evaluation, n_labels=len(labels))
+    _log_layers(run, evaluation)
 
 
 def log_confusion_matrices(run: Run, predictions: pd.DataFrame, *, title: str) -> None:
@@ -277,6 +279,16 @@ def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
         )
         run.figure(draw, "permutations")
         run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
+
+
+def _log_layers(run: Run, evaluation: Evaluation) -> None:
+    """Of a speech encoder, what each layer knows, and what the folds chose."""
+    if len(evaluation.layers):
+        run.table(evaluation.layers, "chosen_layers")
+    if has_layers(evaluation.data.feature_set):
+        scores = layer_scores(evaluation.data, evaluation.split.development)
+        run.table(scores, "layers")
+        run.figure(partial(training_figures.plot_layers, scores), "layers")
 
 
 def _curve_figure(curve: Curve, title: str, xlabel: str, n_labels: int) -> Callable[[], Figure]:
