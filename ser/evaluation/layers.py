@@ -1,4 +1,4 @@
-"""What each layer of a speech encoder knows: the emotion of a stranger, and who it is that speaks."""
+"""What each layer of a speech encoder knows: the emotion of a stranger, and who speaks."""
 
 from __future__ import annotations
 

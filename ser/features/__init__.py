@@ -10,6 +10,7 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `package`: class variable of a set that another package computes: its name, whose version counts;
 - `stored`: class variable of a set whose numbers the store keeps in another precision than float32,
   as NumPy names it, little-endian; it gives numbers that this precision holds;
+- `check()`, where there is something that may be missing besides the clip: raises a SerError;
 - `__call__(y, sr)`: y (n_samples,) float32 -> (len(names),) float32.
 
 It sees no label and fits nothing, so a clip's features are computed once and kept
@@ -95,6 +96,17 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
         **_made_by(kind),
         **{name: _written(value) for name, value in values.items() if value is not None},
     }
+
+
+def check_ready(feature_set: FeatureSet) -> None:
+    """Refuse to begin where what a set needs besides clips is not there: once, before the first.
+
+    Raises
+    ------
+    SerError
+    """
+    for part in getattr(feature_set, "sets", {"": feature_set}).values():
+        getattr(part, "check", lambda: None)()
 
 
 def stored_dtype(feature_set: FeatureSet) -> np.dtype:

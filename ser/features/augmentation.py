@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 
 from ser.core.errors import SerError
-from ser.features import FeatureSet, level, stored_dtype
+from ser.features import FeatureSet, check_ready, level, stored_dtype
 from ser.features.filters import hann
 from ser.features.resampling import resample
 from ser.features.union import UnionFeatures
@@ -140,6 +140,10 @@ class AugmentedFeatures:
     def stored(self) -> str:
         """In what precision the store keeps it: that of the features."""
         return stored_dtype(self.features).str
+
+    def check(self) -> None:
+        """See `ser.features.check_ready`."""
+        check_ready(self.features)
 
     @property
     def min_samples(self) -> int:

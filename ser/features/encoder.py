@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Container
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -173,53 +174,71 @@ def load_model(checkpoint: Checkpoint) -> Any:
     SerError
         If PyTorch or transformers is missing, or the weights do not fit the config.
     """
+    from safetensors import safe_open
+
+    model, places = _fitting(checkpoint)
+    model = model.to_empty(device="cpu")
+    state = {}
+    for file in checkpoint.weight_files:
+        with safe_open(file, framework="pt") as opened:
+            for own, (place, name) in places.items():
+                if place == file:
+                    state[own] = opened.get_tensor(name).float()
+    model.load_state_dict(state, strict=False)
+    return model.float().eval().requires_grad_(False)
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Refuse what `load_model` would, without reading a weight."""
+    _fitting(checkpoint)
+
+
+def _fitting(checkpoint: Checkpoint) -> tuple[Any, dict[str, tuple[Path, str]]]:
+    """The encoder without weights, and the file and name of each of them there."""
     module, name, prefixes = _CLASSES[checkpoint.kind]
     try:
         import torch
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
         from transformers import AutoConfig
 
         kind = getattr(import_module(f"transformers.models.{module}"), name)
     except ImportError as error:
         raise SerError(f"{INSTALL} ({error})") from error
-    config = AutoConfig.for_model(**checkpoint.config)
-    config.apply_spec_augment = False
-    with torch.device("meta"):  # nothing is drawn that is overwritten
-        model = kind(config)
-    model = model.to_empty(device="cpu")
-    wanted = model.state_dict()
-    found: dict[str, Any] = {}
+    try:
+        config = AutoConfig.for_model(**checkpoint.config)
+        config.apply_spec_augment = False
+        with torch.device("meta"):  # nothing is drawn that is overwritten
+            model = kind(config)
+    except Exception as error:  # of whatever kind a wrong setting leads to
+        raise SerError(f"{checkpoint.folder / 'config.json'} makes no encoder: {error}.") from error
+    wanted = {own: list(tensor.shape) for own, tensor in model.state_dict().items()}
+    places, other = {}, []
     for file in checkpoint.weight_files:
         try:
-            found |= _named(load_file(file), prefixes, set(wanted))
-        except Exception as error:  # safetensors has one of its own, and OSErrors
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118  it is no dict
+                    own = _own_name(name, prefixes, wanted)
+                    if own:
+                        places[own] = (file, name)
+                        if opened.get_slice(name).get_shape() != wanted[own]:
+                            other.append(own)
+        except (SafetensorError, OSError) as error:
             raise SerError(f"{file} cannot be read as weights ({error}).") from error
-    _check(checkpoint, wanted, found)
-    model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
-    return model.float().eval().requires_grad_(False)
-
-
-def _named(weights: dict[str, Any], prefixes: tuple[str, ...], wanted: set[str]) -> dict[str, Any]:
-    """Weights under the encoder's own names; what is of a decoder or a head is left out."""
-    found = {}
-    for name, tensor in weights.items():
-        for prefix in (*prefixes, ""):
-            own = name.removeprefix(prefix)
-            for old, new in _RENAMED.items():
-                own = own.replace(old, new)
-            if name.startswith(prefix) and own in wanted:
-                found[own] = tensor
-                break
-    return found
-
-
-def _check(checkpoint: Checkpoint, wanted: dict[str, Any], found: dict[str, Any]) -> None:
-    """Refuse weights that lack some, or have them in another shape."""
-    lacking = sorted(name for name in set(wanted) - set(found) if name != _UNUSED)
-    other = sorted(name for name in found if wanted[name].shape != found[name].shape)
+    lacking = sorted(own for own in wanted if own not in places and own != _UNUSED)
     if lacking or other:
-        first = (lacking + other)[0]
         raise SerError(
             f"The weights in {checkpoint.folder} do not fit its config.json: {len(lacking)} are "
-            f"missing and {len(other)} have another shape (the first: {first})."
+            f"missing and {len(other)} have another shape (the first: {(lacking + other)[0]})."
         )
+    return model, places
+
+
+def _own_name(name: str, prefixes: tuple[str, ...], wanted: Container[str]) -> str:
+    """A weight's name in the encoder; empty of a decoder's or a head's."""
+    for prefix in (*prefixes, ""):
+        own = name.removeprefix(prefix)
+        for old, new in _RENAMED.items():
+            own = own.replace(old, new)
+        if name.startswith(prefix) and own in wanted:
+            return own
+    return ""

@@ -17,7 +17,7 @@ from ser.core.threads import one_thread
 from ser.data.audio import MAX_SAMPLES, AudioError, read_audio, read_blocks
 from ser.data.facts import RecordingFacts, facts_of, recording_facts
 from ser.data.recordings import Recording, Windows
-from ser.features import FeatureSet
+from ser.features import FeatureSet, check_ready
 from ser.features.resampling import own_rate, resample, resample_blocks
 
 BATCH_RECORDINGS = 16
@@ -164,6 +164,7 @@ def extract_batches(
     """
     from joblib import delayed
 
+    check_ready(extractor.feature_set)
     n_jobs = 1 if len(recordings) <= FEW else n_jobs
     size = 1 if n_jobs == 1 else BATCH_RECORDINGS
     batches = (recordings[i : i + size] for i in range(0, len(recordings), size))

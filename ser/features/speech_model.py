@@ -18,7 +18,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.features import checkpoint as checkpoints
-from ser.features.encoder import encoder_of
+from ser.features.encoder import check_weights, encoder_of
 from ser.features.pretraining import Pretraining
 
 MIN_SECONDS = 0.1  # of sound that an encoder is given: its first frames see 25 ms
@@ -113,6 +113,15 @@ class SpeechModelFeatures:
         object.__setattr__(self, "n_layers", found.n_layers)
         object.__setattr__(self, "width", found.width)
         object.__setattr__(self, "_folder", str(found.folder))  # workers need not look again
+
+    def check(self) -> None:
+        """Refuse weights that do not fit their config, before a clip is read.
+
+        Raises
+        ------
+        SerError
+        """
+        check_weights(checkpoints.Checkpoint(Path(self._folder)))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

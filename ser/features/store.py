@@ -32,7 +32,7 @@ from ser.core.errors import SerError
 from ser.data.audio import AudioError, read_audio, read_file
 from ser.data.facts import RecordingFacts, facts_table, recording_facts
 from ser.data.recordings import Recording
-from ser.features import FeatureSet, stored_dtype
+from ser.features import FeatureSet, check_ready, stored_dtype
 from ser.features.extraction import extract_with_facts
 from ser.features.store_file import (
     DIGEST_BYTES,
@@ -147,6 +147,8 @@ def extract(
         work = partial(_extract_batch, feature_set=feature_set, seen=seen)
 
         def batches(wanted: list[str]) -> Iterator[list[StoredClip]]:
+            if wanted:
+                check_ready(feature_set)
             return _in_batches(work, wanted, "Extracting", n_jobs, progress)
 
         errors, n_extracted = _fill(connection, stored, rows, batches, on_error)

@@ -70,11 +70,12 @@ def test_one_entry_is_seen_everywhere(run_here, small, client, tmp_path):
     card = artifact(client, outcome.run_id, "model_card.md", tmp_path)
     assert f"- kappa {score}\n" in card
 
-    same = {"corpus": "demo", "split": "random", "transductive": "false"}
+    same = {"corpus": "demo", "split": "random"}
     worse = client.create_run(client.get_run(outcome.run_id).info.experiment_id, tags=same)
     client.log_metric(worse.info.run_id, "test_kappa", expected - 0.1)
     client.set_terminated(worse.info.run_id, "FINISHED")
-    best = best_run(client.tracking_uri, "test_kappa", same, highest=higher_is_better("test_kappa"))
+    highest = higher_is_better("test_kappa")
+    best = best_run(client.tracking_uri, "test_kappa", same, "inductive", highest=highest)
     assert best.id == outcome.run_id
 
 
@@ -160,7 +161,7 @@ def test_page_of_a_run_shows_the_mean_over_folds_and_not_the_last_fold():
 
 
 def test_sweep_compares_what_its_runs_have():
-    rows = {"run_id": ["a", "b"], "transductive": False, "model": "svm", "seed": [1, 2]}
+    rows = {"run_id": ["a", "b"], "kind": "inductive", "model": "svm", "seed": [1, 2]}
     table = over_seeds(pd.DataFrame({**rows, "test_uar": [0.5, 0.6], "test_accuracy": [0.6, 0.6]}))
     assert table["test_uar_mean"].tolist() == [0.55]
     assert "test_f1_macro_mean" not in table

@@ -379,11 +379,14 @@ def test_find_model_says_what_names_a_model(source, tmp_path):
 
 def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
     experiment = client.create_experiment("x")
+    loso = {"corpus": "ravdess", "split": "loso"}
     for name, uar, loss, tags in (
         ("good", 0.4, 1.5, {"corpus": "ravdess", "split": "loso", "transductive": "false"}),
         ("better", 0.5, 1.6, {"corpus": "ravdess", "split": "loso", "transductive": "false"}),
         ("known", 0.7, 1.0, {"corpus": "ravdess", "split": "random", "transductive": "false"}),
         ("told", 0.6, 1.0, {"corpus": "ravdess", "split": "loso", "transductive": "true"}),
+        ("heard", 0.8, 1.0, {**loso, "corpus_in_pretraining": "unknown"}),
+        ("unheard", 0.45, 1.55, {**loso, "corpus_in_pretraining": "no"}),
         ("other", 0.9, 1.0, {"corpus": "demo", "split": "loso", "transductive": "false"}),
     ):
         run = client.create_run(experiment, tags=tags, run_name=name)
@@ -393,11 +396,13 @@ def test_best_run_is_the_best_within_one_corpus_protocol_and_kind(client):
     failed = client.create_run(experiment, tags=tags | {"corpus": "ravdess"}, run_name="failed")
     client.log_metric(failed.info.run_id, "test_uar", 1.0)
     client.set_terminated(failed.info.run_id, "FAILED")
-    same = {"corpus": "ravdess", "split": "loso", "transductive": "false"}
-    assert best_run(client.tracking_uri, "test_uar", same, highest=True).name == "better"
-    assert best_run(client.tracking_uri, "test_log_loss", same, highest=False).name == "good"
-    with pytest.raises(SerError, match="split statement"):
-        best_run(client.tracking_uri, "test_uar", same | {"split": "statement"}, highest=True)
+    uri, uar = client.tracking_uri, "test_uar"
+    assert best_run(uri, uar, loso, "inductive", highest=True).name == "better"
+    assert best_run(uri, "test_log_loss", loso, "inductive", highest=False).name == "good"
+    assert best_run(uri, uar, loso, "transductive", highest=True).name == "told"
+    assert best_run(uri, uar, loso, "pretrained", highest=True).name == "heard"
+    with pytest.raises(SerError, match=r"No finished inductive run .* split statement"):
+        best_run(uri, uar, loso | {"split": "statement"}, "inductive", highest=True)
 
 
 def test_latest_run_with_a_model_passes_over_what_has_none(client):

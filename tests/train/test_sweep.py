@@ -116,7 +116,7 @@ def test_over_seeds_keeps_transductive_runs_apart():
             "seed": ["1", "2", "1", "1"],
             "state": "finished",
             "run_id": ["a", "b", "c", "d"],
-            "transductive": [False, False, False, True],
+            "kind": ["inductive"] * 3 + ["transductive"],
             "test_accuracy": [0.4, 0.6, 0.7, 0.9],
             "test_uar": [0.4, 0.6, 0.7, 0.9],
             "test_f1_macro": [0.4, 0.6, 0.7, 0.9],
@@ -124,7 +124,7 @@ def test_over_seeds_keeps_transductive_runs_apart():
     )
     summary = over_seeds(table)
     assert summary["name"].tolist() == ["knn", "svm", "svm"]
-    assert summary["transductive"].tolist() == [False, False, True]
+    assert summary["kind"].tolist() == ["inductive"] * 2 + ["transductive"]
     assert summary["test_uar_mean"].tolist() == pytest.approx([0.7, 0.5, 0.9])
     assert summary["test_uar_std"][1] == pytest.approx(0.1 * 2**0.5)
     assert summary["n"].tolist() == [1, 2, 1]

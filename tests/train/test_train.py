@@ -236,7 +236,7 @@ def test_train_variants_and_compare(run_cli, demo_root, client):
         parent.info.run_id
     }
     compared = table(client, parent, "variants")
-    assert compared["transductive"].tolist() == [False] * 4 + [True]
+    assert compared["kind"].tolist() == ["inductive"] * 4 + ["transductive"]
     for row in compared.to_dict("records"):
         run = client.get_run(row["run_id"])
         assert row["test_uar"] == pytest.approx(run.data.metrics["test_uar"])
