@@ -140,9 +140,7 @@ def evaluate(pipeline: Pipeline, data: Dataset, split: Split, settings: Settings
         learning=learning,
         validation=validation,
         loss=_losses(final),
-        layers=pd.DataFrame(
-            [{"fold": n, **row} for n, result in enumerate(outer) for row in result.learned]
-        ),
+        layers=_layers(outer),
         permuted=permuted,
         warnings=messages,
         notes=planned.notes,
@@ -299,6 +297,11 @@ def _model_metrics(final: Pipeline, outer: Sequence[FoldResult]) -> dict[str, fl
     if oob is not None:
         numbers["oob_accuracy"] = float(oob)
     return numbers
+
+
+def _layers(outer: Sequence[FoldResult]) -> pd.DataFrame:
+    rows = [{"fold": n, **row} for n, result in enumerate(outer) for row in result.learned]
+    return pd.DataFrame(rows)
 
 
 def _losses(final: Pipeline) -> dict[str, list[float]]:

@@ -134,12 +134,7 @@ def extract(
     if isinstance(feature_set, UnionFeatures):
         same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
         return _extract_union(paths, feature_set, **same)
-    rows = _Rows(
-        paths,
-        np.zeros(len(paths), dtype=np.int64),
-        np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}"),
-        np.full((len(paths), len(feature_set.names)), np.nan, dtype=np.float32),
-    )
+    rows = _Rows.of(paths, len(feature_set.names))
     with open_store(store) as connection:
         stored = stored_set(connection, feature_set)
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
@@ -166,6 +161,16 @@ class _Rows:
     number: np.ndarray
     content: np.ndarray
     X: np.ndarray
+
+    @classmethod
+    def of(cls, paths: Sequence[str], n_features: int) -> _Rows:
+        """Of which nothing is known."""
+        return cls(
+            paths,
+            np.zeros(len(paths), dtype=np.int64),
+            np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}"),
+            np.full((len(paths), n_features), np.nan, dtype=np.float32),
+        )
 
 
 def _fill(

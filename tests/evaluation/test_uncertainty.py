@@ -161,7 +161,7 @@ def test_scores_by_actor():
     ("other", "tags", "said"),
     [
         ({}, {"transductive": "true"}, "one is inductive; two is transductive .* apart"),
-        ({"corpus_in_pretraining": "yes"}, {}, "one is pretrained; two is inductive .* apart"),
+        ({}, {"corpus_in_pretraining": "yes"}, "one is inductive; two is pretrained .* apart"),
         ({}, {"split": "loso"}, "one has split=random_10fold and two split=loso"),
         ({"clip": list("xyw")}, {}, "two was tested on 3 clips and one on 3, 2 of them the same"),
         ({"actor": [1, 2, 3]}, {}, "2 of them the same"),
