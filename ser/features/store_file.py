@@ -202,8 +202,7 @@ def stored_set(connection: sqlite3.Connection, feature_set: FeatureSet) -> Store
         known = connection.execute(query, (key,)).fetchone()
     if known is None or not isinstance(known[0], int):
         raise sqlite3.DatabaseError("its table of feature sets is damaged")
-    dtype = stored_dtype(feature_set)
-    return StoredSet(known[0], len(feature_set.names), set_seed(key), dtype)
+    return StoredSet(known[0], len(feature_set.names), set_seed(key), stored_dtype(feature_set))
 
 
 def known_contents(
