@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.features import check_bounds
 from ser.features import checkpoint as checkpoints
 from ser.features.encoder import check_weights, encoder_of
 from ser.features.pretraining import Pretraining
@@ -48,8 +49,8 @@ class SpeechModelFeatures:
         Seconds. A longer clip is heard in pieces that overlap by a tenth, and their frames are
         pooled. Whisper hears 30 s at most.
     tail : float
-        Seconds of silence after a clip, of which Whisper hears 30 s in all when it is trained.
-        Other encoders hear the clip alone.
+        Seconds of silence after a clip, for Whisper, which was trained on clips with silence up to
+        30 s: with 30, so it is here. Other encoders hear the clip alone.
     precision : {None, "float32", "bfloat16"}
         Of the encoder's matrix products; None for the one that this processor is fast in.
     pretraining : Pretraining or None
@@ -78,11 +79,7 @@ class SpeechModelFeatures:
     stored: ClassVar[str] = "<f2"  # half the room; no score changed by it (docs/speech-models.md)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.piece <= 29 or not 0 <= self.tail <= 30 - self.piece:
-            raise SerError(
-                f"features.piece={self.piece} and features.tail={self.tail}: give 1 to 29 seconds, "
-                "and what is left of 30 at most."
-            )
+        check_bounds(self, {"piece": (1, 29), "tail": (0, 30)})
         if self.precision is None:
             object.__setattr__(self, "precision", _precision_here())
         if self.precision not in PRECISIONS:
