@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 
 from ser import doctor
 from ser.core import process
+from ser.core.checksum import checksum as sum_of
 from ser.core.errors import SerError
 from ser.data.facts import RecordingFacts
 from ser.data.recordings import Recording
@@ -33,7 +34,14 @@ from ser.features.store import extract
 from ser.features.store_file import open_store
 from ser.features.store_layout import APPLICATION_ID, checksum, has_mark
 from ser.models.predictions import Layout
-from ser.models.trained import FEATURES_FILE, TrainedModel, load_model, save_model
+from ser.models.trained import (
+    FEATURES_FILE,
+    PIPELINE_FILE,
+    TRAINING_FILE,
+    TrainedModel,
+    load_model,
+    save_model,
+)
 from ser.predict.journal import Journal, identity
 from ser.predict.output import opened
 from ser.tracking.client import connect
@@ -548,6 +556,20 @@ def test_damaged_features_json_is_one_sentence_and_never_other_features(model):
             assert load_model(model).feature_set == before
         except SerError as error:
             assert "\n" not in str(error)
+
+
+def test_model_without_a_file_that_it_was_saved_with_is_refused(model):
+    file = model / FEATURES_FILE
+    record = json.loads(file.read_text())
+    assert record["files"] == [PIPELINE_FILE, FEATURES_FILE]
+    record["files"].append(TRAINING_FILE)
+    record["crc"] = sum_of(record)
+    file.write_text(json.dumps(record))
+    with pytest.raises(SerError, match=r"has no training\.npz, with which the model was saved"):
+        load_model(model)
+    del record["files"], record["crc"]  # as an older ser
+    file.write_text(json.dumps(record))
+    assert load_model(model).training is None
 
 
 def test_features_json_of_an_older_ser_is_read(model):
