@@ -127,14 +127,14 @@ def test_predictions_hold_no_formula_and_the_terminal_no_control(tmp_path, monke
     layout = Layout(("=a", "\x1b[31mb"), windows=False, speakers=True)
     clip = Prediction(name="=x\n.wav", speaker="@who", proba=np.array([0.1, 0.9]))
     row = layout.row(clip)
-    with opened("csv", tmp_path / "out.csv", layout, {}) as output:
+    with opened("csv", tmp_path / "out.csv", layout, {}, {}) as output:
         output.write([row])
         output.finish()
     (read,) = csv.DictReader((tmp_path / "out.csv").open(newline=""))
     assert (read["clip"], read["speaker"]) == ("'=x\n.wav", "'@who")
     stream = Terminal()
     monkeypatch.setattr(sys, "stdout", stream)
-    with opened("table", None, layout, {}) as output:
+    with opened("table", None, layout, {}, {}) as output:
         output.write([row])
     assert "\x1b" not in stream.getvalue()
     assert len(stream.getvalue().splitlines()) == 2
@@ -145,7 +145,7 @@ def test_parquet_of_a_name_that_is_no_utf8(tmp_path):
     layout = Layout(("a", "b"), windows=False, speakers=False)
     row = layout.row(Prediction(name="bad\udcff.wav", proba=np.array([0.1, 0.9])))
     out = tmp_path / "bad\udcff.parquet"
-    with opened(None, out, layout, {}) as output:
+    with opened(None, out, layout, {}, {}) as output:
         output.write([row])
         output.finish()
     with out.open("rb") as file:

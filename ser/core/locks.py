@@ -54,14 +54,14 @@ def locked(file: Path, purpose: str, *, timeout: float | None = None) -> Iterato
         lock.acquire(timeout=min(PATIENCE, timeout))
     except Timeout:
         _wait(lock, file, purpose, timeout)
-    holder, is_ours = _holder_file(file), _holder(file).startswith(_A_PROCESS)
+    holder, is_ours = _holder_file(file), False
     try:
-        with (
-            suppress(OSError),  # on a full disk a message lacks it
-            holder.open("w" if is_ours else "x", encoding="utf-8") as opened,
-        ):
-            is_ours = True
-            opened.write(_this_process())
+        with suppress(OSError):  # on a full disk, or beside another's file, a message lacks it
+            if _holder(file).startswith(_A_PROCESS):
+                holder.unlink()  # of one that was killed
+            with holder.open("x", encoding="utf-8") as opened:  # which follows no link
+                is_ours = True
+                opened.write(_this_process())
         yield
     finally:
         with suppress(OSError):
@@ -164,10 +164,11 @@ def _holder_file(file: Path) -> Path:
 
 
 def _holder(file: Path) -> str:
-    try:
-        return _holder_file(file).read_text(encoding="utf-8") or "another process"
-    except (OSError, ValueError):
-        return "another process"
+    holder = _holder_file(file)
+    with suppress(OSError, ValueError):
+        if holder.is_file() and not holder.is_symlink():
+            return holder.read_text(encoding="utf-8") or "another process"
+    return "another process"
 
 
 def _this_process() -> str:

@@ -7,6 +7,7 @@ the callback writes them.
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class OutputFolderCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Before a sweep."""
         _make(config.hydra.sweep.dir, "hydra.sweep.dir")
+        _check_free(Path(config.hydra.sweep.dir, SWEEP), "hydra.sweep.dir")
         atexit.register(_mask, Path(config.hydra.sweep.dir, SWEEP))
 
     def on_job_start(self, config: DictConfig, **kwargs: object) -> None:
@@ -48,9 +50,13 @@ class OutputFolderCallback(Callback):
         of_hydra["job"]["override_dirname"] = ",".join(map(masked_override, overrides))
         folder = Path(config.hydra.runtime.output_dir, config.hydra.output_subdir or ".hydra")
         folder.mkdir(parents=True, exist_ok=True)
-        _save(folder / "config.yaml", whole)
-        _save(folder / "hydra.yaml", {"hydra": of_hydra})
-        _save(folder / "overrides.yaml", list(overrides))
+        files = {"hydra.yaml": {"hydra": of_hydra}, "config.yaml": whole}
+        files["overrides.yaml"] = list(overrides)
+        if not _is_ours(folder / "hydra.yaml"):  # it comes first, and says whose all are
+            for name in files:
+                _check_free(folder / name, "hydra.run.dir")
+        for name, content in files.items():
+            _save(folder / name, content)
         _mask(Path(config.hydra.sweep.dir, SWEEP))
 
 
@@ -64,8 +70,23 @@ def _save(file: Path, config: Any) -> None:
 
 
 def _mask(file: Path) -> None:
-    if file.exists():
+    if _is_ours(file):
         _save(file, _plain(OmegaConf.load(file)))
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is of a command of ser's: Hydra's settings in it name the callback here."""
+    try:
+        callbacks = OmegaConf.load(file).hydra.callbacks
+        targets = [callback["_target_"] for callback in _plain(callbacks).values()]
+    except Exception:  # whatever else there is
+        return False
+    return f"{__name__}.{OutputFolderCallback.__name__}" in targets
+
+
+def _check_free(file: Path, key: str) -> None:
+    if os.path.lexists(file) and not _is_ours(file):
+        sys.exit(f"{file} is there and is not ser's. Give another place with {key}=FOLDER.")
 
 
 def _make(folder: str, key: str) -> None:

@@ -19,14 +19,17 @@ from mlflow.entities import Experiment, LoggedModelStatus, ViewType
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.errors import SerError
+from ser.core.locks import writers
 from ser.core.process import host_of, is_alive
 from ser.core.redact import without_secrets
 from ser.doctor.listing import all_runs, all_versions, local_folder
 from ser.doctor.system import Finding
-from ser.doctor.whole import fault_of_model, faults_of_run, some_of
+from ser.doctor.whole import fault_of_model, faults_of_run
+from ser.features.store_file import is_damage
 from ser.tracking.artifacts import located
-from ser.tracking.client import LOG_ERRORS, connect, reason_of
+from ser.tracking.client import LOG_ERRORS, connect, is_locked, reason_of, unusable
 from ser.tracking.database import is_log, is_old, sqlite_file
+from ser.tracking.manifest import some_of
 from ser.tracking.models import model_id_of
 from ser.tracking.run import PROCESS
 
@@ -50,14 +53,17 @@ def examine_log(uri: str, *, close: bool = True, fast: bool = False) -> Iterator
         yield Finding("log", f"{file} is not there yet")
         return
     damage = ""
-    if file is not None and is_log(file):
-        damage = damage_of(file)
-        yield _check_database(file, damage)
     try:
+        if file is not None and is_log(file):
+            damage = damage_of(file)
+            yield _check_database(file, damage)
         yield from _examine(uri, close=close, fast=fast)
     except (SerError, *LOG_ERRORS) as error:
         advice = "free space on its disk, mend its permissions, start its server, or name another"
-        yield Finding("log", reason_of(error), "" if damage else advice)
+        if file is not None and is_locked(error.__cause__ or error):
+            yield Finding("log", f"{file} is locked: {writers(file)}", "then run this again")
+        else:
+            yield Finding("log", reason_of(error), "" if damage else advice)
     except Exception as error:
         if not damage:
             raise
@@ -118,11 +124,21 @@ def close_runs(uri: str, run_ids: Sequence[str]) -> Iterator[Finding]:
 
 
 def damage_of(file: Path) -> str:
-    """What SQLite says is wrong with a log's file; empty where it is whole."""
+    """What SQLite says is wrong with a log's file; empty where it is whole.
+
+    Raises
+    ------
+    SerError
+        If that cannot be told, as another process has locked it, or it cannot be read.
+    """
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as connection:
             answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        answer = str(error)
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise unusable(f"sqlite:///{file}", error) from error
         answer = str(error)
     return "" if answer == "ok" else answer.strip("* ").replace("\n", ", ")
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.core.locks import writers
 from ser.doctor.system import Finding
 from ser.features.store_file import is_damage
 from ser.features.store_layout import LAYOUT, check_ownership, checksum, refuse_others, set_seed
+from ser.tracking.client import is_locked
 
 
 def check_store(store: Path) -> Iterator[Finding]:
@@ -39,7 +41,10 @@ def check_store(store: Path) -> Iterator[Finding]:
         yield Finding("store", str(error), "name ser's own store by --store or SER_STORE")
     except (sqlite3.Error, UnicodeDecodeError) as error:  # names in it may be no text
         advice = _move_away(store) if is_damage(error) else "see to its disk and permissions"
-        yield Finding("store", f"{store} cannot be read: {error}", advice)
+        said = str(error)
+        if is_locked(error):
+            said, advice = writers(store), "then run this again"
+        yield Finding("store", f"{store} cannot be read: {said}", advice)
 
 
 def _examine(connection: sqlite3.Connection, store: Path) -> Iterator[Finding]:

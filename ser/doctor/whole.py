@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -12,10 +12,15 @@ from mlflow.entities import Run as MlflowRun
 
 from ser.doctor.listing import local_folder
 from ser.tracking.artifacts import located
-from ser.tracking.manifest import MANIFEST, Listed, differences, read_manifest
+from ser.tracking.manifest import (
+    MANIFEST,
+    Listed,
+    differences,
+    differing_metrics,
+    read_manifest,
+    some_of,
+)
 from ser.tracking.run import PROCESS
-
-SHOWN = 5  # faults of a run that are named; the others are counted
 
 
 def faults_of_run(
@@ -53,7 +58,7 @@ def faults_of_run(
     except ValueError:
         return [f"{MANIFEST} is damaged"], {}
     faults = differences(manifest.files, folder, fast=fast)
-    faults += [f"metric {k} is missing" for k in manifest.metrics if k not in run.data.metrics]
+    faults += differing_metrics(manifest.metrics, run.data.metrics)
     if manifest.model is None:
         return faults, {}
     fault = fault_of_model(client, manifest.model, manifest.model_files, fast=fast)
@@ -92,12 +97,6 @@ def fault_of_model(
     else:
         faults = [f"{n} is missing" for n in _described(folder) if not (folder / n).is_file()]
     return f"of its model {some_of(faults)}" if faults else ""
-
-
-def some_of(faults: Sequence[str]) -> str:
-    """The first faults, and how many more there are."""
-    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return ", ".join(faults[:SHOWN]) + more
 
 
 def _described(folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ser.core.printable import markdown_code
 from ser.data.audio import read_audio
 from ser.data.dataset import Dataset
 from ser.explore import copies, measure
+from ser.explore.folder import fill, make_folder
 from ser.explore.measure import Exploration
 from ser.explore.page import (
     exploration_figures,
@@ -28,7 +28,6 @@ from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
 from ser.report import terminal
 from ser.report.clip_views import ClipViews, views
-from ser.report.html import make_folder
 from ser.tracking.inputs import log_config, run_tags
 from ser.tracking.run import Run, start_run
 from ser.train import build
@@ -53,7 +52,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
     cfg, choices = experiment.cfg, experiment.choices
     out = None if cfg.explore.out is None else Path(cfg.explore.out)
     if out is not None:
-        make_folder(out, PAGE)
+        make_folder(out)
     name = f"explore-{choices['data']}-{choices['features']}"
     with start_run(
         uri=cfg.tracking.uri,
@@ -84,7 +83,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
             )
             run.text(html, PAGE)
         if out is not None:
-            _copy(run.folder, out)
+            fill(out, run.folder)
         place = run.artifacts if out is None else str(out)
     lines = [exploration_text(exploration, title=name, note=note), f"page    {place}/{PAGE}"]
     where = terminal.where(run.id, run.experiment, cfg.tracking.uri)
@@ -123,11 +122,3 @@ def _log(run: Run, exploration: Exploration, shown: Sequence[ClipViews], *, top:
     figures = exploration_figures(exploration, shown, top=top)
     for name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
         run.figure(draw, name)
-
-
-def _copy(folder: Path, out: Path) -> None:
-    """Copy files, without the permissions of a temporary folder."""
-    for file in folder.rglob("*.*"):
-        place = out / file.relative_to(folder)
-        place.parent.mkdir(exist_ok=True)
-        shutil.copyfile(file, place)

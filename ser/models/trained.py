@@ -224,16 +224,15 @@ def save_model(model: TrainedModel, folder: Path) -> list[Path]:
     record = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
     if modules := plugins.modules(data, record):
         record["plugins"] = modules
+    names = [PIPELINE_FILE, FEATURES_FILE, *([TRAINING_FILE] if model.training else [])]
+    record["files"] = names
     record[CHECKSUM] = checksum(record)
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline_file, features_file = folder / PIPELINE_FILE, folder / FEATURES_FILE
-    pipeline_file.write_bytes(data)
-    features_file.write_text(json.dumps(record, indent=2) + "\n")
-    files = [pipeline_file, features_file]
-    if model.training is not None:
-        files.append(folder / TRAINING_FILE)
-        training_clips.save(model.training, files[-1])
-    return files
+    (folder / PIPELINE_FILE).write_bytes(data)
+    (folder / FEATURES_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    if model.training:
+        training_clips.save(model.training, folder / TRAINING_FILE)
+    return [folder / name for name in names]
 
 
 def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
@@ -263,6 +262,7 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     record.pop(CHECKSUM, None)
     scale_by_speaker = record.pop("scale_by_speaker", False)
     record.pop("plugins", None)  # for whoever reads it: what counts is what the files name
+    saved = record.pop("files", [])  # an older ser has not written down which
     try:
         data = file.read_bytes()
         check_archive(data)
@@ -273,6 +273,11 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
             raise SerError(
                 f"{folder / FEATURES_FILE} has been changed since it was saved: its checksum is "
                 "another. Restore it, or train the model again."
+            )
+        if missing := [name for name in saved if not (folder / name).is_file()]:
+            raise SerError(
+                f"{folder} has no {', '.join(missing)}, with which the model was saved: restore "
+                "what is missing, or train the model again."
             )
         pipeline = _built(data)
         training = None

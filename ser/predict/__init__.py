@@ -6,6 +6,7 @@ Everything comes from the run: the fitted pipeline, its features and the order o
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from ser.core import streams
 from ser.core.errors import SerError
 from ser.core.printable import shown
+from ser.core.process import writing
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ser.models.trained import TrainedModel
 
 SOME_UNUSABLE = 3  # exit code
+_MARK_AT, _MARK = 37, b"tEXtSoftware\0ser"  # in a PNG of ser's: behind signature and header
 
 _EXAMPLES = """examples:
   python -m ser.predict my_recording.wav                   by the latest run
@@ -87,6 +90,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """
     from ser.data.recordings import Windows, find_recordings
     from ser.models.predictions import DIGITS, Layout
+    from ser.predict.journal import identity
     from ser.predict.output import opened
 
     refuse_assignments(arguments.recordings)
@@ -105,10 +109,11 @@ def predict(arguments: argparse.Namespace) -> int:
         "hop": windows and windows.hop,
     }
     # A transductive model answers once it has every clip of a speaker: nothing is half done.
-    resume = not model.trained.scale_by_speaker
+    transductive = model.trained.scale_by_speaker
+    asked = None if transductive else {r.name: identity(r) for r in recordings}
     with (
         _compute(arguments),
-        opened(arguments.output, arguments.out, layout, made_by, resume=resume) as output,
+        opened(arguments.output, arguments.out, layout, made_by, asked) as output,
     ):
         if output.done:
             print(f"{len(output.done)} clips are in {arguments.out}.part already.", file=sys.stderr)
@@ -220,7 +225,7 @@ def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
     Raises
     ------
     SerError
-        If the folder cannot be made or written.
+        If the folder cannot be made or written, or has a file of that name that is not ser's.
     """
     pictures: dict[str, Path] = {}
     if folder is None:
@@ -239,7 +244,22 @@ def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
         numbers[stem] += 1
         number = f"-{numbers[stem]}" if numbers[stem] > 1 else ""
         pictures[name] = folder / f"{stem}-emotions{number}.png"
+    for file in pictures.values():
+        _check_free(file)
     return pictures
+
+
+def _check_free(file: Path) -> None:
+    """Refuse to write over a file that is not a picture made here."""
+    if not os.path.lexists(file):
+        return
+    start = b""
+    if file.is_file():
+        with file.open("rb") as opened:
+            opened.seek(_MARK_AT)
+            start = opened.read(len(_MARK))
+    if start != _MARK:
+        raise SerError(f"{file} is there and is no picture of ser's: give another --pictures.")
 
 
 def _draw(
@@ -254,4 +274,6 @@ def _draw(
             middle = [(window.start + window.end) / 2 for window in windows]
             proba = [window.proba for window in windows if window.proba is not None]
             figure = figures.plot_emotions_over_time(middle, proba, emotions, title=Path(name).name)
-            figure.savefig(pictures[name], dpi=110)
+            with writing(pictures[name]) as part:
+                figure.savefig(part, format="png", dpi=110, metadata={"Software": "ser"})
+                _check_free(pictures[name])

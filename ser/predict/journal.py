@@ -1,7 +1,8 @@
 """Rows on their way into a file, which is whole or not there.
 
-A file grows as a journal beside it: ``NAME.part``, one JSON object a line behind its checksum, the
-first of what makes the rows. A killed prediction goes on with its journal, as far as that is whole.
+A file grows as a journal beside it: ``NAME.part``, JSON behind its checksum in each line, the first
+of what makes the rows, the others of a recording's identity and its row. A killed prediction goes
+on with its journal, as far as that is whole and of the recordings that are asked for.
 When the last clip is done the journal is converted into the file. Files of these names that are not
 `ser`'s are left as they are.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from zlib import crc32
@@ -21,8 +24,12 @@ from zlib import crc32
 from ser.core.cells import CellWriter
 from ser.core.errors import SerError
 from ser.core.process import writing
+from ser.data.audio import AudioError
+from ser.data.recordings import Recording
+from ser.features.store_file import stamp_of
 from ser.models.predictions import UNFAMILIAR, Layout
 
+_LAYOUT = 2  # of a journal's lines
 _PORTION = 10_000  # rows of a Parquet row group
 
 
@@ -71,8 +78,9 @@ class Journal:
     layout : Layout
     made_by : dict
         What decides the rows besides the clips: a journal that says otherwise is not continued.
-    resume : bool
-        Whether to go on with a journal that is there; otherwise it is begun anew.
+    asked : mapping of str to str, or None
+        Clip -> `identity` of its recording: rows of others are not continued. None to begin a
+        journal that is there anew.
 
     Attributes
     ----------
@@ -93,23 +101,22 @@ class Journal:
         kind: str,
         layout: Layout,
         made_by: dict[str, object],
-        *,
-        resume: bool = True,
+        asked: Mapping[str, str] | None,
     ) -> None:
         self._out, self._kind, self._layout = out, kind, layout
         self._part = out.with_name(f"{out.name}.part")
-        self._older = out.with_name(f"{out.name}.part.model")  # where an older ser kept the first
+        self._asked = asked or {}
         self.done: set[str] = set()
         self.tally = Tally()
         self._check_free()
-        self._about = json.dumps(made_by | {"columns": layout.columns}, sort_keys=True)
-        self._rows_at = len(_line(self._about))
+        about = made_by | {"columns": layout.columns, "layout": _LAYOUT}
+        self._head = _line(json.dumps(about, sort_keys=True))
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            if self._part.exists() and self._goes_on(resume):
+            if self._part.exists() and self._goes_on(resume=asked is not None):
                 self._resume()
             else:
-                self._part.write_bytes(_line(self._about))
+                self._part.write_bytes(self._head)
             self._file = self._part.open("ab")
         except OSError as error:
             raise SerError(f"{out} cannot be written: {error.strerror}.") from error
@@ -122,7 +129,7 @@ class Journal:
         """Keep rows; they survive whatever happens next to this process."""
         self.tally.add(rows)
         with self._written():
-            self._file.write(b"".join(_line(json.dumps(row)) for row in rows))
+            self._file.write(b"".join(self._row_line(row) for row in rows))
             self._file.flush()
 
     def finish(self) -> str:
@@ -142,11 +149,9 @@ class Journal:
         convert = {"csv": _to_csv, "json": _to_json, "parquet": _to_parquet}[self._kind]
         with self._written():
             with writing(self._out) as part:
-                convert((row for row, _ in self._whole_rows()), part, self._layout)
+                convert((row for _, row in self._whole_rows()), part, self._layout)
                 self._check_free()
             self._part.unlink()
-            if self._is_of_older():
-                self._older.unlink()
         return f"{self._out}: {self.tally.rows} rows"
 
     @contextmanager
@@ -163,7 +168,7 @@ class Journal:
         """Leave the journal as it is, to be continued."""
         self._file.close()
 
-    def _goes_on(self, resume: bool) -> bool:
+    def _goes_on(self, *, resume: bool) -> bool:
         """Whether the journal that is there goes on; otherwise there is nothing to keep.
 
         Raises
@@ -173,64 +178,96 @@ class Journal:
         """
         with self._part.open("rb") as lines:
             first = lines.readline(1 << 20)
-        if first == _line(self._about):
+        if first == self._head:
             return resume
-        if resume and self._is_of_older():
-            self._rows_at = 0
-            return True
-        if _line(self._about).startswith(first):  # as a kill or a full disk has left it
+        if self._head.startswith(first):  # as a kill or a full disk has left it
             return False
-        if _checked(first) is None or first.startswith(b"{"):
+        if not isinstance(_checked(first), dict):
             raise SerError(
-                f"{self._part} is no journal of ser.predict, or its first line is damaged. It is "
-                "left as it is: give another --out."
+                f"{self._part} is no journal of this ser.predict, or its first line is damaged. It "
+                "is left as it is: give another --out."
             )
         if resume:
             raise SerError(
-                f"{self._part} was begun with another model, or other windows or columns. "
-                "Delete it to start anew, or give another --out."
+                f"{self._part} was begun with another model, or other windows or columns, or by an "
+                "older ser. Delete it to start anew, or give another --out."
             )
         return False
 
-    def _is_of_older(self) -> bool:
-        return self._older.is_file() and self._older.read_bytes() == self._about.encode()
+    def _row_line(self, row: dict[str, object]) -> bytes:
+        return _line(json.dumps([self._asked.get(str(row["clip"])), row]))
 
-    def _whole_rows(self) -> Iterator[tuple[dict[str, object], int]]:
-        """Rows with their bytes, up to a line that a kill cut short or that is damaged."""
+    def _whole_rows(self) -> Iterator[tuple[str | None, dict[str, object]]]:
+        """Rows with the identity of their recordings, up to a line that is damaged, which is said.
+
+        Of a line that a kill cut short nothing is said.
+        """
         with self._part.open("rb") as lines:
-            lines.seek(self._rows_at)
-            for line in lines:
-                row = _checked(line)
-                if not (isinstance(row, dict) and isinstance(row.get("clip"), str)):
-                    return
-                yield row, len(line)
+            lines.seek(len(self._head))
+            for number, line in enumerate(lines, start=2):
+                match _checked(line):
+                    case [str() | None as key, dict() as row] if isinstance(row.get("clip"), str):
+                        yield key, row
+                        continue
+                if line.endswith(b"\n"):
+                    print(
+                        f"Line {number} of {self._part} is damaged: its clip and those after it "
+                        "are predicted again.",
+                        file=sys.stderr,
+                    )
+                return
 
     def _resume(self) -> None:
-        """Read which clips are done, up to a line that is damaged, which is said.
+        """Keep the rows of clips that are done and asked for, each once.
 
-        The last may lack windows, or half a line: it is done again.
+        The clip that comes last may lack windows: it is done again.
         """
-        last, before, number = None, Tally(), 1 if self._rows_at else 0
-        position = last_start = self._rows_at
-        for row, n_bytes in self._whole_rows():
-            if row["clip"] != last:
-                if last is not None:
-                    self.done.add(last)
-                last, last_start = str(row["clip"]), position
-                before = replace(self.tally)
-            self.tally.add([row])
-            position += n_bytes
-            number += 1
-        with self._part.open("rb") as lines:
-            lines.seek(position)
-            if lines.readline().endswith(b"\n"):  # not the one that a kill cut short
-                print(
-                    f"Line {number + 1} of {self._part} is damaged: its clip and those after it "
-                    "are predicted again.",
-                    file=sys.stderr,
-                )
+        last, wanted, before, seen, n_others = None, False, Tally(), set[object](), 0
+        with writing(self._part) as part, part.open("wb") as file:
+            file.write(self._head)
+            start = file.tell()
+            for key, row in self._whole_rows():
+                clip = str(row["clip"])
+                if (key, clip) != last:
+                    if wanted and last:
+                        self.done.add(last[1])
+                    last, start, before, seen = (key, clip), file.tell(), replace(self.tally), set()
+                    is_other = self._asked.get(clip, "") != key
+                    wanted = not is_other and clip not in self.done
+                    n_others += is_other
+                if wanted and row.get("start") not in seen:
+                    file.write(self._row_line(row))
+                    self.tally.add([row])
+                    seen.add(row.get("start"))
+            file.truncate(start)
         self.tally = before
-        os.truncate(self._part, last_start)
+        if n_others:
+            print(
+                f"{n_others} clips in {self._part} are other recordings than those asked for, or "
+                "have changed since: they are left out.",
+                file=sys.stderr,
+            )
+
+
+def identity(recording: Recording) -> str:
+    """What tells a recording from others: its file and state, or its bytes, and who speaks in it.
+
+    Returns
+    -------
+    str
+        Hexadecimal. It changes when the file does.
+    """
+    source = recording.source
+    if isinstance(source, bytes):
+        where = sha256(source).hexdigest()
+    else:
+        try:
+            state = stamp_of(str(source), read=time.time_ns())
+        except AudioError:
+            state = ""  # none that can be read
+        where = f"{state} {Path(source).absolute()}"
+    text = f"{recording.speaker} {where}"
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _line(text: str) -> bytes:
@@ -238,13 +275,10 @@ def _line(text: str) -> bytes:
 
 
 def _checked(line: bytes) -> object:
-    """What a line holds that is whole, else None; an older ser's has no checksum."""
-    text = line.removesuffix(b"\n")
-    checked = not text.startswith(b"{")
-    if checked:
-        checksum, _, text = text.partition(b" ")
+    """What a line holds that is whole, else None."""
+    checksum, _, text = line.removesuffix(b"\n").partition(b" ")
     try:
-        if line.endswith(b"\n") and not (checked and int(checksum, 16) != crc32(text)):
+        if line.endswith(b"\n") and int(checksum, 16) == crc32(text):
             return json.loads(text)
     except (ValueError, RecursionError):
         pass

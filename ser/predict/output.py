@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,7 @@ def opened(
     out: Path | None,
     layout: Layout,
     made_by: dict[str, object],
-    *,
-    resume: bool = True,
+    asked: Mapping[str, str] | None,
 ) -> Iterator[Printer | Journal]:
     """Where rows go.
 
@@ -92,7 +91,7 @@ def opened(
         None for what the file's name ends with, or a table on the terminal.
     out : Path or None
         None for standard output.
-    layout, made_by, resume
+    layout, made_by, asked
         See `Journal`.
 
     Raises
@@ -117,7 +116,7 @@ def opened(
         except OSError as error:
             raise SerError(f"{out} cannot be written: {error.strerror}.") from error
         try:
-            yield held.enter_context(closing(Journal(out, kind, layout, made_by, resume=resume)))
+            yield held.enter_context(closing(Journal(out, kind, layout, made_by, asked)))
         finally:
             if out.exists():  # whoever has the lock next, or opens it still, finds that and ends
                 with suppress(OSError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.core.errors import SerError
 from ser.core.printable import printable
+from ser.core.process import writing
 
 if TYPE_CHECKING:
     import jinja2
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 DPI = 100
 SMALL = 960  # pixels: a picture as wide can be read on a phone as it is
-MARK = "Made by ser."  # in the footer of every page
+# How every page begins: ser/report/templates/base.html.
+MARK = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="generator" content="ser">
+"""
 
 
 def render(template: str, **content: object) -> str:
@@ -73,8 +81,13 @@ def check_free(file: Path) -> None:
     SerError
         If something else is there.
     """
-    if file.is_dir() or (file.exists() and MARK.encode() not in file.read_bytes()):
-        raise SerError(f"{file} is there and is no page of ser's: give another place.")
+    if not os.path.lexists(file):
+        return
+    if file.is_file():
+        with file.open("rb") as opened:
+            if opened.read(len(MARK)) == MARK:
+                return
+    raise SerError(f"{file} is there and is no page of this ser's: give another place.")
 
 
 def write_page(file: Path, html: str, remedy: str) -> str:
@@ -83,37 +96,17 @@ def write_page(file: Path, html: str, remedy: str) -> str:
     Raises
     ------
     SerError
-        If it cannot be written; it ends with the remedy.
+        If it cannot be written, which ends with the remedy; or something else is there.
     """
     html = printable(html)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(html, encoding="utf-8")
+        with writing(file) as part:
+            part.write_text(html, encoding="utf-8", newline="\n")
+            check_free(file)
     except OSError as error:
         raise SerError(f"{file} cannot be written: {error.strerror}. {remedy}") from error
     return f"{len(html.encode()) / 1e6:.1f} MB"
-
-
-def make_folder(folder: Path, page: str) -> None:
-    """Make a folder for a page and its files, or use the one that has this page already.
-
-    Raises
-    ------
-    SerError
-        If something else is there, or it cannot be made.
-    """
-    if folder.is_dir() and (folder / page).exists():
-        return check_free(folder / page)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise SerError(
-            f"{folder} is there and does not come from ser.explore: set explore.out=<new folder>."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SerError(
-            f"{folder} cannot be made: {error.strerror}. Set explore.out=<another place>."
-        ) from error
 
 
 @cache

@@ -91,7 +91,7 @@ def waiting(uri: str) -> AbstractContextManager[None]:
 def unusable(uri: str, error: Exception) -> SerError:
     """What to say of a log that cannot be used."""
     file = sqlite_file(uri)
-    if file and "database is locked" in str(error):
+    if file and is_locked(error):
         return SerError(
             f"The log {file} cannot be used now: {writers(file)} Run this again when that has "
             "ended."
@@ -101,6 +101,11 @@ def unusable(uri: str, error: Exception) -> SerError:
         "space, permissions or a server that is down may be at fault: python -m ser.doctor looks; "
         "or set tracking.uri (or MLFLOW_TRACKING_URI) to a log that can be reached and written."
     )
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a SQLite file cannot be used as another process has it."""
+    return "database is locked" in str(error)
 
 
 def reason_of(error: Exception) -> str:

@@ -20,7 +20,7 @@ from ser.core.process import temporary_folder
 from ser.models.trained import CARD, TrainedModel, save_model
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import connect
-from ser.tracking.manifest import Listed, listed
+from ser.tracking.manifest import Listed, changed, differences, listed, manifest_of, some_of
 from ser.tracking.mlflow_compat import unchecked_requirements
 
 MODEL = "model"  # name under which a run logs its model
@@ -103,14 +103,24 @@ def download_model(uri: str, model_uri: str) -> Path:
     Raises
     ------
     SerError
-        If it cannot be had.
+        If it cannot be had, or has changed since it was logged.
     """
     client = connect(uri)
     try:
-        location = _model_location(client, model_uri)
-        return fetch(uri, location)
+        location, run_id = _model_location(client, model_uri)
+        folder = fetch(uri, location)
     except (OSError, mlflow.MlflowException) as error:
         raise SerError(f"The model {model_uri} cannot be had from {uri}: {error}") from error
+    try:
+        run = client.get_run(run_id)
+    except mlflow.MlflowException:  # removed for good: the registry still names its model
+        return folder
+    manifest = manifest_of(uri, run)
+    is_listed = manifest is not None and manifest.model in location.split("/")
+    files = manifest.model_files if manifest and is_listed else {}
+    if faults := differences(files, folder, fast=False):
+        raise changed(run, [f"of its model in {folder} {some_of(faults)}"])
+    return folder
 
 
 def model_of_run(client: mlflow.MlflowClient, run_id: str) -> LoggedModel | None:
@@ -127,24 +137,30 @@ def model_id_of(version: ModelVersion) -> str | None:
     return version.model_id or (version.source or "").partition("models:/")[2] or None
 
 
-def _model_location(client: mlflow.MlflowClient, model_uri: str) -> str:
-    """URI of a model's files. MLflow's own resolves ``models:/`` in the process's log alone."""
+def _model_location(client: mlflow.MlflowClient, model_uri: str) -> tuple[str, str]:
+    """URI of a model's files, and its run's id.
+
+    MLflow's own resolves ``models:/`` in the process's log alone.
+    """
     scheme, _, name = model_uri.partition(":/")
     if scheme == "runs":
         run_id, _, path = name.partition("/")
         if path == MODEL and (model := model_of_run(client, run_id)):
-            return model.artifact_location
-        return f"{client.get_run(run_id).info.artifact_uri}/{path}"
+            return model.artifact_location, run_id
+        return f"{client.get_run(run_id).info.artifact_uri}/{path}", run_id
     if "@" in name:
         version = client.get_model_version_by_alias(*name.rsplit("@", 1))
     elif "/" in name:
         registered, number = name.rsplit("/", 1)
         version = client.get_model_version(registered, number)
     else:
-        return client.get_logged_model(name).artifact_location
+        model = client.get_logged_model(name)
+        return model.artifact_location, model.source_run_id or ""
     if model_id := model_id_of(version):
-        return client.get_logged_model(model_id).artifact_location
-    return client.get_model_version_download_uri(version.name, version.version)
+        model = client.get_logged_model(model_id)
+        return model.artifact_location, model.source_run_id or ""
+    uri = client.get_model_version_download_uri(version.name, version.version)
+    return uri, version.run_id or ""
 
 
 def _save(model: TrainedModel, card: str, description: Model, folder: Path) -> Path:

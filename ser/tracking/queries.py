@@ -19,6 +19,7 @@ from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import client_of, connect
+from ser.tracking.manifest import changed, differences, differing_metrics, manifest_of
 from ser.tracking.tables import read_table
 
 
@@ -54,7 +55,7 @@ class LoggedRun:
         Raises
         ------
         SerError
-            If the run has none.
+            If the run has none, or it has changed since.
         """
         with temporary_folder() as folder:
             try:
@@ -70,7 +71,7 @@ class LoggedRun:
         Raises
         ------
         SerError
-            If they are not where the log says.
+            If they are not where the log says, or they, or the metrics, have changed since.
         """
         try:
             self._fetch("", folder)
@@ -81,14 +82,21 @@ class LoggedRun:
 
     def add(self, file: str | Path) -> None:
         """Put one more file among its artifacts."""
-        send(self.uri, self._artifact_uri, Path(file))
+        artifact_uri = client_of(self.uri).get_run(self.id).info.artifact_uri
+        send(self.uri, artifact_uri, Path(file))
 
     def _fetch(self, path: str, folder: str | Path) -> Path:
-        return fetch(self.uri, self._artifact_uri, path, folder)
-
-    @property
-    def _artifact_uri(self) -> str:
-        return client_of(self.uri).get_run(self.id).info.artifact_uri
+        """One of its files, or all, which are as they were logged."""
+        run = client_of(self.uri).get_run(self.id)
+        fetched = fetch(self.uri, run.info.artifact_uri, path, folder)
+        if manifest := manifest_of(self.uri, run):
+            listed = {name: known for name, known in manifest.files.items() if path in ("", name)}
+            faults = differences(listed, Path(folder), fast=False)
+            if not path:
+                faults += differing_metrics(manifest.metrics, self.metrics)
+            if faults:
+                raise changed(run, faults)
+        return fetched
 
 
 def logged_run(run: MlflowRun, *, experiment: str, uri: str) -> LoggedRun:

@@ -214,8 +214,9 @@ class Run:
                 f"{', '.join(gone)} of run {self.id} vanished from {self.folder} before the end: "
                 "something removes files from there. Set TMPDIR to a folder that nothing cleans."
             )
-        metrics = tuple(sorted({metric.key for metric in self._metrics}))
-        return Manifest(files, metrics, *self._model)
+        # MLflow's order: of the last step, or moment, it shows the value.
+        in_order = sorted(self._metrics, key=lambda m: (m.key, m.step, m.timestamp, m.value))
+        return Manifest(files, {m.key: m.value for m in in_order}, *self._model)
 
     def _path(self, name: str) -> Path:
         self._meant[name] = None

@@ -287,7 +287,7 @@ def test_manifest_lists_what_the_run_meant_to_have(uri, client, empty_run):
     manifest = json.loads((folder / MANIFEST).read_text())
     page = {"bytes": 6, "sha256": hashlib.sha256(b"a page").hexdigest()}
     assert manifest["files"] == {"page.txt": page}
-    assert (manifest["metrics"], manifest["model"]) == (["test_uar"], None)
+    assert (manifest["metrics"], manifest["model"]) == ({"test_uar": 0.5}, None)
 
 
 def test_run_whose_file_vanishes_before_it_is_sent_is_not_finished(uri, client):

@@ -20,8 +20,10 @@ from sklearn.pipeline import make_pipeline
 
 from ser import doctor
 from ser.core import process
+from ser.core.checksum import checksum as sum_of
 from ser.core.errors import SerError
 from ser.data.facts import RecordingFacts
+from ser.data.recordings import Recording
 from ser.doctor import system
 from ser.doctor.log import examine_log
 from ser.doctor.prune import prunable, remove
@@ -32,8 +34,15 @@ from ser.features.store import extract
 from ser.features.store_file import open_store
 from ser.features.store_layout import APPLICATION_ID, checksum, has_mark
 from ser.models.predictions import Layout
-from ser.models.trained import FEATURES_FILE, TrainedModel, load_model, save_model
-from ser.predict.journal import Journal
+from ser.models.trained import (
+    FEATURES_FILE,
+    PIPELINE_FILE,
+    TRAINING_FILE,
+    TrainedModel,
+    load_model,
+    save_model,
+)
+from ser.predict.journal import Journal, identity
 from ser.predict.output import opened
 from ser.tracking.client import connect
 from ser.tracking.run import PROCESS, start_run
@@ -549,6 +558,20 @@ def test_damaged_features_json_is_one_sentence_and_never_other_features(model):
             assert "\n" not in str(error)
 
 
+def test_model_without_a_file_that_it_was_saved_with_is_refused(model):
+    file = model / FEATURES_FILE
+    record = json.loads(file.read_text())
+    assert record["files"] == [PIPELINE_FILE, FEATURES_FILE]
+    record["files"].append(TRAINING_FILE)
+    record["crc"] = sum_of(record)
+    file.write_text(json.dumps(record))
+    with pytest.raises(SerError, match=r"has no training\.npz, with which the model was saved"):
+        load_model(model)
+    del record["files"], record["crc"]  # as an older ser
+    file.write_text(json.dumps(record))
+    assert load_model(model).training is None
+
+
 def test_features_json_of_an_older_ser_is_read(model):
     file = model / FEATURES_FILE
     record = json.loads(file.read_text())
@@ -567,8 +590,11 @@ def rows(start, stop):
     ]
 
 
-def journal_of(out, kind="json", **options):
-    return Journal(out, kind, LAYOUT, {"model": "m"}, **options)
+ASKED = {f"{n}.wav": str(n) for n in range(10)}
+
+
+def journal_of(out, kind="json", *, asked=ASKED):
+    return Journal(out, kind, LAYOUT, {"model": "m"}, asked)
 
 
 @pytest.mark.parametrize("damage", ["a number", "a middle line", "bytes", "its end"])
@@ -593,29 +619,59 @@ def test_damaged_part_of_a_prediction_is_said_and_goes_on_from_before(damage, tm
     assert [json.loads(line) for line in out.read_text().splitlines()] == rows(0, 10)
 
 
-def test_part_of_an_older_ser_goes_on(tmp_path, capsys):
-    out = tmp_path / "all.json"
+def test_part_of_an_older_ser_is_refused_as_it_names_no_files(tmp_path):
     part = tmp_path / "all.json.part"
     part.write_text("".join(f"{json.dumps(row)}\n" for row in rows(0, 3)))
-    about = {"model": "m", "columns": LAYOUT.columns}
-    part.with_name("all.json.part.model").write_text(json.dumps(about, sort_keys=True))
+    with pytest.raises(SerError, match=r"part is no journal of this ser.predict"):
+        journal_of(tmp_path / "all.json")
+    assert list(tmp_path.iterdir()) == [part]
+
+
+def test_part_gives_no_answers_of_other_recordings(tmp_path, capsys):
+    """As where the same names stand in another folder, or a file was replaced meanwhile."""
+    out, part = tmp_path / "all.json", tmp_path / "all.json.part"
     journal = journal_of(out)
-    assert journal.done == {"0.wav", "1.wav"} and not capsys.readouterr().err
-    journal.write(rows(2, 4))
-    journal.finish()
-    assert [json.loads(line) for line in out.read_text().splitlines()] == rows(0, 4)
-    assert list(tmp_path.iterdir()) == [out]
+    journal.write(rows(0, 8))
+    journal.close()
+    lines = part.read_bytes().splitlines(keepends=True)
+    part.write_bytes(b"".join([*lines[:3], lines[2], *lines[3:], lines[1]]))  # some stand twice
+    journal = journal_of(
+        out, asked=ASKED | {"3.wav": "replaced", "9.wav": "9"} | {"0.wav": "other"}
+    )
+    assert journal.done == {"1.wav", "2.wav", "4.wav", "5.wav", "6.wav", "7.wav"}
+    assert f"3 clips in {part} are other recordings" in capsys.readouterr().err
+    journal.write(rows(3, 4))
+    assert journal.finish() == f"{out}: 7 rows"
+    written = [json.loads(line)["clip"] for line in out.read_text().splitlines()]
+    assert sorted(written) == [f"{n}.wav" for n in range(1, 8)]
+
+
+def test_recording_is_known_by_its_file_and_state(tmp_path, monkeypatch):
+    names = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        Path("0.wav").write_text("sound")
+        os.utime("0.wav", (1, 1))
+        names += [identity(Recording("0.wav")), identity(Recording("0.wav", speaker="ann"))]
+        names += [identity(Recording("gone.wav")), identity(Recording("0.wav", b"sound"))]
+    assert len(set(names)) == 7  # bytes are the same anywhere
+    before = identity(Recording("0.wav", tmp_path / "a" / "0.wav"))
+    Path(tmp_path, "new.wav").write_text("other")
+    os.utime(tmp_path / "new.wav", (1, 1))
+    (tmp_path / "new.wav").rename(tmp_path / "a" / "0.wav")
+    assert identity(Recording("0.wav", tmp_path / "a" / "0.wav")) != before
 
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_files_of_others_beside_a_prediction_stay(resume, tmp_path):
-    out, layout = tmp_path / "all.csv", {"model": "m"}
+    out, layout, asked = tmp_path / "all.csv", {"model": "m"}, ASKED if resume else None
     for end in ("whole", "part.model", "part.whole", "lock"):
         out.with_name(f"all.csv.{end}").write_text("my thesis")
     out.with_name(".all.csv.part.lock.holder").write_text("my thesis")
     kept = {file: file.read_text() for file in tmp_path.iterdir()}
     for killed in (True, False):
-        with opened("csv", out, LAYOUT, layout, resume=resume) as journal:
+        with opened("csv", out, LAYOUT, layout, asked) as journal:
             assert journal.done == ({"0.wav"} if resume and not killed else set())
             journal.write(rows(len(journal.done), 2))
             assert killed or journal.finish()
@@ -626,7 +682,7 @@ def test_files_of_others_beside_a_prediction_stay(resume, tmp_path):
             theirs.write_text(text)
             with (
                 pytest.raises(SerError, match=rf"{name} is no .*left as it is"),
-                opened("csv", tmp_path / "b.csv", LAYOUT, layout, resume=resume),
+                opened("csv", tmp_path / "b.csv", LAYOUT, layout, asked),
             ):
                 pass
             assert theirs.read_text() == text

@@ -295,11 +295,11 @@ def test_an_installed_ser_keeps_to_its_own_configs(tmp_path):
 def test_two_predictions_into_one_file_are_one_too_many(tmp_path):
     out, layout = tmp_path / "answers.csv", Layout(("happy", "sad"), windows=False, speakers=False)
     row = dict.fromkeys(layout.columns, None) | {"clip": "a.wav", "p_happy": 1.0, "p_sad": 0.0}
-    with opened(None, out, layout, {}) as first:
+    with opened(None, out, layout, {}, {}) as first:
         first.write([row])
         with (
             pytest.raises(SerError, match=rf"another process|process {os.getpid()} "),
-            opened(None, out, layout, {}),
+            opened(None, out, layout, {}, {}),
         ):
             pass
         first.write([row | {"clip": "b.wav"}])

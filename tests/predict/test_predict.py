@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -210,9 +211,9 @@ def test_predict_killed_goes_on_and_loses_nothing(ser_predict, trained, demo_roo
 
 def test_journal_of_another_model_is_not_continued(tmp_path):
     layout = Layout(("happy", "sad"), windows=False, speakers=False)
-    Journal(tmp_path / "a.csv", "csv", layout, {"model": "1"}).close()
+    Journal(tmp_path / "a.csv", "csv", layout, {"model": "1"}, {}).close()
     with pytest.raises(SerError, match="another model"):
-        Journal(tmp_path / "a.csv", "csv", layout, {"model": "2"})
+        Journal(tmp_path / "a.csv", "csv", layout, {"model": "2"}, {})
 
 
 def _rows(layout, clips):
@@ -221,17 +222,22 @@ def _rows(layout, clips):
     return [layout.row(prediction, digits=DIGITS) for prediction in windows]
 
 
+def line_of(row, asked):
+    text = json.dumps([asked[row["clip"]], row])
+    return f"{crc32(text.encode()):08x} {text}\n"
+
+
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("torn", ["", '{"clip": "c", "sta', "a window"])
 def test_journal_goes_on_behind_the_last_whole_clip(tmp_path, kind, torn):
     layout = Layout(("happy", "sad"), windows=True, speakers=False)
     out, part = tmp_path / f"a.{kind}", tmp_path / f"a.{kind}.part"
-    rows = _rows(layout, "abc")
-    with opened(None, out, layout, {"model": "1"}) as journal:
+    rows, asked = _rows(layout, "abc"), dict(zip("abc", "123", strict=True))
+    with opened(None, out, layout, {"model": "1"}, asked) as journal:
         journal.write(rows[:4])
     with part.open("a") as file:  # as a kill in the middle of a write leaves it
-        file.write(json.dumps(rows[4]) + "\n" if torn == "a window" else torn)
-    with opened(None, out, layout, {"model": "1"}) as journal:
+        file.write(line_of(rows[4], asked) if torn == "a window" else torn)
+    with opened(None, out, layout, {"model": "1"}, asked) as journal:
         assert journal.done == ({"a", "b"} if torn == "a window" else {"a"})
         journal.write([row for row in rows if row["clip"] not in journal.done])
         assert journal.finish() == f"{out}: 6 rows"
@@ -248,10 +254,10 @@ def test_journal_goes_on_behind_the_last_whole_clip(tmp_path, kind, torn):
 
 def test_journal_of_a_transductive_model_is_begun_anew(tmp_path):
     layout = Layout(("happy", "sad"), windows=True, speakers=False)
-    for resume, done in ((True, {"a"}), (False, set())):
-        with opened(None, tmp_path / "a.csv", layout, {}, resume=resume) as journal:
+    for asked, done in (({"a": "1", "b": "2"}, {"a"}), (None, set())):
+        with opened(None, tmp_path / "a.csv", layout, {}, asked) as journal:
             journal.write(_rows(layout, "ab"))
-        with opened(None, tmp_path / "a.csv", layout, {}, resume=resume) as journal:
+        with opened(None, tmp_path / "a.csv", layout, {}, asked) as journal:
             assert journal.done == done
 
 

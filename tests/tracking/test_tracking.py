@@ -20,7 +20,7 @@ import ser
 from ser.core import locks
 from ser.core.errors import SerError
 from ser.features.notebook import NotebookFeatures
-from ser.models.trained import CARD, TrainedModel
+from ser.models.trained import CARD, FEATURES_FILE, TrainedModel
 from ser.tracking.client import connect
 from ser.tracking.models import download_model, model_of_run
 from ser.tracking.queries import find_run
@@ -107,6 +107,11 @@ def test_two_logs_at_once_mix_nothing_and_leave_nothing_behind(two_logs, elsewhe
             loaded = mlflow.pyfunc.load_model(model_uri)
             assert loaded.metadata.run_id == run.id
             assert loaded.unwrap_python_model().model.emotions == tuple(sorted(("sad", name)))
+        features = folder / "artifacts" / FEATURES_FILE
+        features.write_text(features.read_text() + " ")
+        for model_uri in (f"runs:/{run.id}/model", *(f"models:/{name}" for name in names)):
+            with pytest.raises(SerError, match=r"of its model in .*features\.json has \d+ bytes"):
+                download_model(run.uri, model_uri)
 
 
 def test_run_of_the_environment_is_left_alone(two_logs, monkeypatch):
