@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import shlex
 import sys
 import textwrap
 import traceback
@@ -14,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from ser.core import jobs, paths, streams
+from ser.core import interrupts, jobs, paths, streams
 from ser.core.errors import ser_error_behind
-from ser.core.experiment import from_hydra
+from ser.core.experiment import JobResult, from_hydra
 from ser.core.printable import guard, is_text, shown
 
 
@@ -39,6 +40,8 @@ def run(config_name: str) -> None:
 
     def call(cfg: DictConfig) -> None:
         guard(sys.stdout, sys.stderr)  # a launcher's worker has its own
+        interrupts.began.clear()  # of the sweep's job before
+        result: JobResult | None = None
         try:
             code, result = 0, from_hydra(cfg, HydraConfig.get()).run()
             if result.text:
@@ -50,9 +53,9 @@ def run(config_name: str) -> None:
         except KeyboardInterrupt:
             if jobs.under_way():
                 jobs.record(error=jobs.INTERRUPTED)
-            print(
-                "Interrupted. What is extracted is kept; the run is marked KILLED.", file=sys.stderr
-            )
+            if result is not None:
+                streams.say(result.text)
+            print(_interrupted(cfg, registered=result is not None), file=sys.stderr)
             sys.exit(streams.INTERRUPTED)
         except Exception as error:
             known = ser_error_behind(error)
@@ -66,6 +69,22 @@ def run(config_name: str) -> None:
             raise CompactHydraException(str(known)) from error
 
     hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
+
+
+def _interrupted(cfg: DictConfig, *, registered: bool) -> str:
+    """How far it came, as far as is known; `registered` says whether ``register=`` is done."""
+    sentences = ["Interrupted. What is extracted is kept;"]
+    run, state = next(reversed(interrupts.began.items()), ("", ""))
+    if not run:
+        sentences.append("there is no run yet.")
+    elif state == "RUNNING":
+        sentences.append(f"run {run} could not be closed: python -m ser.doctor does it.")
+    else:
+        sentences.append(f"run {run} is marked {state}.")
+    if state == "FINISHED" and cfg.get("register") is not None and not registered:
+        name = shlex.quote(cfg.register)
+        sentences.append(f"It is not registered: python -m ser.register {run} {name} does it.")
+    return " ".join(sentences)
 
 
 def _refuse_bytes(words: Sequence[str]) -> None:

@@ -12,12 +12,16 @@ import logging
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any, Literal
 
+from ser.core import interrupts
 from ser.core.errors import SerError
+from ser.core.locks import PATIENCE
+from ser.core.process import stopped_workers
 
 PORTION = 8  # calls for each worker, where a backend cannot stream its results
 # By name, as two of the three come with extras: of loky, Dask and Ray.
@@ -165,13 +169,18 @@ def results(
 
     backend, calls = get_active_backend()[0], iter(calls)
     try:
-        if backend.supports_return_generator:
-            return_as = "generator" if ordered else "generator_unordered"
-            yield from Parallel(n_jobs, prefer=prefer, return_as=return_as)(calls)
-            return
-        size = PORTION * backend.effective_n_jobs(n_jobs)
-        while portion := list(islice(calls, size)):
-            yield from Parallel(n_jobs)(portion)
+        with _stopped_workers_named():
+            if backend.supports_return_generator:
+                return_as = "generator" if ordered else "generator_unordered"
+                for result in Parallel(n_jobs, prefer=prefer, return_as=return_as)(calls):
+                    interrupts.check()
+                    yield result
+                return
+            size = PORTION * backend.effective_n_jobs(n_jobs)
+            while portion := list(islice(calls, size)):
+                for result in Parallel(n_jobs)(portion):
+                    interrupts.check()
+                    yield result
     except Exception as error:
         if type(error).__name__ not in LOST_WORKER:
             raise
@@ -179,3 +188,25 @@ def results(
             f"A worker was killed ({type(error).__name__}), most often as memory ran out. What is "
             "extracted is kept: start again, with fewer workers (compute.n_jobs=1) if need be."
         ) from error
+
+
+@contextmanager
+def _stopped_workers_named() -> Iterator[None]:
+    """Say, once, which of this machine's workers are stopped: their results would never come."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(PATIENCE):
+            if numbers := " ".join(map(str, stopped_workers())):
+                print(
+                    f"Waiting for worker processes that are stopped: kill -CONT {numbers} lets "
+                    "them go on; Ctrl-C ends this command.",
+                    file=sys.stderr,
+                )
+                return
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()

@@ -65,6 +65,19 @@ def _is_alive_of_older(boot: str, number: str, start: str) -> bool | None:
     return False if _container() == _NO_CONTAINER else None
 
 
+def stopped_workers() -> list[int]:
+    """Numbers of joblib's processes of this one that are stopped, where the system tells."""
+    stopped = []
+    for file in _PROC.glob("self/task/*/children"):
+        with suppress(OSError):
+            for number in file.read_text().split():
+                state = (_PROC / number / "stat").read_text().rpartition(")")[2].split()[0]
+                words = (_PROC / number / "cmdline").read_bytes()
+                if state == "T" and b"loky" in words:
+                    stopped.append(int(number))
+    return stopped
+
+
 def host_of(process: str) -> str:
     """The host that a process is on."""
     return process.rsplit("/", 3)[0]

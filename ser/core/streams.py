@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import ParamSpec
 
+from ser.core import interrupts
 from ser.core.errors import SerError
 from ser.core.printable import guard
 
@@ -39,9 +40,12 @@ def command(main: Callable[P, object], *, prints_data: bool = False) -> Callable
 
     @wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        interrupts.forget()
+        signal.signal(signal.SIGTERM, interrupts.noting())
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupts.noting())
         if HANGUP is not None and signal.getsignal(HANGUP) == signal.SIG_DFL:
-            signal.signal(HANGUP, _hang_up)
+            signal.signal(HANGUP, interrupts.noting(_hang_up))
         _have_a_home()
         try:
             Path.cwd()
@@ -69,6 +73,8 @@ def command(main: Callable[P, object], *, prints_data: bool = False) -> Callable
             if not _is_gone(error):
                 raise
             sys.exit(_give_up(error))
+        finally:
+            _end_stopped_workers()
 
     return run
 
@@ -91,6 +97,15 @@ def _hang_up(number: int, frame: FrameType | None) -> None:
     for fd in _TERMINALS:  # nothing can be written there any more
         _to_nowhere(fd)
     signal.default_int_handler(number, frame)
+
+
+def _end_stopped_workers() -> None:
+    """End workers that are stopped: at its end Python would wait for them for ever."""
+    if "joblib" in sys.modules:
+        from ser.core.process import stopped_workers
+
+        for number in stopped_workers():
+            os.kill(number, signal.SIGKILL)
 
 
 def _have_a_home() -> None:

@@ -57,12 +57,12 @@ def connect(uri: str, *, mend: bool = False, gone: Container[str] = ()) -> mlflo
     SerError
         If the log cannot be made, read or reached, is of a newer MLflow, or its name is no UTF-8.
     """
+    file = sqlite_file(uri)
     if not is_text(uri):
         raise SerError(
             f"The log {uri} has bytes in its name that are no UTF-8, as MLflow needs. Rename its "
             "folder, or name another log by tracking.uri or MLFLOW_TRACKING_URI."
         )
-    file = sqlite_file(uri)
     try:
         with waiting(uri):
             if file is not None:

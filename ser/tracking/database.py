@@ -9,6 +9,7 @@ Neither is done to a log with a run under way: its process has the old paths, an
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Container, Iterator
@@ -30,6 +31,7 @@ PROCESS = "process"  # tag of a run: whose it is (ser.core.process)
 ARTIFACTS = "artifacts"  # folder beside the file: a folder for each experiment
 LONGEST = 7 * 86_400  # seconds after which a RUNNING run that names no process is taken for dead
 BUSY_TIMEOUT = 60.0  # seconds that SQLite waits while another process writes
+_SQLITE = re.compile(r"sqlite(\+\w+)?://(?:/(?P<path>.*))?", re.S)
 # Where MLflow writes down absolute paths: table, column.
 _PATHS = (
     ("experiments", "artifact_location"),
@@ -46,12 +48,23 @@ def sqlite_file(uri: str) -> Path | None:
     Raises
     ------
     SerError
-        If it is another file to the database than to MLflow, which does not decode it.
+        If it is empty, in memory, or another file to the database than to MLflow, which does not
+        decode it.
     """
-    prefix = "sqlite:///"
-    if not uri.startswith(prefix):
+    if not isinstance(uri, str) or not uri.strip():
+        raise SerError(
+            f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}: give the log's place, as "
+            "sqlite:////home/me/mlflow.db, or leave it out."
+        )
+    known = _SQLITE.fullmatch(uri)
+    if known is None:
         return None
-    path = uri.removeprefix(prefix)
+    if known["path"] in (None, "", ":memory:"):
+        raise SerError(
+            f"{uri} is a database in memory, and all of it would be lost at the end: give a file, "
+            "as sqlite:////home/me/mlflow.db."
+        )
+    prefix, path = "sqlite:///", known["path"]
     file = Path(path).resolve()
     for name in (path, str(file)):
         if (database := make_url(f"{prefix}{name}").database or "") != name:

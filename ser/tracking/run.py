@@ -25,7 +25,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from ser.core import jobs, process
+from ser.core import interrupts, jobs, process
 from ser.core.errors import SerError
 from ser.core.printable import file_name, printable
 from ser.models.trained import TrainedModel
@@ -186,7 +186,8 @@ class Run:
         manifest = self._manifest().text()
         self._path(MANIFEST).write_text(manifest, encoding="utf-8")  # nothing masked: it must fit
         self._send()
-        self._client.set_terminated(self.id, "FINISHED")
+        interrupts.check()
+        self._end("FINISHED")
 
     def fail(self, error: BaseException) -> None:
         """Send what there is, and mark the run FAILED (KILLED where the user stopped it)."""
@@ -197,7 +198,12 @@ class Run:
                 self.text("".join(traceback.format_exception(error)), "error.txt")
             self._send()
         finally:
-            self._client.set_terminated(self.id, status)
+            self._end(status)
+
+    def _end(self, status: str) -> None:
+        self._client.set_terminated(self.id, status)
+        if self.id in interrupts.began:
+            interrupts.began[self.id] = status
 
     def _manifest(self) -> Manifest:
         """What the run must have to be whole: files with their hashes, metrics, the model.
@@ -293,6 +299,10 @@ def create_run(
     SerError
         If the log cannot be made or reached.
     """
+    if not isinstance(experiment, str) or not experiment.strip():
+        raise SerError(
+            f"tracking.experiment={experiment!r} is no name of an MLflow experiment: give a text."
+        )
     client = connect(uri, mend=True)
     if parent is None and jobs.number() is None:
         _SAID.clear()  # of the run before, in a script or a notebook
@@ -310,6 +320,8 @@ def create_run(
         created = client.create_run(_experiment(client, uri, experiment), run_name=name, tags=texts)
     except LOG_ERRORS as error:
         raise unusable(uri, error) from error
+    if parent is None:
+        interrupts.began[created.info.run_id] = "RUNNING"
     logged = logged_run(created, experiment=experiment, uri=uri)
     return Run(client, replace(logged, tags=texts))
 

@@ -1,79 +1,115 @@
-"""Optuna's journal of a study with a checksum in every line, so that no damaged one is replayed."""
+"""Optuna's journal of a study with checksums, so that none is replayed with a damaged line.
+
+Each line has one of itself and of the line before, so that a missing line is noticed too.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend
 
 from ser.core.checksum import CHECKSUM, checksum, is_whole
 from ser.core.errors import SerError
 from ser.core.locks import locked
 
 START = b'{"op_code":'  # of every line
+AFTER = "after"  # key of a line that holds the CRC-32 of the one before; an older ser has none
 
 
-class CheckedJournal(JournalFileBackend):
-    """A journal file whose lines are compared with their checksums when they are read."""
+class CheckedJournal(BaseJournalBackend):
+    """A journal file whose lines are compared with their checksums when they are read.
+
+    Parameters
+    ----------
+    file : Path
+        Made where it is missing.
+    lock : Path
+        Held by who writes: Optuna's own lock is broken after 30 s, though its holder may be stopped
+        and go on.
+    """
 
     def __init__(self, file: Path, lock: Path) -> None:
-        super().__init__(str(file), _JournalLock(file, lock))
-        self.file = file
+        file.touch()
+        self.file, self._lock = file, lock
+        self._read = (0, 0, 0)  # lines, their bytes, and the CRC-32 of the last
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines, each with its checksum, which Optuna passes over."""
-        super().append_logs([{**log, CHECKSUM: checksum(log)} for log in logs])
+        """Add lines, each with its checksums, which Optuna passes over."""
+        with (
+            locked(self._lock, f"the study's journal {self.file}"),
+            self.file.open("r+b") as file,
+        ):
+            last = crc32(_trim(file))
+            for log in logs:
+                chained = {**log, AFTER: last}
+                record = {**chained, CHECKSUM: checksum(chained)}
+                line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+                last = crc32(line)
+                file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """Lines from this number on.
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Lines from this number on, but for one that is being written.
 
         Raises
         ------
         SerError
-            If one is damaged.
+            If one is damaged, or the one before it is missing.
         """
-        try:
-            for log in super().read_logs(log_number_from):
-                if not (isinstance(log, dict) and is_whole(log)):
-                    raise ValueError("its checksum is another")
-                yield log
-        except (ValueError, RecursionError) as error:
-            raise _damaged(self.file, error) from error
+        number, offset, last = self._read if self._read[0] == log_number_from else (0, 0, 0)
+        with self.file.open("rb") as lines:
+            lines.seek(offset)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                log = _log(line, last)
+                if log is None:
+                    raise _damaged(self.file, number + 1)
+                number, offset, last = number + 1, offset + len(line), crc32(line)
+                self._read = (number, offset, last)
+                if number > log_number_from:
+                    yield log
 
 
-class _JournalLock(JournalFileOpenLock):
-    """`ser`'s own: Optuna's is broken after 30 s, though its holder may be stopped and go on."""
+def _log(line: bytes, last: int) -> dict[str, Any] | None:
+    """What a line holds; None if it is damaged, or comes after another than it was written after.
 
-    def __init__(self, journal: Path, file: Path) -> None:
-        self._journal, self._file = journal, file
-        self._held = ExitStack()
-
-    def acquire(self) -> bool:
-        self._held.enter_context(locked(self._file, f"the study's journal {self._journal}"))
-        _trim(self._journal)
-        return True
-
-    def release(self) -> None:
-        self._held.close()
-
-
-def _trim(journal: Path) -> None:
-    """Cut off half a line, of a worker that was killed or whose disk was full.
-
-    Optuna cannot read past it, and the next line would be glued to it.
+    Parameters
+    ----------
+    line : bytes
+    last : int
+        CRC-32 of the line before; 0 of none.
     """
-    with journal.open("r+b") as file:
-        end = file.seek(0, 2)
-        tail = min(end, 1 << 20)
-        file.seek(end - tail)
-        last = file.read().rfind(b"\n")
-        if tail and last + 1 < tail:
-            file.truncate(end - tail + last + 1)
+    try:
+        log = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(log, dict) and "op_code" in log and is_whole(log):
+        return log if log.get(AFTER, last) == last else None
+    return None
+
+
+def _trim(file: BufferedRandom) -> bytes:
+    """Go to a journal's end, and return its last line, empty where there is none.
+
+    Half a line, of a worker that was killed or whose disk was full, is cut off: nothing could be
+    read past it, and the next line would be glued to it.
+    """
+    end = file.seek(0, 2)
+    file.seek(end - min(end, 1 << 20))
+    *whole, rest = file.read().split(b"\n")
+    file.seek(end - len(rest))
+    file.truncate()
+    return whole[-1] + b"\n" if whole else b""
 
 
 def check_journal(file: Path) -> None:
@@ -103,48 +139,25 @@ def open_journal(file: Path, lock: Path) -> JournalStorage:
     Raises
     ------
     SerError
-        If a line of it is damaged.
+        If a line of it is damaged, or missing.
     """
-    if file.exists():
-        _check(file)
     try:
         return JournalStorage(CheckedJournal(file, lock))
     except (
         *(LookupError, TypeError, ValueError, AttributeError, AssertionError),
         RecursionError,
-    ) as error:
-        raise _damaged(file, error) from error  # in lines of an older ser, without checksums
-
-
-def _check(file: Path) -> None:
-    """Read the last line too, which Optuna takes for one that is being written."""
-    if (number := _first_damaged(file)) is not None:
-        raise _damaged(file, None, number)
-
-
-def _first_damaged(file: Path) -> int | None:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                log = json.loads(line)
-                whole = isinstance(log, dict) and "op_code" in log and is_whole(log)
-            except (ValueError, RecursionError):
-                whole = False
-            if not whole and line.endswith(b"\n"):
-                return number
-    return None
-
-
-def _damaged(file: Path, error: Exception | None, number: int | None = None) -> SerError:
-    number = number or _first_damaged(file)
-    if number is None:
-        return SerError(
+    ) as error:  # in lines of an older ser, without checksums
+        raise SerError(
             f"The study's journal {file} cannot be replayed ({type(error).__name__}: {error}): it "
             "is damaged. Restore a copy of it, or give another place with tuner.storage=FILE; the "
             "runs of its trials are in the log."
-        )
+        ) from error
+
+
+def _damaged(file: Path, number: int) -> SerError:
     return SerError(
-        f"Line {number} of the study's journal {file} is damaged. The {number - 1} lines before it "
-        f"are whole: head -n {number - 1} {file} > NEW keeps them, and tuner.storage=NEW goes on "
-        "from there. The runs of its trials are in the log."
+        f"Line {number} of the study's journal {file} is damaged, or is not the one that was "
+        f"written there. The {number - 1} lines before it are whole: head -n {number - 1} {file} > "
+        "NEW keeps them, and tuner.storage=NEW goes on from there. The runs of its trials are in "
+        "the log."
     )

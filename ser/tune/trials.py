@@ -17,6 +17,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
+from ser.core import interrupts
 from ser.core.errors import SerError
 from ser.evaluation.metrics import METRICS
 from ser.tracking.run import Run, start_run
@@ -193,6 +194,7 @@ class _Loop:
                 if not _interrupted(error):
                     raise
                 self.interrupted = True
+                interrupts.forget()  # the best of what there is is tested all the same
 
     def _trial(self, trial: Trial) -> float:
         """One trial, and its run under the study's."""

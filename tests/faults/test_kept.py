@@ -8,6 +8,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import astuple, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient, MlflowException
 from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
@@ -46,6 +48,7 @@ from ser.predict.journal import Journal, identity
 from ser.predict.output import opened
 from ser.tracking.client import connect
 from ser.tracking.run import PROCESS, start_run
+from ser.tune.journal import open_journal
 from ser.tune.storage import open_study
 
 
@@ -511,12 +514,36 @@ def test_journal_goes_on_from_before_a_damaged_line(journal):
     assert [value for *_, value in trials(journal)][:2] == [0.1 / 1.1, 1.5 / 2.5]
 
 
-def test_journal_of_an_older_ser_is_read(journal):
+def test_a_line_of_a_journal_that_is_missing_or_elsewhere_is_noticed(journal):
+    lines = journal.read_bytes().splitlines(keepends=True)
+    without = [lines[:i] + lines[i + 1 :] for i in range(len(lines) - 1)]  # nobody misses the last
+    for i, j in combinations(range(len(lines)), 2):
+        swapped = lines.copy()
+        swapped[i], swapped[j] = lines[j], lines[i]
+        without.append(swapped)
+    for others in [*without, lines + lines[-1:]]:
+        journal.write_bytes(b"".join(others))
+        with pytest.raises(SerError, match="is not the one that was written there"):
+            open_journal(journal, journal.with_suffix(".lock"))
+    journal.write_bytes(b"".join(lines[:-1]))
+    assert [state for state, *_ in trials(journal)][:2] == [TrialState.COMPLETE] * 2
+
+
+def test_journal_of_an_older_ser_is_read_and_goes_on(journal):
     before = trials(journal)
     old = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [line.pop("after") for line in old][0] == 0
+    journal.write_text("".join(json.dumps(line) + "\n" for line in old[:1]))  # checksums differ
+    with pytest.raises(SerError, match="Line 1 "):
+        trials(journal)
     assert all(line.pop("crc") for line in old)
     journal.write_text("".join(json.dumps(line) + "\n" for line in old))
     assert trials(journal) == before
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == len(old) + 2  # this worker has signed in, after lines of the older
+    journal.write_bytes(b"".join(lines[: len(old) - 1] + lines[len(old) :]))
+    with pytest.raises(SerError, match=rf"Line {len(old)} "):
+        trials(journal)
     journal.write_text("".join(json.dumps(line | {"op_code": 42}) + "\n" for line in old))
     with pytest.raises(SerError, match="cannot be replayed"):
         trials(journal)

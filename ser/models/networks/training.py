@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ser.core import interrupts
 from ser.core.process import writing
 
 try:
@@ -153,6 +154,7 @@ class TrainingCallback(Callback):
                 "best": self.best_weights,
             }
             _write(state, self.checkpoint)
+        interrupts.check()
         if self.finished:
             raise TrainingEndedError
 
