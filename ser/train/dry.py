@@ -46,7 +46,8 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
     ------
     SerError
         If the model lacks what it needs, could not be loaded again or registered, a curve is of a
-        parameter that it has not, a choice of ``data.duplicates`` is not known, or a place is full or read-only.
+        parameter that it has not, a choice of ``data.duplicates`` is not known, or a place is full
+        or read-only.
     """
     _check_clock()
     for part in estimators_in(pipeline):
