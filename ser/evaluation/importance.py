@@ -8,6 +8,7 @@ emotion. Columns that say the same share their importance; the groups show it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from ser.features import feature_groups
 from ser.models.pipeline import originals
 
 N_REPEATS = 5
+AT = re.compile(r"_at_\d+$")  # ends the name of a column of one moment
 
 
 def permutation_importance(
@@ -83,11 +85,17 @@ def permutation_importance(
 def columns_by_name(names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
     """What is shuffled together: groups (see `ser.features.feature_groups`), then each column.
 
+    Columns of one moment, as networks get them, tell nothing alone: they are in their group only.
+
     >>> list(columns_by_name(["mel_000", "mel_001", "mfcc_00"]))[:3]
     [('group', 'mel'), ('group', 'mfcc'), ('feature', 'mel_000')]
     """
     together = {("group", name): columns for name, columns in feature_groups(names).items()}
-    alone = {("feature", name): np.array([column]) for column, name in enumerate(names)}
+    alone = {
+        ("feature", name): np.array([column])
+        for column, name in enumerate(names)
+        if not AT.search(name)
+    }
     return together | alone
 
 

@@ -77,7 +77,7 @@ def _can_share_a_process(pipeline: Pipeline) -> bool:
     after the other. And liblinear, as libsvm where it makes probabilities, draws from one state of
     random numbers for the whole process: of two fits at once, each would take of the other's.
     """
-    for estimator in _estimators_in(pipeline):
+    for estimator in estimators_in(pipeline):
         drawn = type(estimator).__name__ == "LinearSVC" or (
             getattr(estimator, "solver", None) == "liblinear"
             or getattr(estimator, "probability", False) is True
@@ -89,7 +89,7 @@ def _can_share_a_process(pipeline: Pipeline) -> bool:
     return True
 
 
-def _estimators_in(what: object) -> Iterator[BaseEstimator]:
+def estimators_in(what: object) -> Iterator[BaseEstimator]:
     """An estimator and those that it is made of: steps, members, what is calibrated."""
     if isinstance(what, BaseEstimator):
         yield what
@@ -98,7 +98,7 @@ def _estimators_in(what: object) -> Iterator[BaseEstimator]:
         what = list(what.values())
     if isinstance(what, list | tuple):
         for part in what:
-            yield from _estimators_in(part)
+            yield from estimators_in(part)
 
 
 def _call(

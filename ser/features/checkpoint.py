@@ -151,6 +151,20 @@ def find(checkpoint: str, *, revision: str | None = None, download: bool = True)
     return Checkpoint(_of_hub(checkpoint, revision, download=download))
 
 
+def in_folder(folder: str, digest: str) -> Checkpoint:
+    """The checkpoint in a folder that was found before.
+
+    Raises
+    ------
+    SerError
+        If the folder has other weights by now.
+    """
+    found = Checkpoint(Path(folder))
+    if found.digest != digest:
+        raise SerError(f"The weights in {found.folder} have changed since the run began.")
+    return found
+
+
 def check_installed() -> None:
     """Refuse to go on without PyTorch and transformers, which are not imported here.
 

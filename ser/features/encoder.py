@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ser.core.errors import SerError
-from ser.features.checkpoint import INSTALL, Checkpoint
+from ser.features.checkpoint import INSTALL, Checkpoint, in_folder
 
 # model_type -> where its class is, and what stands before its weights' names in a checkpoint of
 # more than the encoder.
@@ -56,9 +56,13 @@ class Encoder:
         self.model = load_model(checkpoint)
         import torch
 
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model.to(self.device)
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = getattr(torch, precision)
+
+    @property
+    def device(self) -> Any:
+        """Where its weights are: it may be moved."""
+        return next(self.model.parameters()).device
 
     def moments(self, y: np.ndarray, tail: float) -> tuple[int, np.ndarray, np.ndarray]:
         """Number of frames, and over them the sums and sums of squares of each layer's output.
@@ -95,15 +99,26 @@ class Encoder:
                 torch.set_num_threads(before)
 
     def layers(self, y: np.ndarray, tail: float) -> list[Any]:
-        """Output of each layer: tensors of (1, n_frames, width)."""
+        """Output of each layer for a clip, or for clips of one length.
+
+        Parameters
+        ----------
+        y : (n_samples,) or (n_clips, n_samples) float32
+        tail : float
+
+        Returns
+        -------
+        list of (n_clips, n_frames, width) Tensor
+        """
+        y = np.atleast_2d(y)
         return self._whisper(y, tail) if self.checkpoint.kind == "whisper" else self._waveform(y)
 
     def _waveform(self, y: np.ndarray) -> list[Any]:
         import torch
 
         if self.checkpoint.normalized:
-            y = (y - y.mean()) / np.sqrt(y.var() + 1e-7)
-        heard = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))[None].to(self.device)
+            y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-7)
+        heard = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)).to(self.device)
         return list(self.model(heard, output_hidden_states=True).hidden_states)
 
     def _whisper(self, y: np.ndarray, tail: float) -> list[Any]:
@@ -111,12 +126,12 @@ class Encoder:
         import torch
 
         hop = 2 * self.spectrogram.hop_length  # the second convolution takes every other frame
-        n_frames = max(1, round(len(y) / hop))
+        n_frames = max(1, round(y.shape[1] / hop))
         n_heard = min(len(self.positions), n_frames + round(tail * self.checkpoint.sr / hop))
-        padded = np.pad(y, (0, max(0, n_heard * hop - len(y))))[: n_heard * hop]
+        padded = np.pad(y, ((0, 0), (0, max(0, n_heard * hop - y.shape[1]))))[:, : n_heard * hop]
         with torch.autocast(self.device.type, enabled=False):
             mel = self.spectrogram(
-                padded,
+                list(padded),
                 sampling_rate=self.checkpoint.sr,
                 padding="do_not_pad",
                 truncation=False,
@@ -160,10 +175,7 @@ def encoder_of(weights: str, folder: str, precision: str) -> Encoder:
     SerError
         If the folder has other weights by now.
     """
-    found = Checkpoint(Path(folder))
-    if found.digest != weights:
-        raise SerError(f"The weights in {found.folder} have changed since the run began.")
-    return Encoder(found, precision)
+    return Encoder(in_folder(folder, weights), precision)
 
 
 def load_model(checkpoint: Checkpoint) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ser.core.errors import SerError
-from ser.features import FeatureSet
 
 ANSWERS = ("no", "unknown", "yes")  # to: did it hear this corpus? The last is the worst.
 
@@ -50,13 +49,13 @@ class Pretraining:
                 )
 
 
-def pretraining_tags(feature_set: FeatureSet | None, corpora: list[str]) -> dict[str, str]:
-    """Tags of a run whose features come from a pretrained encoder; none where none do.
+def pretraining_tags(parts: object, corpora: list[str]) -> dict[str, str]:
+    """Tags of a run whose features or model come from a pretrained encoder; none where none do.
 
     Parameters
     ----------
-    feature_set : FeatureSet or None
-        A union's sets are looked at one by one.
+    parts : object
+        A feature set, an estimator, or a list of them: what they are made of is looked at too.
     corpora : list of str
         That are trained or tested on.
 
@@ -66,7 +65,7 @@ def pretraining_tags(feature_set: FeatureSet | None, corpora: list[str]) -> dict
         ``pretrained``: the checkpoints. ``corpus_in_pretraining``: "no", "unknown" or "yes", of
         several encoders and corpora the worst.
     """
-    encoders = list(_encoders(feature_set))
+    encoders = list(_encoders(parts))
     answers = {_answer(encoder, corpus) for encoder in encoders for corpus in corpora}
     if not encoders:
         return {}
@@ -77,12 +76,18 @@ def pretraining_tags(feature_set: FeatureSet | None, corpora: list[str]) -> dict
     }
 
 
-def _encoders(feature_set: object) -> Iterator[object]:
-    if (sets := getattr(feature_set, "sets", None)) is not None:
-        for member in sets.values():
-            yield from _encoders(member)
-    elif hasattr(feature_set, "pretraining"):
-        yield feature_set
+def _encoders(part: object) -> Iterator[object]:
+    if hasattr(part, "pretraining"):
+        yield part
+        return
+    if hasattr(part, "get_params"):
+        part = part.get_params(deep=False)
+    part = getattr(part, "sets", part)
+    if isinstance(part, Mapping):
+        part = list(part.values())
+    if isinstance(part, list | tuple):
+        for inner in part:
+            yield from _encoders(inner)
 
 
 def _answer(encoder: object, corpus: str) -> str:

@@ -118,7 +118,12 @@ class SpeechModelFeatures:
         ------
         SerError
         """
-        check_weights(checkpoints.Checkpoint(Path(self._folder)))
+        check_weights(self.found)
+
+    @property
+    def found(self) -> checkpoints.Checkpoint:
+        """The checkpoint; a SerError where its folder has other weights by now."""
+        return checkpoints.in_folder(self._folder, str(self.weights))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from sklearn.neighbors import BallTree, KDTree
 from sklearn.tree._tree import Tree
 
 from ser.models.archives import SCHEMA
-from ser.models.networks.classifier import NetClassifier
+from ser.models.networks.module_classifier import ModuleClassifier
 
 MAX_JOBS = 1024  # threads that a model may ask for
 MAX_POOL = 64  # of a random generator's seeds; NumPy's has 4
@@ -88,7 +88,7 @@ def check_parts(pipeline: object) -> None:
     for part in _parts(pipeline):
         if isinstance(part, KDTree | BallTree):
             _check_neighbours(part)
-        if isinstance(part, NetClassifier) and hasattr(part, "weights_"):
+        if isinstance(part, ModuleClassifier) and hasattr(part, "weights_"):
             part.check_weights()
         held = getattr(part, "__dict__", {})
         for attribute, check in _CHECKS.items():

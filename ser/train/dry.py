@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from ser.core.errors import SerError
 from ser.data.dataset import Dataset, check_duplicates_choice
 from ser.data.folds import Split
+from ser.evaluation.parallel import estimators_in
 from ser.evaluation.plan import plan, try_model
 from ser.models.trained import check_loadable
 from ser.tracking.client import unusable
@@ -44,10 +45,13 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
     Raises
     ------
     SerError
-        If the model could not be loaded again or registered, a curve is of a parameter that it
-        lacks, a choice of ``data.duplicates`` is not known, or a place is full or read-only.
+        If the model lacks what it needs, could not be loaded again or registered, a curve is of a
+        parameter that it has not, a choice of ``data.duplicates`` is not known, or a place is full
+        or read-only.
     """
     _check_clock()
+    for part in estimators_in(pipeline):
+        getattr(part, "check", lambda: None)()
     check_loadable(pipeline, instantiate(cfg.features))
     check_duplicates_choice(cfg.data.get("duplicates", "raise"))
     if cfg.get("register") is not None:

@@ -167,7 +167,7 @@ def track_evaluation(
     if data.feature_set is not None:
         check_loadable(pipeline, data.feature_set)
     scaler = pipeline.named_steps.get("scaler")
-    about = pretraining_tags(data.feature_set, [data.corpus]) | {
+    about = pretraining_tags([data.feature_set, pipeline], [data.corpus]) | {
         "model": type(inner_classifier(pipeline)).__name__,
         "features": type(data.feature_set).__name__,
         "split": split.name or "split",

@@ -205,7 +205,9 @@ def load_data(
     used, errors = build.with_features(cfg, data, say=run.warn)
     log_skipped(run, errors, len(data))
     corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
-    run.tags(pretraining_tags(used.feature_set, [corpus.name for corpus in corpora]))
+    model = build.model_pipeline(cfg)[0] if "model" in cfg else None
+    heard = pretraining_tags([used.feature_set, model], [corpus.name for corpus in corpora])
+    run.tags(heard)
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]
     return used, log_dataset(run, used, name=name, source=source, context=context)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from composing import composed
 from hydra.utils import instantiate
-from test_configs import CHOICES, FAST, NETWORKS, OWN_FEATURES
+from test_configs import FAST, MODELS, NETWORKS, OWN_FEATURES
 from test_tune import study_of, tune_demo
 from threadpoolctl import threadpool_limits
 
@@ -48,7 +48,7 @@ def table():
     return pd.DataFrame({"path": path, "emotion": emotion, "actor": actor})
 
 
-@pytest.mark.parametrize("model", CHOICES["model"])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_model_has_the_same_probabilities_by_any_workers_and_threads(model, table):
     if model in NETWORKS:

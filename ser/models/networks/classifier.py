@@ -1,41 +1,32 @@
-"""A network as a scikit-learn classifier: fitted by skorch, kept as plain arrays."""
+"""Networks on log-mel spectrograms, as scikit-learn classifiers."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils.validation import check_is_fitted
 
 from ser.core.errors import SerError
+from ser.models.networks.module_classifier import ModuleClassifier
 
 if TYPE_CHECKING:
     import torch
 
-PREDICTION_BATCH = 128  # clips
 MIN_SIZE = 16  # frames and bands: four times halved, one is left
-FORMAT = 1  # of a checkpoint's key: raised whenever the same settings would train otherwise
 CNN = {"_target_": "ser.models.networks.architectures.CNN"}
 _PREFIX = "network__"  # of the network's arguments, among the estimator's parameters
 # What version 0.1.0 called the networks: a model's own `network` was one of these names.
 _NAMES_0_1 = {"cnn": "CNN", "lstm": "LSTM", "crnn": "CRNN"}
 
 
-class NetClassifier(ClassifierMixin, BaseEstimator):
+class NetClassifier(ModuleClassifier):
     """A network on log-mel spectrograms, as a scikit-learn classifier.
 
-    Input is scaled by each band's mean and deviation over the training clips. Early stopping holds
-    out actors among those that train where `groups` names two or more, clips otherwise; the weights
-    of the lowest validation loss are kept. One thread computes, so that folds run side by side.
+    Input is scaled by each band's mean and deviation over the training clips; the rest of the
+    training: `ModuleClassifier`.
 
     Parameters
     ----------
@@ -71,11 +62,6 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    classes_ : (n_classes,)
-    loss_curve_, validation_loss_curve_ : list of float
-        After each epoch; training loss is of smoothed, mixed and masked clips.
-    n_epochs_ : int
-    weights_ : dict of str to ndarray
     mean_, scale_ : (n_mels,) float32
         dB.
     """
@@ -154,46 +140,6 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         module = str(self.network.get("_target_")).rpartition(".")[0]
         return () if module.split(".")[0] == "ser" else (module,)
 
-    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> NetClassifier:
-        """Train.
-
-        Parameters
-        ----------
-        X : (n_clips, n_frames * n_mels)
-        y : (n_clips,)
-        groups : (n_clips,) or None
-            Actor of each clip; given, those that training stops by do not train.
-
-        Raises
-        ------
-        SerError
-            If PyTorch is missing, the network is not one or refuses its arguments, the columns are
-            no frames of `n_mels` bands, or a GPU is asked for that is not there.
-        """
-        X = self._frames(X)
-        self.classes_, target = np.unique(y, return_inverse=True)
-        train, validation = self._training_rows(target, groups)
-        bands = X[train].reshape(-1, self.n_mels)
-        self.mean_ = bands.mean(axis=0)
-        self.scale_ = np.maximum(bands.std(axis=0), 1e-3)
-        X = (X - self.mean_) / self.scale_
-        with _one_thread(self.random_state) as torch:
-            self._train(torch, X, target, train, validation)
-        return self
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
-        check_is_fitted(self)
-        X = (self._frames(X) - self.mean_) / self.scale_
-        with _one_thread(self.random_state) as torch, torch.inference_mode():
-            module = self._module()
-            module.load_state_dict({k: torch.from_numpy(v) for k, v in self.weights_.items()})
-            module.eval()
-            starts = range(0, len(X), PREDICTION_BATCH)
-            batches = (torch.from_numpy(X[i : i + PREDICTION_BATCH]) for i in starts)
-            logits = torch.cat([module(batch).double() for batch in batches])
-            return torch.softmax(logits, dim=1).numpy()
-
     def check_weights(self) -> None:
         """Refuse weights that are not of this network, before it is made (only one that is ser's).
 
@@ -211,70 +157,27 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         if wanted != {k: v.shape for k, v in self.weights_.items()}:
             raise ValueError("its weights are not those of its network")
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """(n_clips,) the most probable emotion."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def _learn_scale(self, X: np.ndarray, train: np.ndarray) -> None:
+        bands = self._frames(X)[train].reshape(-1, self.n_mels)
+        self.mean_ = bands.mean(axis=0)
+        self.scale_ = np.maximum(bands.std(axis=0), 1e-3)
 
-    def _train(
-        self,
-        torch: Any,
-        X: np.ndarray,
-        target: np.ndarray,
-        train: np.ndarray,
-        validation: np.ndarray,
-    ) -> None:
-        from skorch import NeuralNet
-        from skorch.helper import predefined_split
-        from torch.utils.data import TensorDataset
+    def _rows(self, X: np.ndarray) -> np.ndarray:
+        return (self._frames(X) - self.mean_) / self.scale_
 
+    def _collate(self) -> Callable[[list], tuple[torch.Tensor, torch.Tensor]]:
         from ser.models.networks import training
 
-        def dataset(rows: np.ndarray) -> Any:
-            return TensorDataset(torch.from_numpy(X[rows]), torch.from_numpy(target[rows]))
-
-        checkpoint = self._checkpoint(X, target, train)
-        callback = training.TrainingCallback(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            patience=self.patience if len(validation) else 0,
-            seed=self.random_state,
-            checkpoint=checkpoint,
+        return training.batch_collator(
+            n_classes=len(self.classes_),
+            smoothing=self.label_smoothing,
+            mixup=self.mixup,
+            masks={
+                "time": self.time_mask,
+                "frequency": self.frequency_mask,
+                "shift": self.time_shift,
+            },
         )
-        masks = {"time": self.time_mask, "frequency": self.frequency_mask, "shift": self.time_shift}
-        net = NeuralNet(
-            module=self._module(),
-            criterion=torch.nn.CrossEntropyLoss,
-            optimizer=torch.optim.AdamW,
-            optimizer__weight_decay=self.weight_decay,
-            max_epochs=self.epochs,
-            batch_size=self.batch_size,
-            iterator_train__shuffle=True,
-            iterator_train__collate_fn=training.batch_collator(
-                n_classes=len(self.classes_),
-                smoothing=self.label_smoothing,
-                mixup=self.mixup,
-                masks=masks,
-            ),
-            # A last batch of one clip has no deviation for batch normalisation to learn.
-            iterator_train__drop_last=len(train) % self.batch_size == 1,
-            train_split=predefined_split(dataset(validation)) if len(validation) else None,
-            callbacks=[callback],
-            device=self._device(torch),
-            verbose=0,
-        )
-        net.initialize()
-        callback.resume(net)
-        if not callback.finished:
-            # Not its `partial_fit`, which takes Ctrl-C for the end of the training.
-            with suppress(training.TrainingEndedError):
-                net.fit_loop(dataset(train), epochs=self.epochs - len(callback.losses))
-        self.loss_curve_ = [train_loss for train_loss, _ in callback.losses]
-        losses = [loss for _, loss in callback.losses]
-        self.validation_loss_curve_ = losses if len(validation) else []
-        self.n_epochs_ = len(callback.losses)
-        self.weights_ = {k: v.cpu().numpy() for k, v in callback.best_weights.items()}
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
 
     def _frames(self, X: np.ndarray) -> np.ndarray:
         """(n_clips, n_frames, n_mels) float32."""
@@ -288,26 +191,6 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             )
         return X.reshape(len(X), -1, self.n_mels)
 
-    def _training_rows(
-        self, target: np.ndarray, groups: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows that train, and validation rows, by which training stops."""
-        rows = np.arange(len(target))
-        if not self.validation:
-            return rows, rows[:0]
-        if groups is not None and len(np.unique(groups)) < 2:
-            groups = None
-            warnings.warn("Training stops by clips of its only actor: add actors.", stacklevel=2)
-        splitter = StratifiedShuffleSplit if groups is None else GroupShuffleSplit
-        splits = splitter(1, test_size=self.validation, random_state=self.random_state)
-        try:
-            return next(splits.split(rows, target, groups))
-        except ValueError as error:
-            raise SerError(
-                f"validation={self.validation}: too few clips or actors to hold some out of "
-                f"training ({error}). Set model.classifier.validation=0 to train on all."
-            ) from error
-
     def _module(self) -> torch.nn.Module:
         network = dict(self.network)
         path = network.pop("_target_", None)
@@ -315,25 +198,6 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             return _network_class(path)(n_mels=self.n_mels, n_classes=len(self.classes_), **network)
         except (TypeError, ValueError) as error:
             raise SerError(f"The network {path} does not take {network}: {error}") from error
-
-    def _device(self, torch: Any) -> str:
-        has_gpu = torch.cuda.is_available()
-        if self.device == "cuda" and not has_gpu:
-            raise SerError("device=cuda: PyTorch finds no GPU here. Set device=auto or cpu.")
-        return "cuda" if has_gpu and self.device != "cpu" else "cpu"
-
-    def _checkpoint(self, X: np.ndarray, target: np.ndarray, train: np.ndarray) -> Path | None:
-        """File of this fit: its name is a digest of the data and of all settings but the folder."""
-        if self.checkpoints is None:
-            return None
-        import torch
-
-        settings = {k: v for k, v in self.get_params(deep=False).items() if k != "checkpoints"}
-        made_by = [FORMAT, torch.__version__, settings]
-        key = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
-        for array in (X, target, train):
-            key.update(np.ascontiguousarray(array).tobytes())
-        return Path(self.checkpoints) / f"{key.hexdigest()[:32]}.pt"
 
 
 def _network_class(path: str | None) -> type[torch.nn.Module]:
@@ -351,21 +215,3 @@ def _network_class(path: str | None) -> type[torch.nn.Module]:
     if not (isinstance(network, type) and issubclass(network, torch.nn.Module)):
         raise SerError(f"network._target_={path} is no class of torch.nn.Module.")
     return network
-
-
-@contextmanager
-def _one_thread(seed: int) -> Iterator[Any]:
-    """PyTorch on one thread, with random numbers of its own; as it was afterwards."""
-    try:
-        import skorch  # noqa: F401
-        import torch
-    except ImportError as error:
-        raise SerError("Networks need PyTorch and skorch: pip install 'ser[deep]'.") from error
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield torch
-    finally:
-        torch.set_num_threads(threads)

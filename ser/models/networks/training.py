@@ -43,11 +43,11 @@ def batch_collator(
         Two clips are mixed by a share from Beta(mixup, mixup); 0 for none (Zhang et al. 2018).
     masks : dict of str to int
         ``time`` and ``frequency``: most frames and bands that are blanked (SpecAugment, Park et al.
-        2019); ``shift``: most frames that the clip is moved by.
+        2019); ``shift``: most frames that the clip is moved by. Empty for none.
     """
 
     def collate(clips: list) -> tuple[torch.Tensor, torch.Tensor]:
-        X = torch.stack([mask_blocks(x, masks) for x, _ in clips])
+        X = torch.stack([mask_blocks(x, masks) if masks else x for x, _ in clips])
         target = one_hot(torch.stack([y for _, y in clips]), n_classes).float()
         target = (1 - smoothing) * target + smoothing / n_classes
         if mixup:
@@ -88,7 +88,8 @@ class TrainingCallback(Callback):
     epochs : int
         At most.
     learning_rate : float
-        At its height: it rises for a tenth of the epochs and falls as a cosine.
+        At its height: it rises for a tenth of the epochs and falls as a cosine. A group of weights
+        of the optimiser's with a ``scale`` learns so many times as fast.
     patience : int
         Epochs without a lower validation loss after which training ends; 0 for never.
     seed : int
@@ -136,7 +137,8 @@ class TrainingCallback(Callback):
         rising = (done + 1) / max(1, WARM_UP * self.epochs)
         falling = 0.5 * (1 + math.cos(math.pi * done / self.epochs))
         for group in net.optimizer_.param_groups:
-            group["lr"] = self.learning_rate * min(1.0, rising) * falling
+            height = self.learning_rate * group.get("scale", 1.0)
+            group["lr"] = height * min(1.0, rising) * falling
         torch.manual_seed(self.seed + 1_000_003 * (done + 1))
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: object) -> None:
