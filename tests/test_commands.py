@@ -95,6 +95,10 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"optuna-vs-grid/(run|compare)\.py", "the grid is 3600 fits"),
     (r"model=(cnn|lstm|crnn)\b", "tests/models/test_networks.py trains one"),
     (r"model=finetune\b", "tests/models/test_finetune.py trains one"),
+    (
+        r"speech_model|features=whisper_tiny|^SER_CHECKPOINTS|^E=",
+        "needs a checkpoint: tests/train/test_speech_models.py makes one",
+    ),
     (r"few_clips\.py", "two minutes of openSMILE; what it calls is tested"),
     (r"published_check\.py", "compares with numbers on RAVDESS itself"),
 ]

@@ -146,6 +146,11 @@ def restore(wanted: Mapping[str, Any], *, trust: Sequence[str] = ()) -> FeatureS
         )
     # Another version of the package that computes a set is said, not refused: tracking.registry.
     values = {k: v for k, v in wanted.items() if k not in ("_target_", "version", "made_by")}
+    places = {of.name for of in fields(kind) if of.metadata.get("place")} & set(values)
+    if places:  # a file must not choose what is fetched or opened
+        raise SerError(
+            f"{kind.__name__} cannot be read with {', '.join(sorted(places))} in a file."
+        )
     return kind(**{name: _read(value, trust) for name, value in values.items()})
 
 

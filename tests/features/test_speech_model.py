@@ -225,6 +225,8 @@ def test_trained_model_finds_its_weights_in_a_folder_given_and_refuses_others(
     shutil.copytree(checkpoints["wavlm"], tmp_path / "another name")
     again = restore(settings(known))
     np.testing.assert_array_equal(again(clip(0.3), RATE), known(clip(0.3), RATE))
+    with pytest.raises(SerError, match="cannot be read with checkpoint, download in a file"):
+        restore(settings(known) | {"checkpoint": "nobody/nothing", "download": True})
     with pytest.raises(SerError, match="has other weights"):
         SpeechModelFeatures(checkpoint=str(tmp_path / "same kind"), weights=known.weights)
 
