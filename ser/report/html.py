@@ -87,7 +87,7 @@ def check_free(file: Path) -> None:
         with file.open("rb") as opened:
             if opened.read(len(MARK)) == MARK:
                 return
-    raise SerError(f"{file} is there and is no page of this ser's: give another place.")
+    raise SerError(f"{file} is there and is no page of ser's: give another place.")
 
 
 def write_page(file: Path, html: str, remedy: str) -> str:

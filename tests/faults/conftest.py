@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-LIGHT = {"test_ends.py", "test_kept.py", "test_waits.py"}  # for the default suite
+LIGHT = {"test_changed.py", "test_ends.py", "test_kept.py", "test_waits.py"}  # of the default
 
 
 def pytest_collection_modifyitems(items):
