@@ -13,7 +13,8 @@ _NAMES = (
     *("dbpassword", "PGPASSWORD", "db_pass", "pwd", "passphrase", "client_secret", "secrets"),
     *("credentials", "private-key", "AWS_SECRET_ACCESS_KEY", "refresh_token", "cookie", "jwt"),
     *("Authorization", "auth", "AccountKey", "X-Api-Key", "hub.api.key", "pw", "passw", "dbpw"),
-    *("license_key", "session-keys"),
+    *("license_key", "session-keys", "OPENAI_KEY", "consumer_key", "x-functions-key", "privkey"),
+    *("session_id", "dbpass", "pass1", "conn_str", "webhook_url", "GH_PAT", "id_rsa", "token[0]"),
 )
 _TEXTS = (
     "postgresql://ann:{}@db.example/log",
@@ -52,6 +53,18 @@ _TEXTS = (
     "Login(user='ann', password='{}')",
     r'"{{\"password\": \"{}\"}}"',
     "https://hooks.slack.com/services/T0/B0/{}",
+    "https://{}:@host.example/x.git",
+    "https://{}:x-oauth-basic@host.example/x.git",
+    "[--token,{}]",
+    "[{{name:HF_TOKEN,value:{}}}]",
+    "('password', '{}')",
+    "password=={}",
+    "<password>{}</password>",
+    "curl -u ann:{} host.example",
+    "mysql -u ann -p{} log",
+    "machine host.example login ann password {}",
+    "CREATE USER ann IDENTIFIED BY '{}'",
+    "jdbc:oracle:thin:ann/{}@host.example",
 )
 _TOKENS = (  # known by their own shape
     *("ghp_{:0>36}", "github_pat_{:0>40}", "glpat-{:0>20}", "hf_{:0>34}", "sk-{:0>40}"),

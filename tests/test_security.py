@@ -221,6 +221,11 @@ def test_yaml_of_a_config_builds_no_object(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_block_of_yaml_is_masked_over_empty_lines():
+    text = "password: |\n\n  abc12\n\n  def34\nuser: ann"
+    assert without_secrets(text) == "password: ***\nuser: ann"
+
+
 @pytest.mark.parametrize(("name", "text", "secret"), SHAPES)
 def test_secret_is_masked_wherever_it_stands(name, text, secret):
     def written(write):

@@ -13,16 +13,18 @@ def _words(text: str) -> frozenset[str]:
 
 # One of a key's words, singular and in lower case.
 _WORDS = _words(
-    "auth authorization bearer cookie cred jwt oauth otp pass passcode passw sas sessionid"
+    "auth authorization bearer cookie cred jwt mnemonic oauth otp pass passcode passw sas sessionid"
 )
 # What a word, or two words that follow each other, may end with.
 _ENDS = (
-    *_words("password passwd passphrase passwort pw pwd secret token credential connectionstring"),
+    *_words("password passwd passphrase passwort pswd pw pwd secret token credential"),
+    *_words("connectionstring connstr idrsa sessionid webhookurl"),
     *(
         f"{kind}key"
         for kind in _words(
-            "access account api auth client deploy encryption licence license master private "
-            "secret service session shared sharedaccess signing ssh storage"
+            "access account api app auth client consumer deploy encryption functions hmac licence "
+            "license master openai pass priv private secret service session shared sharedaccess "
+            "signing ssh storage subscription"
         )
     ),
 )
@@ -38,6 +40,8 @@ _ABOUT = _words(
     "path ratio size sock timeout ttl type uri url"
 )
 _IN_LINKS = _words("sig signature key credential")  # of a URL's query
+_PASSES = _words("allpass bandpass bypass compass encompass highpass lowpass surpass")  # no words
+_VARIABLE = re.compile(r"[A-Z0-9_]*_(?:KEY|PAT)")  # as services name their variables: OPENAI_KEY
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
@@ -50,9 +54,10 @@ def is_secret(name: str) -> bool:
     >>> any(map(is_secret, ("tokenizer", "max_tokens", "monkey", "low_pass", "token_file")))
     False
     """
-    parts = [_split(part) for part in re.split(r"[./@]", name)]
+    names = re.split(r"[./@]", re.sub(r"\[\d+\]\Z", "", name))
+    parts = [_split(part) for part in names]
     keys = (first + last for first, last in pairwise(parts) if last in (["key"], ["keys"]))
-    return any(map(_is_secret, chain(parts, keys)))
+    return any(map(_is_secret, chain(parts, keys))) or any(map(_VARIABLE.fullmatch, names))
 
 
 def is_secret_field(name: str) -> bool:
@@ -65,7 +70,9 @@ def _split(name: str) -> list[str]:
 
 
 def _is_secret(words: list[str]) -> bool:
-    if not words or words[-1] in _ABOUT:
+    while words and words[-1].isdigit():
+        words = words[:-1]
+    if not words or (words[-1] in _ABOUT and words[-2:] != ["webhook", "url"]):
         return False
     for number, word in enumerate(words):
         single = word if word.endswith("ss") else word.removesuffix("s")
@@ -74,6 +81,8 @@ def _is_secret(words: list[str]) -> bool:
             continue  # pass_through; a password is db_pass
         if single in ("token", "pass") and not _COUNTED.isdisjoint(words):
             continue
+        if single.endswith("pass") and single not in _PASSES:
+            return True
         if single in _WORDS or both.endswith(_ENDS) or word.startswith(_STARTS):
             return True
     return False

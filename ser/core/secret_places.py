@@ -17,8 +17,10 @@ _USER = re.compile(
     r"(?P<head>\b[a-z][a-z0-9+.\-]{0,30}:(?:/|\\/){1,2}[^\s/@:'\"]*):(?!\d+[/\s'\"])(?!@)(?:[^\s'\"<>@]{0,500}+@)++",
     re.I,
 )
-_ALONE = re.compile(  # where a user alone is a token
-    r"(?P<head>\b(?:git\+)?https?:(?:/|\\/){1,2})(?!\*\*\*@)[^\s/@:'\"<>]+@", re.I
+_ALONE = re.compile(  # where a user alone is a token, or has a password that says so
+    r"(?P<head>\b(?:git\+)?https?:(?:/|\\/){1,2})(?!\*\*\*@)[^\s/@:'\"<>]+"
+    r"(?P<tail>(?::(?:x-oauth-basic|x-token-auth)?)?@)",
+    re.I,
 )
 _BARE = re.compile(  # ann:password@host without a scheme, tcp(host), localhost, a host of one word
     r"(?<![\w/:@.\-%])(?P<head>(?!mailto:)[\w.\-]++):"
@@ -49,9 +51,34 @@ _LINE = re.compile(
     r"^(?P<indent>[ \t]*+)(?:- )?(?P<key>[\w.\-]++)[ \t]*+:(?P<value>[ \t]+[^\s\"'{\[].*|[ \t]*)$",
     re.M,
 )
-_BELOW = re.compile(r"\n(?P<indent>[ \t]*+)(?P<item>- )?\S.*")
+_BELOW = re.compile(r"(?:\n[ \t]*+(?=\n))*+\n(?P<indent>[ \t]*+)(?P<item>- )?\S.*")
 _WORD_OF_COMMAND = re.compile(r"[\[,] ?(?P<quote>[\"'])[+~\-]*\Z")  # in a list: '+hub.token=a b'
 _BRACKET = re.compile(r"[\[\](){}]")
+_QUOTE = r"\\{0,15}[\"']"
+# Further forms: what stands before the value, and its key where it is not secret by its form.
+_OTHERS = tuple(
+    re.compile(rf"(?P<head>{head})(?P<value>{value})", re.I)
+    for head, value in (
+        (
+            r"\b(?:name|key)[\"']?[ ]?[:=][ ]?[\"']?(?P<key>[\w.\-]{1,80})[\"']?,[ ]?"
+            r"[\"']?value[\"']?[ ]?[:=][ ]?[\"']?",
+            r"[^\s,}\"']+",
+        ),
+        (rf"\({_QUOTE}(?P<key>[\w.\-]{{1,80}}){_QUOTE}, ?{_QUOTE}", r"[^\\\"'\n]+"),
+        (
+            rf"(?<![\w.\-])(?P<key>[\w.\-]{{1,80}}+)"
+            rf"(?:\[\d{{1,6}}\](?:{_QUOTE})? ?[:=] ?(?:{_QUOTE})?|==(?=[^\s=]))",
+            r"[^\s,;&\\\"')\]}]+",
+        ),
+        (r"<(?P<key>[\w.\-]{1,80})>", r"[^<>]{1,1000}(?=</)"),
+        (r"(?<![\w\-])--(?P<key>[\w\-]{1,80}),(?!-)", r"[^\s,\]]+"),
+        (r"\blogin \S{1,200} password ", r"\S+"),
+        (rf"\bIDENTIFIED BY {_QUOTE}", r"[^\\\"']+"),
+        (r"(?:^|\s)(?:-u|--user)[ =][\w.\-]{1,80}:", r"[^\s\"']+"),
+        (r"\b(?:mysql|mysqldump|mariadb) (?:[^\n]{0,200}? )??-p", r"[^\s\"']+"),
+        (r"\bjdbc:oracle:\w{1,20}:\w{1,80}/", r"[^\s@]{1,200}(?=@)"),
+    )
+)
 _SCHEME = re.compile(r"\b(?P<head>(?P<by>Bearer|Basic) +)(?P<value>[\w.~+/\-]{6,}=*)", re.I)
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -72,12 +99,21 @@ def mask_places(text: str) -> str:
     'postgresql://ann:***@host/db, api_key = ***'
     """
     text = _SHAPES.sub(MASK, text)
+    text = _ALONE.sub(rf"\g<head>{MASK}\g<tail>", text)
     text = _USER.sub(rf"\g<head>:{MASK}@", text)
-    text = _ALONE.sub(rf"\g<head>{MASK}@", text)
+    for place in _OTHERS:
+        text = place.sub(_masked_if_secret, text)
     text = _BARE.sub(rf"\g<head>:{MASK}@", text)
     text = _FIELD.sub(lambda m: f"{m['head']}{MASK}" if is_secret_field(m["key"]) else m[0], text)
     text = _without_values(_without_lines(text))
     return _SCHEME.sub(lambda m: f"{m['head']}{MASK}" if _is_token(m) else m[0], text)
+
+
+def _masked_if_secret(found: re.Match[str]) -> str:
+    key = found.groupdict().get("key")
+    if key is not None and not (is_secret(key) and hides(key, found["value"])):
+        return found[0]
+    return f"{found['head']}{MASK}"
 
 
 def hides(key: str, value: str) -> bool:

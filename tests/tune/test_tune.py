@@ -27,7 +27,8 @@ from ser.tune.objective import Objective
 from ser.tune.space import search_space
 from ser.tune.storage import WORKER, open_study
 
-SPACES = sorted(file.stem for file in (paths.CONF / "search_space").glob("*.yaml"))
+SPACES = {file.stem for file in (paths.CONF / "search_space").glob("*.yaml")}
+SPACES = sorted(SPACES - {"finetune"})  # its model needs a checkpoint of somebody's
 
 
 @pytest.mark.parametrize("name", SPACES)
