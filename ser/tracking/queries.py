@@ -21,7 +21,7 @@ from ser.core.process import temporary_folder
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import client_of, connect
 from ser.tracking.manifest import changed, differences, differing_metrics, manifest_of
-from ser.tracking.tables import read_table
+from ser.tracking.tables import read_table, reading
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,17 @@ class LoggedRun:
         Raises
         ------
         SerError
-            If the run has none, or it has changed since.
+            If the run has none, or it is damaged or has changed since.
         """
         with temporary_folder() as folder:
             try:
                 file = self._fetch("tables/predictions.csv", folder)
             except (OSError, mlflow.MlflowException) as error:
                 raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
-            table = read_table(file)
-        return table[table["part"] == "test"]
+            with reading(self.id, "tables/predictions.csv"):
+                table = read_table(file)
+                table = table[table["part"] == "test"]
+        return table
 
     def download(self, folder: str | Path) -> None:
         """Copy its artifacts into a folder; the model is not among them.
