@@ -115,7 +115,7 @@ def test_a_stopped_writer_of_the_store_is_waited_for_and_named(
             pass
     with pytest.raises(SerError, match="database is locked") as error, open_store(store) as other:
         stored_set(other, ProsodyFeatures())
-    said = until_said("Waiting for the feature store")
+    said = until_said("Waiting for the store")
     for text in (said, str(error.value)):
         assert f"{store}" in text and "If that hangs or is stopped, end it." in text
         if Path("/proc/locks").exists():
