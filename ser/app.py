@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser.core import streams
+from ser.core import ports, streams
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
@@ -90,6 +90,7 @@ def serve(arguments: argparse.Namespace) -> None:
     SerError
         If Gradio is not installed, there is no such model, or it needs to know who speaks.
     """
+    ports.check_free(HOST, arguments.port)
     with temporary_folder() as folder:
         # Read when it is imported: no statistics, no look for a newer version, no model hub.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")

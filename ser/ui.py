@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import sys
 from importlib.metadata import entry_points
 from typing import Any
 
-from ser.core import streams
+from ser.core import ports, streams
+
+HOST = "127.0.0.1"
 
 
 @streams.command
@@ -18,13 +21,18 @@ def main() -> None:
     from ser.tracking.client import connect
 
     uri = tracking_uri()
+    given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    given.add_argument("-p", "--port", default=os.environ.get("MLFLOW_PORT", "5000"))
+    given.add_argument("-h", "--host", default=HOST)
+    known, _ = given.parse_known_args()
+    ports.check_free(known.host, known.port)
     connect(uri, mend=True)  # makes, migrates or mends a log on disk before the server opens it
     # Not as an argument: others see a command line, and a URI may have a password.
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_BACKEND_STORE_URI": uri}
     # MLflow's job workers cost seven processes and do nothing for reading runs.
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--workers", "1"]
     if entry_points(group="mlflow.app", name="ser"):  # an installation may be older
         command += ["--app-name", "ser"]
     command += sys.argv[1:]

@@ -52,9 +52,9 @@ def command(main: Callable[P, object], *, prints_data: bool = False) -> Callable
         except OSError as error:
             sys.exit(f"The working folder: {error.strerror}. Go to one that is there, by cd.")
         codecs.register_error(_REPLACED, _replaced)
-        for name in ("stdout", "stderr"):
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
             if getattr(sys, name) is None:  # started with it closed, as by a daemon
-                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+                setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_REPLACED)

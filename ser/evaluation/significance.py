@@ -12,6 +12,7 @@ from ser.core.comparable import kind_of, reason
 from ser.core.errors import SerError
 from ser.evaluation.metrics import scores
 
+_COLUMNS = ("actor", "clip", "fold", "true", "predicted")  # of predictions, at least
 EXACT = 40  # actors up to which every flip of signs is counted
 FLIPS = 100_000  # drawn for more of them
 
@@ -36,6 +37,12 @@ def check_comparable(
     """
     if len(predictions) < 2:
         raise SerError(f"{len(predictions)} different runs are given: two or more are compared.")
+    for name, table in predictions.items():
+        if missing := [column for column in _COLUMNS if column not in table]:
+            raise SerError(
+                f"The predictions of {name} have no column {', '.join(missing)}: its table "
+                "tables/predictions.csv is damaged, or of a run that evaluated no model."
+            )
     first, *others = predictions
     for other in others:
         a, b = tags[first], tags[other]

@@ -156,7 +156,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def _waiting(store: Path) -> AbstractContextManager[None]:
     """Say who holds the store's lock, where the block takes longer than a moment."""
-    return told(lambda: f"the feature store {store}: {writers(store)}")
+    return told(lambda: f"the store {store}, for at most {LOCK_TIMEOUT:.0f} s: {writers(store)}")
 
 
 @contextmanager

@@ -106,6 +106,8 @@ def refuse_others(path: Path) -> None:
         If it is another's, or cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise SerError(f"The feature store {path} is no file: give one with store=FILE.")
         if path.is_file():
             any(check_ownership(view, path) for view in views(path))
     except sqlite3.DatabaseError:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SOME_UNUSABLE = 3  # exit code
 _MARK_AT, _MARK = 37, b"tEXtSoftware\0ser"  # in a PNG of ser's: behind signature and header
+LONGEST_STEM = 200  # bytes of a recording's name in that of its picture, of 255
 
 _EXAMPLES = """examples:
   python -m ser.predict my_recording.wav                   by the latest run
@@ -120,8 +121,13 @@ def predict(arguments: argparse.Namespace) -> int:
             recordings = [r for r in recordings if r.name not in output.done]
         for batch in _predicted(model.trained, recordings, windows, arguments.n_jobs):
             output.write([layout.row(prediction, digits=DIGITS) for prediction in batch])
-            if pictures:
+            try:
                 _draw(batch, model.emotions, pictures)
+            except OSError as error:
+                raise SerError(
+                    f"{arguments.pictures} cannot be written: {error.strerror}. Free space there, "
+                    "or give another --pictures."
+                ) from error
         if summary := output.finish():
             print(summary, file=sys.stderr)
         for note in output.tally.notes(model.trained.sr):
@@ -241,6 +247,8 @@ def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
     numbers: Counter[str] = Counter()
     for name in names:
         stem = Path(name).stem
+        if len(os.fsencode(stem)) > LONGEST_STEM:
+            stem = os.fsencode(stem)[:LONGEST_STEM].decode(errors="ignore")
         numbers[stem] += 1
         number = f"-{numbers[stem]}" if numbers[stem] > 1 else ""
         pictures[name] = folder / f"{stem}-emotions{number}.png"
@@ -266,6 +274,8 @@ def _draw(
     batch: Sequence[Prediction], emotions: Sequence[str], pictures: Mapping[str, Path]
 ) -> None:
     """A picture for each recording of the batch, whose windows are all in it."""
+    if not pictures:
+        return
     from ser.report import figures
 
     for name, group in groupby(batch, key=lambda prediction: prediction.name):

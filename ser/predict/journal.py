@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
@@ -122,8 +122,10 @@ class Journal:
             raise SerError(f"{out} cannot be written: {error.strerror}.") from error
 
     def _check_free(self) -> None:
-        if self._out.exists():
+        if self._out.is_file():
             raise SerError(f"{self._out} is there already: delete it, or give another --out.")
+        if os.path.lexists(self._out):  # a device, a folder, a link to nothing
+            raise SerError(f"{self._out} is there and is no file: give another --out.")
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
         """Keep rows; they survive whatever happens next to this process."""
@@ -166,7 +168,8 @@ class Journal:
 
     def close(self) -> None:
         """Leave the journal as it is, to be continued."""
-        self._file.close()
+        with suppress(OSError):  # of what did not fit on the disk, and was said then
+            self._file.close()
 
     def _goes_on(self, *, resume: bool) -> bool:
         """Whether the journal that is there goes on; otherwise there is nothing to keep.

@@ -25,11 +25,12 @@ from ser.report.scores import (
     interval_in_words,
     table_of_scores,
 )
-from ser.tracking.tables import read_table
+from ser.tracking.tables import read_table, reading
 
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
 
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"  # how every PNG begins and ends
 MAX_ROWS = 60  # of a table on the page; the file has all
 
 
@@ -67,12 +68,28 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
     -------
     str
         HTML.
+
+    Raises
+    ------
+    SerError
+        If one of the files is damaged.
     """
-    tables = {file.stem: read_table(file) for file in sorted(folder.glob("tables/*.csv"))}
-    config = _read_text(folder / "config.yaml")
-    confusion = tables.get("confusion_matrix")
-    n_labels = None if confusion is None else confusion.shape[1] - 2
-    listeners = ((yaml.safe_load(config) or {}).get("data") or {}).get("listeners") or {}
+    tables = {}
+    for file in sorted(folder.glob("tables/*.csv")):
+        with reading(run.id, f"tables/{file.name}"):
+            tables[file.stem] = read_table(file)
+    with reading(run.id, "config.yaml"):
+        config = _read_text(folder / "config.yaml")
+        listeners = ((yaml.safe_load(config) or {}).get("data") or {}).get("listeners") or {}
+    with reading(run.id, "tables/confusion_matrix.csv"):
+        confused = confusions(tables.get("confusion_matrix"))
+    with reading(run.id, "tables/per_class.csv"):
+        by_emotion = emotions(tables.get("per_class"), listeners)
+    with reading(run.id, "tables/breakdown.csv"):
+        by_factor = factors(tables.get("breakdown"))
+    with reading(run.id, "environment.txt"):
+        environment = _read_text(folder / "environment.txt")
+    n_labels = len(confused[0].labels) if confused else None
     return render(
         "report.html",
         run=run,
@@ -85,13 +102,13 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
         scores=table_of_scores(
             run.metrics, over=run.tags.get("interval_over", ""), n_labels=n_labels, heads={}
         ),
-        confusions=confusions(confusion),
-        emotions=emotions(tables.get("per_class"), listeners),
-        factors=factors(tables.get("breakdown")),
-        figures=list(_figures(folder / "figures")),
+        confusions=confused,
+        emotions=by_emotion,
+        factors=by_factor,
+        figures=list(_figures(run.id, folder / "figures")),
         tables=list(_tables(tables)),
         config=config,
-        environment=_read_text(folder / "environment.txt"),
+        environment=environment,
     )
 
 
@@ -168,12 +185,15 @@ def factors(table: pd.DataFrame | None) -> dict[str, list[tuple[str, float, floa
     }
 
 
-def _figures(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
+def _figures(run: str, folder: Path) -> Iterator[tuple[str, str, str, bool]]:
     """Title, caption, data URI and whether it is small, of each picture."""
     files = {file.stem: file for file in folder.glob("*.png")}
     for name, caption in in_order(FIGURES, files).items():
         if not caption.own_section:
             data = files[name].read_bytes()
+            if not (data.startswith(_PNG) and data.endswith(_PNG_END)):
+                with reading(run, f"figures/{name}.png"):
+                    raise ValueError("it is no whole picture")
             yield caption.title, caption.text, data_uri(data, "image/png"), is_small(data)
 
 

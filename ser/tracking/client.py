@@ -16,7 +16,8 @@ from ser.core.errors import SerError
 from ser.core.locks import told, writers
 from ser.core.printable import is_text
 from ser.core.redact import without_secrets
-from ser.tracking.database import prepare, sqlite_file
+from ser.tracking import mlflow_compat
+from ser.tracking.database import BUSY_TIMEOUT, prepare, sqlite_file
 
 LOG_ERRORS = (OSError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
 # As in "(sqlite3.OperationalError) database or disk is full".
@@ -82,8 +83,9 @@ def waiting(uri: str) -> AbstractContextManager[None]:
 
     def what() -> str:
         file = sqlite_file(uri)
-        slow = "it is slow, or does not answer. It is asked again for some minutes: is it up?"
-        return f"the log {without_secrets(uri)}: {writers(file) if file else slow}"
+        why = writers(file) if file else "it is slow, or does not answer: is it up?"
+        limit = f"for at most {BUSY_TIMEOUT:.0f} s" if file else mlflow_compat.patience(uri)
+        return f"the log {without_secrets(uri)}, {limit}: {why}"
 
     return told(what)
 

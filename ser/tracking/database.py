@@ -102,6 +102,8 @@ def prepare(file: Path, *, mend: bool = False, gone: Container[str] = ()) -> Non
     OSError, sqlite3.Error
         If it cannot be read, or what is to be done cannot be written.
     """
+    if file.exists() and not file.is_file():
+        raise SerError(f"The log {file} is no file: name another by tracking.uri.")
     if file.exists() and not is_old(file) and not (mend and moved(file)):
         return  # as nearly always: nothing is locked or written
     with writing_alone(file):

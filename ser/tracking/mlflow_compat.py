@@ -40,6 +40,21 @@ _patching = Lock()
 migrating = Lock()
 
 
+def patience(uri: str) -> str:
+    """How long MLflow asks a server, or a database, that does not answer; in words."""
+    from mlflow import environment_variables as of
+    from mlflow.store.db.utils import MAX_RETRY_COUNT
+
+    if not uri.startswith("http"):
+        seconds = sum(0.1 * (2**attempt - 1) for attempt in range(1, MAX_RETRY_COUNT))
+        return f"which is asked {MAX_RETRY_COUNT} times, for {seconds:.0f} s where it refuses"
+    retries = of.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()
+    pauses = (of.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get() * 2**n for n in range(retries))
+    longest = (retries + 1) * of.MLFLOW_HTTP_REQUEST_TIMEOUT.get()
+    longest += sum(min(pause, 120) for pause in pauses)  # urllib3's bound
+    return f"for at most {longest / 60:.0f} minutes"
+
+
 def make_database(file: Path, artifacts: str) -> None:
     """Make a log's tables, with MLflow's default experiment.
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -20,7 +21,7 @@ from ser.core.process import temporary_folder
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import client_of, connect
 from ser.tracking.manifest import changed, differences, differing_metrics, manifest_of
-from ser.tracking.tables import read_table
+from ser.tracking.tables import read_table, reading
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,17 @@ class LoggedRun:
         Raises
         ------
         SerError
-            If the run has none, or it has changed since.
+            If the run has none, or it is damaged or has changed since.
         """
         with temporary_folder() as folder:
             try:
                 file = self._fetch("tables/predictions.csv", folder)
             except (OSError, mlflow.MlflowException) as error:
                 raise SerError(f"Run {self.id} ({self.name}) has no predictions table.") from error
-            table = read_table(file)
-        return table[table["part"] == "test"]
+            with reading(self.id, "tables/predictions.csv"):
+                table = read_table(file)
+                table = table[table["part"] == "test"]
+        return table
 
     def download(self, folder: str | Path) -> None:
         """Copy its artifacts into a folder; the model is not among them.
@@ -181,14 +184,14 @@ def best_run(
     """
     client = connect(uri)
     names = _experiment_names(client)
-    same = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-    order = "DESC" if highest else "ASC"
-    query = f"attributes.status = 'FINISHED' and metrics.{metric} > -1e9 and {same}"
+    query = f"metrics.`{metric}` > -1e9"
+    for key, value in tags.items():
+        quote = '"' if "'" in value else "'"
+        query += f" and tags.{key} = {quote}{value}{quote}"
+    order = [f"metrics.`{metric}` {'DESC' if highest else 'ASC'}"]
     page = None
     while page != "":
-        runs = client.search_runs(
-            list(names), query, order_by=[f"metrics.{metric} {order}"], page_token=page
-        )
+        runs = _matches(client, list(names), query, order_by=order, page_token=page)
         for run in runs:
             if kind_of(run.data.tags) == kind:
                 return logged_run(run, experiment=names[run.info.experiment_id], uri=uri)
@@ -226,15 +229,9 @@ def finished_runs(
         raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
     runs = [find_run(uri, wanted, experiment) for wanted in run_ids]
     if query:
-        try:
-            matches = client.search_runs(
-                [known.experiment_id],
-                f"attributes.status = 'FINISHED' and {query}",
-                max_results=1000,
-                order_by=["start_time"],
-            )
-        except mlflow.MlflowException as error:
-            raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
+        matches = _matches(
+            client, [known.experiment_id], query, max_results=1000, order_by=["start_time"]
+        )
         runs += [logged_run(run, experiment=experiment, uri=uri) for run in matches]
     return runs
 
@@ -273,6 +270,17 @@ def run_of_model(folder: Path, uri: str) -> LoggedRun | None:
     except mlflow.MlflowException:
         return None
     return logged_run(run, experiment=name, uri=uri)
+
+
+def _matches(
+    client: mlflow.MlflowClient, experiments: list[str], query: str, **options: Any
+) -> Any:
+    """A page of finished runs that MLflow finds by a query of the user's."""
+    query_of_finished = f"attributes.status = 'FINISHED' and {query}"
+    try:
+        return client.search_runs(experiments, query_of_finished, **options)
+    except mlflow.MlflowException as error:
+        raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
 
 
 def _experiment_names(client: mlflow.MlflowClient, experiment: str | None = None) -> dict[str, str]:

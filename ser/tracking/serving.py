@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -17,7 +18,7 @@ MAX_REQUEST = 17 * 2**20  # bytes: 12 MiB of recordings as base64, and the rest
 MAX_VALUES = 10_000  # of a request, which has 300 at most; base64 has none of a JSON's own signs
 READ_SECONDS = 30  # in which a request must have arrived
 WAITING = 32  # requests; one more is refused
-READING = 2  # requests that are read at once
+READING = 2  # large requests, or of unknown size, that are read at once
 WORKING = 2  # requests that are answered at once
 LARGE = 2 * 2**20  # bytes of a request, of which one is answered at once: it is copied ten times
 PATH = "/invocations"
@@ -91,7 +92,8 @@ class Limits:
             reason = f"{WAITING} requests are being answered already: ask again later."
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, reason)
         async with AsyncExitStack() as slots:
-            async with self._reading:
+            # Who sends little, and slowly, keeps nobody waiting who sends little.
+            async with nullcontext() if _declared(scope) <= LARGE else self._reading:
                 body = await _body(receive, limit=MAX_REQUEST)
                 if len(body) > LARGE:
                     await slots.enter_async_context(self._large)
@@ -129,6 +131,9 @@ def as_table(body: bytes, headers: dict[bytes, bytes]) -> bytes:
         reason = f"A request has exactly one of the input fields {', '.join(FORMATS)}."
         raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
     (name,), table = given, request[given[0]]
+    if unknown := [field for field in request if field != name]:
+        reason = f"Unknown field {', '.join(unknown)}: a request has one of {', '.join(FORMATS)}."
+        raise RefusedError(HTTPStatus.BAD_REQUEST, reason[:300])
     if name.startswith("dataframe"):
         return body
     name, table = _rows(name, table)
@@ -148,6 +153,12 @@ def _rows(name: str, table: object) -> tuple[str, object]:
         return "dataframe_records", table
     reason = f"{name} is neither columns nor rows with audio_b64 or path."
     raise RefusedError(HTTPStatus.BAD_REQUEST, reason)
+
+
+def _declared(scope: Message) -> float:
+    """Bytes that a request says it has, and so has at most."""
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    return int(length) if length.isdigit() else math.inf
 
 
 async def _body(receive: Receive, *, limit: int) -> bytes:

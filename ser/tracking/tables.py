@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from ser.core.cells import cell, from_cell
+from ser.core.errors import SerError
 from ser.data.names import numbers_if_whole
 
 _NAMES = ("path", "true", "predicted", "emotion", "level", "actor")  # columns of names
+
+
+@contextmanager
+def reading(run: str, name: str) -> Iterator[None]:
+    """Say which file of which run is damaged, where the block that reads it fails.
+
+    Raises
+    ------
+    SerError
+    """
+    try:
+        yield
+    except SerError:
+        raise
+    except Exception as error:  # pandas, YAML and Unicode have one each, and so have missing names
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise SerError(
+            f"{name} of run {run} is damaged ({reason}): it does not hold what was logged. Restore "
+            "it from a copy, or make the run again; python -m ser.doctor looks at all files."
+        ) from error
 
 
 def write_table(table: pd.DataFrame, file: str | Path) -> None:

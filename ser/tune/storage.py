@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -182,7 +183,7 @@ def _database(url: str, heartbeat: int) -> RDBStorage:
     file = sqlite_file(url)
 
     def what() -> str:
-        why = writers(file) if file else "it does not answer: is it up?"
+        why = writers(file) if file else "it does not answer, within its driver's limit: is it up?"
         return f"the database {without_secrets(url)}: {why}"
 
     try:
@@ -222,7 +223,7 @@ def _living(workers: Path) -> set[str]:
     """Workers whose lock is held; the files of the others are removed, and nothing else is."""
     alive = set()
     for file in workers.iterdir():
-        if not _WORKER_FILE.fullmatch(file.name):
+        if not _is_of_worker(file):
             continue
         with try_locked(file) as is_free:
             if not is_free:
@@ -230,6 +231,16 @@ def _living(workers: Path) -> set[str]:
                 continue
         file.unlink(missing_ok=True)
     return alive
+
+
+def _is_of_worker(file: Path) -> bool:
+    """Whether a file is a worker's lock, which is empty, and not a user's file of such a name."""
+    try:
+        status = file.lstat()
+    except OSError:  # a worker that has just ended
+        return False
+    is_empty = S_ISREG(status.st_mode) and not status.st_size
+    return is_empty and _WORKER_FILE.fullmatch(file.name) is not None
 
 
 def _retry_trials_of_the_dead(study: Study, alive: set[str]) -> None:

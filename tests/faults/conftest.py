@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-LIGHT = {"test_changed.py", "test_ends.py", "test_kept.py", "test_waits.py"}  # of the default
+# Of the default suite.
+LIGHT = {"test_changed.py", "test_ends.py", "test_kept.py", "test_refused.py", "test_waits.py"}
 
 
 def pytest_collection_modifyitems(items):

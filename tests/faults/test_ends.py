@@ -163,6 +163,33 @@ def test_ctrl_c_and_a_gone_folder_end_any_command_in_a_sentence(tmp_path):
     )
 
 
+STOPPED_WORKERS = """
+import os, signal
+from joblib import delayed
+from ser.core import compute, process
+list(compute.results((delayed(abs)(i) for i in range(2)), n_jobs=2))
+for file in os.listdir('/proc/self/task'):
+    for number in open(f'/proc/self/task/{file}/children').read().split():
+        os.kill(int(number), signal.SIGSTOP)
+print(len(process.stopped_workers()) > 1)
+signal.raise_signal(signal.SIGINT)"""
+
+
+@pytest.mark.slow
+def test_stopped_workers_do_not_keep_a_command_from_its_end():
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("the system does not tell")
+    process = started(STOPPED_WORKERS, stdout=subprocess.PIPE)
+    assert process.communicate(timeout=60) == ("True\n", "Interrupted.\n")
+
+
+def test_a_closed_standard_input_is_empty():
+    process = started(
+        "print(sys.stdin.buffer.read())", stdout=subprocess.PIPE, preexec_fn=lambda: os.close(0)
+    )
+    assert process.communicate() == ("b''\n", "")
+
+
 END_BY_HANGUP = """
 import signal
 try:

@@ -115,7 +115,7 @@ def test_a_stopped_writer_of_the_store_is_waited_for_and_named(
             pass
     with pytest.raises(SerError, match="database is locked") as error, open_store(store) as other:
         stored_set(other, ProsodyFeatures())
-    said = until_said("Waiting for the feature store")
+    said = until_said("Waiting for the store")
     for text in (said, str(error.value)):
         assert f"{store}" in text and "If that hangs or is stopped, end it." in text
         if Path("/proc/locks").exists():
@@ -135,7 +135,7 @@ def test_what_mlflow_waits_for_is_said_once(uri, until_said, monkeypatch, stoppe
     monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", slow)
     monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", lambda self, name: name)
     client.search_experiments()
-    assert said[0].startswith(f"Waiting for the log {uri}: ")
+    assert said[0].startswith(f"Waiting for the log {uri}, for at most 60 s: ")
     assert said[0].count("Waiting") == 1
     if Path("/proc/locks").exists():
         assert f"process {pid} " in said[0]
@@ -147,7 +147,9 @@ def test_a_server_that_does_not_answer_is_said(impatient, until_said, monkeypatc
         mlflow.MlflowClient, "search_runs", lambda self: until_said("is it up?\n"), raising=True
     )
     said = client.search_runs()
-    assert "Waiting for the log http://" in said and "s3cret" not in said
+    assert "Waiting for the log http://" in said and ", for at most 20 minutes: " in said
+    assert "which is asked 10 times, for 101 s" in mlflow_compat.patience("postgresql://h/log")
+    assert "s3cret" not in said
 
 
 @pytest.mark.parametrize("name", ["feature%2Fx/m.db", "a?b/m.db", "m%41.db", "50%25/m.db"])
