@@ -532,8 +532,9 @@ def test_a_line_of_a_journal_that_is_missing_or_elsewhere_is_noticed(journal):
 def test_journal_of_an_older_ser_is_read_and_goes_on(journal):
     before = trials(journal)
     old = [json.loads(line) for line in journal.read_text().splitlines()]
-    befores = [line.pop("after") for line in old]
-    assert befores[0] == 0
+    assert [line.pop("after") for line in old[:1]] == [0]
+    for line in old[1:]:
+        del line["after"]
     journal.write_text("".join(json.dumps(line) + "\n" for line in old[:1]))  # checksums differ
     with pytest.raises(SerError, match="Line 1 "):
         trials(journal)
