@@ -14,7 +14,7 @@ _NAMES = (
     *("credentials", "private-key", "AWS_SECRET_ACCESS_KEY", "refresh_token", "cookie", "jwt"),
     *("Authorization", "auth", "AccountKey", "X-Api-Key", "hub.api.key", "pw", "passw", "dbpw"),
     *("license_key", "session-keys", "OPENAI_KEY", "consumer_key", "x-functions-key", "privkey"),
-    *("session_id", "dbpass", "pass1", "conn_str", "webhook_url", "GH_PAT", "id_rsa", "token[0]"),
+    *("session_id", "dbpass", "pass1", "conn_str", "webhook_url", "GH_PAT", "id_rsa"),
 )
 _TEXTS = (
     "postgresql://ann:{}@db.example/log",
@@ -59,6 +59,7 @@ _TEXTS = (
     "[{{name:HF_TOKEN,value:{}}}]",
     "('password', '{}')",
     "password=={}",
+    "token[0]={}",
     "<password>{}</password>",
     "curl -u ann:{} host.example",
     "mysql -u ann -p{} log",
