@@ -91,7 +91,8 @@ def test_a_run_interrupted_within_a_fit_is_killed(run_here, demo_root, client, m
         DummyClassifier, "fit", lambda self, X, y, w=None: Swallowing.fit(Swallowing(), X, y)
     )
     with pytest.raises(KeyboardInterrupt):
-        run_here("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=dummy")
+        one = "compute.n_jobs=1"  # in a thread each fit would send a signal, also while it ends
+        run_here("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=dummy", one)
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.status == "KILLED"
 
