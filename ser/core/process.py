@@ -73,7 +73,7 @@ def stopped_workers() -> list[int]:
             for number in file.read_text().split():
                 state = (_PROC / number / "stat").read_text().rpartition(")")[2].split()[0]
                 words = (_PROC / number / "cmdline").read_bytes()
-                if state == "T" and b"loky" in words:
+                if state == "T" and b"popen_loky" in words:
                     stopped.append(int(number))
     return stopped
 
