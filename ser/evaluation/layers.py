@@ -7,7 +7,7 @@ import pandas as pd
 
 from ser.data.dataset import Dataset
 from ser.features import FeatureSet
-from ser.models.layers import clips_of_layer, layers_of, left_out_uar
+from ser.models.layers import compared_rows, layers_of, left_out_uar, ridge_inverse
 from ser.models.pipeline import originals
 
 
@@ -36,7 +36,7 @@ def layer_scores(data: Dataset, rows: np.ndarray) -> pd.DataFrame:
         one actor); actor_accuracy, on clips that are left out one after the other, as the mean of
         the actors' recalls.
     """
-    rows = rows[clips_of_layer(len(rows))]
+    rows = rows[compared_rows(len(rows))]
     X = originals(data.features[rows])
     deviation = X.std(axis=0)
     X = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
@@ -44,8 +44,8 @@ def layer_scores(data: Dataset, rows: np.ndarray) -> pd.DataFrame:
     n_actors = len(np.unique(actors))
     scores = []
     for layer, columns in layers_of(data.names).items():
-        gram = X[:, columns] @ X[:, columns].T
-        emotion = left_out_uar(gram, emotions, actors if n_actors > 1 else None)
-        actor = left_out_uar(gram, actors, None) if n_actors > 1 else np.nan
+        inverse = ridge_inverse(X[:, columns] @ X[:, columns].T)
+        emotion = left_out_uar(inverse, emotions, actors if n_actors > 1 else None)
+        actor = left_out_uar(inverse, actors, None) if n_actors > 1 else np.nan
         scores.append({"layer": layer, "emotion_uar": emotion, "actor_accuracy": actor})
     return pd.DataFrame(scores)

@@ -112,7 +112,7 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         for gamma in self.gammas if self.kernel == "rbf" else (1.0,):
             K = weight * self._similar(X, squared, gamma) * weight.T
             for alpha in self.alphas:
-                inverse = _inverse(K, alpha)
+                inverse = inverse_of(K, alpha)
                 dual = inverse @ (weight * Y)
                 left_out = Y - _residuals(inverse, dual, blocks) / weight
                 temperature, loss = best_temperature(left_out, target)
@@ -158,19 +158,15 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         return 1 + np.exp(-gamma * squared.astype(np.float64) / self.scale_)
 
 
-def left_out(
-    K: np.ndarray, target: np.ndarray, alpha: float, groups: np.ndarray | None
-) -> np.ndarray:
+def left_out(inverse: np.ndarray, target: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """What the regressions say of each clip, fitted without its actor (without it, if no groups).
 
     Parameters
     ----------
-    K : (n_clips, n_clips) float64
-        Kernel.
+    inverse : (n_clips, n_clips) float64
+        Of the kernel with the penalty on its diagonal (`inverse_of`): one for whatever is told.
     target : (n_clips,) int
-        Emotion of each, from 0.
-    alpha : float
-        Penalty.
+        Class of each, from 0.
     groups : (n_clips,) or None
 
     Returns
@@ -179,7 +175,6 @@ def left_out(
     """
     n_classes = int(target.max()) + 1
     Y = np.eye(n_classes)[target] - 1 / n_classes
-    inverse = _inverse(K, alpha)
     return Y - _residuals(inverse, inverse @ Y, _blocks(groups, len(target)))
 
 
@@ -211,7 +206,7 @@ def _blocks(groups: np.ndarray | None, n_clips: int) -> list[np.ndarray] | None:
     return np.split(order, edges)
 
 
-def _inverse(K: np.ndarray, alpha: float) -> np.ndarray:
+def inverse_of(K: np.ndarray, alpha: float) -> np.ndarray:
     """(K + alpha I)^-1, in a third of the time of a general matrix's inverse."""
     regularised = K.copy()
     regularised.flat[:: len(K) + 1] += alpha

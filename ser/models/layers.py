@@ -1,4 +1,4 @@
-"""Which layers of a speech encoder a model hears: chosen, or weighed, on training clips alone."""
+"""Which layers of a speech encoder a model hears: chosen, or weighted, on training clips alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ser.core.errors import SerError
 from ser.features import FeatureSet
-from ser.models.kernel_ridge import left_out
+from ser.models.kernel_ridge import inverse_of, left_out
 
 PENALTY = 0.1  # of the ridge that layers are compared by, on a kernel that is 1 on average
 MAX_CLIPS = 3000  # that layers are compared on: memory and time grow with their square and cube
@@ -56,7 +56,7 @@ class LayerSelection(TransformerMixin, BaseEstimator):
             Actor of each clip, to be left out together.
         """
         X = validate_data(self, X, dtype=np.float32)
-        rows = clips_of_layer(len(y))
+        rows = compared_rows(len(y))
         names = list(self.layers)
         grams = [X[rows][:, columns] @ X[rows][:, columns].T for columns in self.layers.values()]
         known, actors = np.asarray(y)[rows], None if groups is None else groups[rows]
@@ -65,8 +65,8 @@ class LayerSelection(TransformerMixin, BaseEstimator):
         def uar(low: int, high: int) -> float:
             name = _range(names, low, high)
             if name not in self.inner_uar_:
-                kernel = sum(grams[low : high + 1])
-                self.inner_uar_[name] = left_out_uar(kernel, known, actors)
+                inverse = ridge_inverse(sum(grams[low : high + 1]))
+                self.inner_uar_[name] = left_out_uar(inverse, known, actors)
             return self.inner_uar_[name]
 
         last = len(names) - 1
@@ -167,7 +167,7 @@ class LayerWeights(TransformerMixin, BaseEstimator):
         ]
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """(n_clips, width + n_others) the weighed mean of the layers, then the other columns."""
+        """(n_clips, width + n_others) the weighted mean of the layers, then the other columns."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)
         mixed = np.tensordot(self.weights_.astype(np.float32), self._stacked(X), axes=1)
@@ -220,23 +220,28 @@ def _range(names: list[str], low: int, high: int) -> str:
     return names[low] if low == high else f"{names[low]}..{names[high]}"
 
 
-def clips_of_layer(n_clips: int) -> np.ndarray:
+def compared_rows(n_clips: int) -> np.ndarray:
     """Rows that layers are compared on: at most `MAX_CLIPS`, evenly spread."""
     return np.unique(np.linspace(0, n_clips - 1, min(n_clips, MAX_CLIPS)).astype(int))
 
 
-def left_out_uar(gram: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
+def ridge_inverse(gram: np.ndarray) -> np.ndarray:
+    """(n_clips, n_clips) what every regression on these inner products of clips follows from."""
+    scale = float(np.diag(gram).mean()) or 1.0
+    return inverse_of(1 + gram.astype(np.float64) / scale, PENALTY)
+
+
+def left_out_uar(inverse: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
     """UAR of a kernel ridge on actors left out one after the other; on clips, without `groups`.
 
     Parameters
     ----------
-    gram : (n_clips, n_clips)
-        Inner products of clips.
+    inverse : (n_clips, n_clips) float64
+        `ridge_inverse` of the clips' inner products.
     y : (n_clips,)
         What is told: emotions, or anything else.
     groups : (n_clips,) or None
     """
-    scale = float(np.diag(gram).mean()) or 1.0
     target = np.unique(y, return_inverse=True)[1]
-    answers = left_out(1 + gram.astype(np.float64) / scale, target, PENALTY, groups)
+    answers = left_out(inverse, target, groups)
     return float(recall_score(target, answers.argmax(axis=1), average="macro", zero_division=0))
