@@ -112,10 +112,12 @@ def _written(secret: str) -> tuple[str, re.Pattern[str]]:
 
 def _escaped(sign: str) -> str:
     """A pattern of a sign as Python, JSON, YAML, URLs and HTML write it, also inside each other."""
-    code, units = ord(sign), sign.encode("utf-16-be", "surrogatepass").hex()
+    code = ord(sign)
+    high, low = divmod(code - 0x10000, 0x400)  # no codec: that is a file, which may not open now
+    units = (code,) if code < 0x10000 else (0xD800 + high, 0xDC00 + low)
     url = "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in sign.encode("utf-8", "replace"))
     entity = rf"&(?:amp;){{0,3}}(?:#0*{code}|#x0*{code:x}|{html.escape(sign)[1:-1] or '#'});"
-    json = r"\\{1,15}".join(f"u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    json = r"\\{1,15}".join(f"u{unit:04x}" for unit in units)
     plain = rf"\\{{0,15}}(?:{re.escape(sign)}|{url}|{entity})"
     return rf"(?i:{plain}|\\{{1,15}}(?:{json}|U{code:08x}|x{code:02x})|{_SHORT.get(sign, plain)})"
 

@@ -166,11 +166,13 @@ def test_there_are_many_kinds_of_different_names():
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_has_its_documented_outcome(name, open_folder):
     path, outcome = KINDS[name].make(open_folder), KINDS[name].outcome
+    # Only while it is read: nobody may read root's Python either.
     denied = nobody() if IS_ROOT and name == bad_audio.UNREADABLE else nullcontext()
     start = time.process_time()
-    with wall_clock(WALL_SECONDS), little_memory(MEGABYTES), denied:
+    with wall_clock(WALL_SECONDS), little_memory(MEGABYTES):
         try:
-            y, sr = read_audio(path)
+            with denied:
+                y, sr = read_audio(path)
         except AudioError as error:
             assert not isinstance(outcome, Clip), error
             assert outcome in error.cause
