@@ -179,6 +179,8 @@ def _advice(error: sqlite3.DatabaseError, path: Path) -> str:
             "It is ser's and is damaged. All that it holds can be extracted again: move it away, "
             "or give another place with store=FILE."
         )
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return "Its file was deleted while a command used it: end that command, and run this again."
     return (
         "What it holds is kept. Free space on its disk, see that its folder can be written, "
         "or give another place with store=FILE."

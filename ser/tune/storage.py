@@ -113,8 +113,6 @@ def _from_journal(
 ) -> tuple[Study, Worker]:
     """The study in a journal file and this worker on it, whose lock is held until the end."""
     workers = journal.with_name(f"{journal.name}.workers")
-    if (older := journal.with_suffix(".workers") / START).exists():  # whose ser may be at work
-        workers = older.parent
     own = workers / uuid.uuid4().hex
     try:
         check_journal(journal)

@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from dataclasses import astuple, dataclass
@@ -314,6 +316,17 @@ def test_damaged_store_is_one_sentence(damage, clips, tmp_path):
         read(clips, store)
     (found,) = [finding for finding in check_store(store) if finding.advice]
     assert "extracted again" in found.advice
+
+
+def test_store_that_is_deleted_while_it_is_used_is_said_to_be(clips, tmp_path):
+    store = tmp_path / "made"
+    with open_store(store) as connection:
+        read(clips, store)
+        store.unlink()
+        other = f"from ser.features.store_file import *\nwith open_store({str(store)!r}): pass"
+        said = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True).stderr
+        assert "was deleted while a command used it: end that command" in said
+        assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (len(clips),)
 
 
 def test_store_whose_disk_fails_is_not_called_damaged(clips, tmp_path, monkeypatch):
@@ -748,8 +761,8 @@ def test_tag_that_is_no_process_is_not_judged(process_tag):
 
 
 def test_study_keeps_what_lies_beside_its_workers_locks(tmp_path):
-    (tmp_path / "s.workers").mkdir()
-    thesis = tmp_path / "s.workers" / "notes.txt"
+    (tmp_path / "s.journal.workers").mkdir()
+    thesis = tmp_path / "s.journal.workers" / "notes.txt"
     thesis.write_text("my thesis")
     with open_study(str(tmp_path / "s.journal"), "mine", question={"metric": "uar"}):
         pass

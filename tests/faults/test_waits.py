@@ -328,16 +328,14 @@ def test_a_stopped_writer_of_a_journal_is_waited_for_and_named(tmp_path, impatie
 
 
 def test_studies_of_one_name_wait_for_themselves_alone(tmp_path):
-    older = tmp_path / "b.workers" / storage.START
-    older.parent.mkdir()
-    (tmp_path / "c.workers").mkdir()  # of the user's
-    older.touch()
-    for name in ("a.x", "a.y", "b.x", "c.x"):
+    theirs = tmp_path / "a.workers"  # a user's
+    theirs.mkdir()
+    for name in ("a.x", "a.y"):
         with open_study(str(tmp_path / name), "s", question={}):
             pass
     folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
-    assert folders == {"a.x.workers", "a.y.workers", "b.workers", "c.workers", "c.x.workers"}
-    assert list((tmp_path / "c.workers").iterdir()) == []
+    assert folders == {"a.workers", "a.x.workers", "a.y.workers"}
+    assert list(theirs.iterdir()) == []
 
 
 @pytest.mark.parametrize(
