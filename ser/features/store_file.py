@@ -174,17 +174,13 @@ def _advice(error: sqlite3.DatabaseError, path: Path) -> str:
     """What to do: a store that is damaged can go, one whose disk is full or read-only need not."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
         return f"{writers(path)} Run this again when that has ended."
-    if is_damage(error):
-        return (
-            "It is ser's and is damaged. All that it holds can be extracted again: move it away, "
-            "or give another place with store=FILE."
-        )
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ:
         return "Its file was deleted while a command used it: end that command, and run this again."
-    return (
-        "What it holds is kept. Free space on its disk, see that its folder can be written, "
-        "or give another place with store=FILE."
-    )
+    if is_damage(error):
+        does = "It is ser's and is damaged. All that it holds can be extracted again: move it away,"
+    else:
+        does = "What it holds is kept. Free space on its disk, see that its folder can be written,"
+    return f"{does} or give another place with store=FILE."
 
 
 def is_damage(error: Exception) -> bool:
