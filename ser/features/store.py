@@ -131,9 +131,27 @@ def extract(
     """
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
-    if isinstance(feature_set, UnionFeatures):
-        same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
-        return _extract_union(paths, feature_set, **same)
+    in_batches = partial(_in_batches, n_jobs=n_jobs, progress=progress)
+    ready = partial(check_ready, feature_set)  # all of a union before its first clip
+    if not isinstance(feature_set, UnionFeatures):
+        return _extract_set(paths, feature_set, ready, in_batches, store, on_error)
+    each = [
+        _extract_set(paths, member, ready, in_batches, store, on_error)
+        for member in feature_set.sets.values()
+    ]
+    X = np.concatenate([member.X for member in each], axis=1)
+    return _joined(each, paths, X, feature_set)
+
+
+def _extract_set(
+    paths: Sequence[str],
+    feature_set: FeatureSet,
+    ready: Callable[[], None],
+    in_batches: Callable[..., Iterator[list[Any]]],
+    store: str | Path,
+    on_error: str,
+) -> Extraction:
+    """A set that is stored for itself; `ready` is called before a clip is read."""
     rows = _Rows.of(paths, len(feature_set.names))
     with open_store(store) as connection:
         stored = stored_set(connection, feature_set)
@@ -143,13 +161,13 @@ def extract(
 
         def batches(wanted: list[str]) -> Iterator[list[StoredClip]]:
             if wanted:
-                check_ready(feature_set)
-            return _in_batches(work, wanted, "Extracting", n_jobs, progress)
+                ready()
+            return in_batches(work, wanted, "Extracting")
 
         errors, n_extracted = _fill(connection, stored, rows, batches, on_error)
         lacking = [p for p, of in zip(paths, rows.number.tolist(), strict=True) if of == 0]
         _check_kept(store, [path for path in lacking if path not in errors])
-        recordings = _recordings(connection, paths, rows.number, rows.content, n_jobs, progress)
+        recordings = _recordings(connection, paths, rows.number, rows.content, in_batches)
     return Extraction(rows.X, feature_set, rows.content, errors, n_extracted, recordings)
 
 
@@ -247,14 +265,13 @@ def _recordings(
     paths: Sequence[str],
     number: np.ndarray,
     content: np.ndarray,
-    n_jobs: int,
-    progress: bool,
+    in_batches: Callable[..., Iterator[list[Any]]],
 ) -> pd.DataFrame:
     """Facts of the clips; what an older store lacks, or a damaged one, is measured again."""
     known = read_facts(connection, number, content)
     by_path = dict(zip(paths, zip(number.tolist(), content.tolist(), strict=True), strict=True))
     wanted = [path for path, (of, _) in by_path.items() if of > 0 and of not in known]
-    for batch in _in_batches(_measure_batch, wanted, "Measuring", n_jobs, progress):
+    for batch in in_batches(_measure_batch, wanted, "Measuring"):
         measured = [(*by_path[path], facts) for path, facts in batch]
         save_facts(connection, measured)
         known |= {of: facts for of, _, facts in measured}
@@ -271,12 +288,6 @@ def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
             y, sr = read_audio(data, name=path, min_samples=1)
             measured.append((path, recording_facts(y, sr, data)))
     return measured
-
-
-def _extract_union(paths: Sequence[str], union: UnionFeatures, **settings: Any) -> Extraction:
-    each = [extract(paths, member, **settings) for member in union.sets.values()]
-    X = np.concatenate([member.X for member in each], axis=1)
-    return _joined(each, paths, X, union)
 
 
 def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
@@ -335,6 +346,7 @@ def _in_batches(
     function: Callable[[list[str]], list[T]],
     paths: list[str],
     title: str,
+    *,
     n_jobs: int,
     progress: bool,
 ) -> Iterator[list[T]]:
