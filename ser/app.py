@@ -292,13 +292,13 @@ def earned(model: Model) -> str:
     between = ""
     if "test_uar_low" in numbers:  # of one actor there is no interval
         between = f" ({numbers['test_uar_low']:.0f} to {numbers['test_uar_high']:.0f})"
-    knew = f" ({why})" if (why := reason(kind_of(run.tags))) else ""
+    knew = f"It may flatter the model: {why}. " if (why := reason(kind_of(run.tags))) else ""
     return (
         f"Model **{run.name}**, trained on *{run.tags['corpus']}*. On voices of that corpus "
         f"({run.tags.get('protocol', run.tags['split'])}) its UAR was "
-        f"**{numbers['test_uar']:.0f} %**{between}, where guessing has {chance:.0f} %{knew}. "
-        "On yours expect less. It hears how a voice sounds, not how somebody feels, and is not "
-        "for decisions about people."
+        f"**{numbers['test_uar']:.0f} %**{between}, where guessing has {chance:.0f} %. "
+        f"{knew}On yours expect less. It hears how a voice sounds, not how somebody feels, and is "
+        "not for decisions about people."
     )
 
 
