@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.core import ports, streams
+from ser.core.comparable import kind_of, reason
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
@@ -291,12 +292,13 @@ def earned(model: Model) -> str:
     between = ""
     if "test_uar_low" in numbers:  # of one actor there is no interval
         between = f" ({numbers['test_uar_low']:.0f} to {numbers['test_uar_high']:.0f})"
+    knew = f"It may flatter the model: {why}. " if (why := reason(kind_of(run.tags))) else ""
     return (
         f"Model **{run.name}**, trained on *{run.tags['corpus']}*. On voices of that corpus "
         f"({run.tags.get('protocol', run.tags['split'])}) its UAR was "
         f"**{numbers['test_uar']:.0f} %**{between}, where guessing has {chance:.0f} %. "
-        "On yours expect less. It hears how a voice sounds, not how somebody feels, and is not "
-        "for decisions about people."
+        f"{knew}On yours expect less. It hears how a voice sounds, not how somebody feels, and is "
+        "not for decisions about people."
     )
 
 

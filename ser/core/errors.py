@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from ser.core.printable import printable
+
+# In Hydra's error about a feature set: the key that it stands under, in a union or in a model.
+_KEY = re.compile(r"call to target 'ser\.features\..*^full_key: (\S+)$", re.DOTALL | re.MULTILINE)
 
 
 class SerError(Exception):
@@ -18,7 +23,14 @@ class SerError(Exception):
 
 
 def ser_error_behind(error: BaseException | None) -> SerError | None:
-    """The `SerError` behind an error; what Hydra instantiates wraps it in its own."""
+    """The `SerError` behind an error; what Hydra instantiates wraps it in its own.
+
+    A feature set calls its keys ``features.NAME``; where it stands elsewhere, they are called so.
+    """
+    key = None
     while error is not None and not isinstance(error, SerError):
+        key = _KEY.search(str(error)) or key
         error = error.__cause__
-    return error
+    if error is None or key is None or key[1] == "features":
+        return error
+    return SerError(re.sub(r"(?<![\w.])features\.(?=\w)", lambda _: f"{key[1]}.", str(error)))

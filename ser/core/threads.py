@@ -1,4 +1,4 @@
-"""One thread for BLAS and OpenMP, so that no number hangs on how many cores a machine has.
+"""One thread for BLAS, OpenMP and PyTorch, so that no number hangs on how many cores a machine has.
 
 A sum that is shared among threads is rounded otherwise than one that is not. What training computed
 with one thread, as every core has a fit or a clip of its own, a server or an app must compute with
@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, RLock
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -57,3 +58,20 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         _LIMIT.leave()
+
+
+_TORCH = RLock()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[Any]:
+    """PyTorch on one thread, which is the process's number: one thread of Python may be inside."""
+    import torch
+
+    with _TORCH:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield torch
+        finally:
+            torch.set_num_threads(before)

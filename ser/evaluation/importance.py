@@ -23,7 +23,8 @@ from ser.features import feature_groups
 from ser.models.pipeline import originals
 
 N_REPEATS = 5
-AT = re.compile(r"_at_\d+$")  # ends the name of a column of one moment
+# Ends the name of a column that tells nothing alone: of one moment, of one number of an encoder's.
+PART = re.compile(r"_at_\d+$|(^|\.)layer\d+_(mean|std)_\d+$")
 
 
 def permutation_importance(
@@ -60,10 +61,11 @@ def permutation_importance(
     columns = columns_by_name(data.names)
     test = np.concatenate([fold.test for fold in split.folds])
     nothing = np.empty(0, dtype=int)  # shuffled once: the clips as they are
+    told = [(of.test, X[of.test]) for of in split.folds]  # once, and not for every column
     jobs = [
-        (_hits, (model, X[fold.test], y[fold.test], actors[fold.test], (where, repeats), seed))
+        (_hits, (model, of_test, y[rows], actors[rows], (where, repeats), seed))
         for where, repeats in [(nothing, 1), *((where, n_repeats) for where in columns.values())]
-        for model, fold in zip(models, split.folds, strict=True)
+        for model, (rows, of_test) in zip(models, told, strict=True)
     ]
     results, _ = run_fits(jobs, models[0], workers)
     hits = np.concatenate(results).reshape(1 + len(columns), len(test))
@@ -85,7 +87,8 @@ def permutation_importance(
 def columns_by_name(names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
     """What is shuffled together: groups (see `ser.features.feature_groups`), then each column.
 
-    Columns of one moment, as networks get them, tell nothing alone: they are in their group only.
+    Columns of one moment, as networks get them, and the thousands of an encoder's layers tell
+    nothing alone: they are in their group only.
 
     >>> list(columns_by_name(["mel_000", "mel_001", "mfcc_00"]))[:3]
     [('group', 'mel'), ('group', 'mfcc'), ('feature', 'mel_000')]
@@ -94,7 +97,7 @@ def columns_by_name(names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
     alone = {
         ("feature", name): np.array([column])
         for column, name in enumerate(names)
-        if not AT.search(name)
+        if not PART.search(name)
     }
     return together | alone
 

@@ -28,10 +28,10 @@ from ser.features.prosody import ProsodyFeatures
 from ser.features.store import extract
 from ser.report import terminal
 from ser.report.clip_views import ClipViews, views
-from ser.tracking.inputs import log_config, run_tags
+from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
 from ser.train import build
-from ser.train.run import load_data
+from ser.train.run import load_data, train_tags
 
 PAGE = "explore.html"  # in the run's artifacts, and in the folder
 
@@ -58,7 +58,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=name,
-        tags=run_tags(choices, cfg.data.name, module="ser.explore", kind="explore"),
+        tags=train_tags(experiment, "ser.explore") | {"kind": "explore"},
         description=markdown_code(choices.command("ser.explore")),
     ) as run:
         log_config(run, build.plain(cfg))

@@ -1,4 +1,4 @@
-"""Checkpoints of pretrained speech encoders: where they are, what they are, and their hash.
+"""Checkpoints of pretrained speech encoders: what they are, their hash, and where it is found.
 
 A checkpoint is a folder as a model hub has it: ``config.json``, ``preprocessor_config.json`` and
 weights as safetensors, which cannot run code. A hub's id stands for such a folder in its cache.
@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ser.core.errors import SerError
+from ser.features.hub import of_hub
 
 INSTALL = "Pretrained speech encoders need PyTorch and transformers: pip install 'ser[speech]'."
 FOLDERS = "SER_CHECKPOINTS"  # environment: folders that hold checkpoints, or are one
@@ -28,9 +29,7 @@ KINDS = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")  # config.j
 _NAMES = frozenset(
     {"_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype"}
 )
-_BYTES = 1 << 20
-_CONVERTER = "SFconvertbot"  # the hub's program that proposes safetensors, under refs/pr/NUMBER
-_PR = "refs/pr/"
+_HASHES: dict[tuple[str, int, int], str] = {}  # file, size and time of change -> its SHA-256
 
 
 @dataclass(frozen=True)
@@ -71,30 +70,34 @@ class Checkpoint:
     @property
     def sr(self) -> int:
         """Sampling rate of what the encoder hears, in Hz."""
-        return int(self.preprocessing.get("sampling_rate", 16_000))
+        return _number(self.preprocessing, "sampling_rate", self.folder, default=16_000)
 
     @property
     def n_layers(self) -> int:
         """Outputs that it has: that of its convolutions or embedding, and of every layer."""
         name = "encoder_layers" if self.kind == "whisper" else "num_hidden_layers"
-        return 1 + int(self.config[name])
+        return 1 + _number(self.config, name, self.folder)
 
     @property
     def width(self) -> int:
         """Numbers in an output's frame."""
-        return int(self.config["d_model" if self.kind == "whisper" else "hidden_size"])
+        name = "d_model" if self.kind == "whisper" else "hidden_size"
+        return _number(self.config, name, self.folder)
 
     @cached_property
     def weight_files(self) -> list[Path]:
         """The safetensors files: one, or the pieces that an index names."""
         index = self.folder / "model.safetensors.index.json"
         if index.is_file():
-            names = sorted(set(_read_json(index).get("weight_map", {}).values()))
-            files = [self.folder / Path(name).name for name in names]
+            told = _read_json(index).get("weight_map")
+            names = set(map(str, told.values())) if isinstance(told, dict) else set()
+            files = [self.folder / Path(name).name for name in sorted(names)]
+            if not files:
+                raise SerError(f"{index} names no files of weights.")
         else:
             files = [self.folder / "model.safetensors"]
         missing = [file.name for file in files if not file.is_file()]
-        if missing or not files:
+        if missing:
             pickled = sorted(file.name for file in self.folder.glob("*.bin"))
             instead = (
                 f" It has {', '.join(pickled)}, a pickle, which may run code when it is read: ser "
@@ -112,9 +115,14 @@ class Checkpoint:
         said = {name: value for name, value in self.config.items() if name not in _NAMES}
         told = {"config": said, "normalized": self.normalized, "sr": self.sr}
         whole = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-        for file in self.weight_files:
-            whole.update(_sha256(str(file), _stamp(file)).encode())
+        for sha256 in self.hashes.values():
+            whole.update(sha256.encode())
         return whole.hexdigest()
+
+    @property
+    def hashes(self) -> dict[tuple[str, int, int], str]:
+        """Each file of weights, its size and its time of change in ns -> its SHA-256."""
+        return {_stamp(file): _sha256(file) for file in self.weight_files}
 
     @property
     def normalized(self) -> bool:
@@ -148,7 +156,7 @@ def find(checkpoint: str, *, revision: str | None = None, download: bool = True)
         raise SerError(
             f"features.checkpoint={checkpoint} is neither a folder nor an id of a hub (OWNER/NAME)."
         )
-    return Checkpoint(_of_hub(checkpoint, revision, download=download))
+    return Checkpoint(of_hub(checkpoint, revision, download=download))
 
 
 def in_folder(folder: str, digest: str) -> Checkpoint:
@@ -200,8 +208,9 @@ def with_digest(digest: str, n_layers: int | None, width: int | None) -> Checkpo
             if same and checkpoint.digest == digest:
                 return checkpoint
     raise SerError(
-        f"The model listens through weights that are not here: SHA-256 {digest}. Looked at "
-        f"{', '.join(looked) or 'no folder'}. Give the folder of its checkpoint with "
+        f"The model listens through weights that are not here: SHA-256 {digest}. "
+        f"{FOLDERS}={os.environ.get(FOLDERS, '')} and the hub's cache have "
+        f"{', '.join(looked) or 'no checkpoint'}. Give the folder of its checkpoint with "
         f"{FOLDERS}=FOLDER."
     )
 
@@ -209,84 +218,14 @@ def with_digest(digest: str, n_layers: int | None, width: int | None) -> Checkpo
 def _known_folders() -> Iterator[Path]:
     """Folders that may be checkpoints: those told, and the snapshots in the hub's cache."""
     for told in filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)):
-        for file in sorted({*Path(told).glob("config.json"), *Path(told).glob("*/config.json")}):
+        folder = Path(told).expanduser()
+        for file in sorted({*folder.glob("config.json"), *folder.glob("*/config.json")}):
             yield file.parent
     with suppress(ImportError):
         from huggingface_hub.constants import HF_HUB_CACHE
 
         for file in sorted(Path(HF_HUB_CACHE).glob("models--*/snapshots/*/config.json")):
             yield file.parent
-
-
-def _of_hub(name: str, revision: str | None, *, download: bool) -> Path:
-    try:
-        from huggingface_hub.constants import HF_HUB_CACHE
-    except ImportError as error:
-        raise SerError(INSTALL) from error
-    if cached := _in_cache(name, revision):
-        return cached
-    how = (
-        f"Put config.json, preprocessor_config.json and model.safetensors of {name} into a folder "
-        "and give features.checkpoint=FOLDER."
-    )
-    if not download:
-        raise SerError(
-            f"{name} is not in the cache {HF_HUB_CACHE}, and features.download=false. {how}"
-        )
-    try:
-        folder = _download(name, revision)
-    except Exception as error:  # of several libraries under the hub's: no network, no such id
-        first = str(error).strip().split("\n")[0]
-        raise SerError(
-            f"{name} cannot be downloaded ({type(error).__name__}: {first}). {how}"
-        ) from error
-    if folder is None:
-        raise SerError(
-            f"{name} has no weights as safetensors at its hub, and ser reads no pickles, which may "
-            f"run code. Convert them where they are trusted (docs/speech-models.md). {how}"
-        )
-    return folder
-
-
-def _in_cache(name: str, revision: str | None) -> Path | None:
-    """The folder of an id in the hub's cache, if it is there with weights."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    converted = Path(HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "refs", *_PR.split("/"))
-    others = [] if revision else [_PR + file.name for file in sorted(converted.glob("*"))]
-    for wanted in (revision, *others):
-        with suppress(LocalEntryNotFoundError, OSError):
-            cached = Path(snapshot_download(name, revision=wanted, local_files_only=True))
-            if (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
-                return cached
-    return None
-
-
-def _download(name: str, revision: str | None) -> Path | None:
-    """Fetch an id's JSON files and safetensors; None if it has none of the latter."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    hub = HfApi()
-
-    def revisions() -> Iterator[str | None]:
-        yield revision
-        if revision is None:  # older weights are pickles; the hub's own program converted them
-            for change in hub.get_repo_discussions(name, author=_CONVERTER):
-                if change.is_pull_request and change.git_reference:
-                    yield change.git_reference
-
-    for wanted in revisions():
-        info = hub.model_info(name, revision=wanted, files_metadata=True)
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        taken = [file for file in sizes if file.endswith(".safetensors") and "/" not in file]
-        if taken:
-            size = sum(sizes[file] for file in taken) / 1e6
-            print(f"Downloading {name} ({size:.0f} MB) to {HF_HUB_CACHE}.", flush=True)
-            return Path(snapshot_download(name, revision=wanted, allow_patterns=["*.json", *taken]))
-    return None
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -301,16 +240,31 @@ def _read_json(file: Path) -> dict[str, Any]:
     return read
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def _number(told: Mapping[str, Any], name: str, folder: Path, default: int | None = None) -> int:
+    """A whole number above 0 of a checkpoint's JSON files."""
+    value = told.get(name, default)
+    if not isinstance(value, int) or value < 1:
+        raise SerError(f"{folder}: {name} is {value!r} in its JSON, and no whole number above 0.")
+    return value
+
+
+def know_hashes(hashes: Mapping[tuple[str, int, int], str]) -> None:
+    """Take over what another process has computed (`Checkpoint.hashes`)."""
+    _HASHES.update(hashes)
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
     stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns
+    return str(file), stat.st_size, stat.st_mtime_ns
 
 
-@lru_cache(maxsize=64)
-def _sha256(file: str, stamp: tuple[int, int]) -> str:
-    """Of a file; `stamp` changes when it does."""
-    whole = hashlib.sha256()
-    with Path(file).open("rb") as opened:
-        while block := opened.read(_BYTES):
-            whole.update(block)
-    return whole.hexdigest()
+def _sha256(file: Path) -> str:
+    """Of a file: computed once, until it changes."""
+    try:
+        stamp = _stamp(file)
+        if stamp not in _HASHES:
+            with file.open("rb") as opened:
+                _HASHES[stamp] = hashlib.file_digest(opened, "sha256").hexdigest()
+        return _HASHES[stamp]
+    except OSError as error:
+        raise SerError(f"{file} cannot be read: {error.strerror or error}.") from error

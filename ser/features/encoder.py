@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Container
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.core.threads import one_torch_thread
 from ser.features.checkpoint import INSTALL, Checkpoint, in_folder
 
 # model_type -> where its class is, and what stands before its weights' names in a checkpoint of
@@ -33,7 +33,6 @@ _RENAMED = {
     "conv.weight_g": "conv.parametrizations.weight.original0",
     "conv.weight_v": "conv.parametrizations.weight.original1",
 }
-_TORCH = threading.Lock()  # number of threads and Whisper's positions are the process's
 
 
 class Encoder:
@@ -80,23 +79,15 @@ class Encoder:
             Of the clip itself, without the tail.
         total, squares : (n_layers, width) float64
         """
-        import torch
-
-        with _TORCH:
-            before = torch.get_num_threads()
-            torch.set_num_threads(1)  # wherever it is computed, the same numbers
-            try:
-                with (
-                    torch.inference_mode(),
-                    torch.autocast(
-                        self.device.type, self.dtype, enabled=self.dtype != torch.float32
-                    ),
-                ):
-                    frames = torch.stack(self.layers(y, tail))[:, 0].double()
-                    total, squares = frames.sum(1), (frames**2).sum(1)
-                return frames.shape[1], total.cpu().numpy(), squares.cpu().numpy()
-            finally:
-                torch.set_num_threads(before)
+        with one_torch_thread() as torch:
+            mixed = self.dtype != torch.float32
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.type, self.dtype, enabled=mixed),
+            ):
+                frames = torch.stack(self.layers(y, tail))[:, 0].double()
+                total, squares = frames.sum(1), (frames**2).sum(1)
+            return frames.shape[1], total.cpu().numpy(), squares.cpu().numpy()
 
     def layers(self, y: np.ndarray, tail: float) -> list[Any]:
         """Output of each layer for a clip, or for clips of one length.

@@ -7,12 +7,12 @@ it learned before, and on whose voices, is another matter: docs/speech-models.md
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,6 +73,9 @@ class SpeechModelFeatures:
     precision: str | None = None
     pretraining: Pretraining | None = field(default=None, metadata={"place": True})
     _folder: str = field(default="", init=False, repr=False, metadata={"place": True})
+    _hashes: Mapping[tuple[str, int, int], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False, metadata={"place": True}
+    )
 
     version: ClassVar[int] = 1
     sr: ClassVar[int] = 16_000
@@ -109,7 +112,13 @@ class SpeechModelFeatures:
         object.__setattr__(self, "weights", found.digest)
         object.__setattr__(self, "n_layers", found.n_layers)
         object.__setattr__(self, "width", found.width)
-        object.__setattr__(self, "_folder", str(found.folder))  # workers need not look again
+        # Workers need neither look nor hash again.
+        object.__setattr__(self, "_folder", str(found.folder))
+        object.__setattr__(self, "_hashes", found.hashes)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        checkpoints.know_hashes(self._hashes)
 
     def check(self) -> None:
         """Refuse weights that do not fit their config, before a clip is read.

@@ -23,7 +23,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Batches: TypeAlias = Callable[..., Iterator[list[Any]]]  # `_in_batches`, of a function and paths
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 
 
@@ -131,25 +132,29 @@ def extract(
     """
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
-    if isinstance(feature_set, UnionFeatures):
-        same = {"store": store, "on_error": on_error, "n_jobs": n_jobs, "progress": progress}
-        return _extract_union(paths, feature_set, **same)
+    ready = partial(check_ready, feature_set)  # all of a union before its first clip
+    in_batches = partial(_in_batches, ready=ready, n_jobs=n_jobs, progress=progress)
+    if not isinstance(feature_set, UnionFeatures):
+        return _extract_set(paths, feature_set, in_batches, Path(store), on_error)
+    members = feature_set.sets.values()
+    each = [_extract_set(paths, of, in_batches, Path(store), on_error) for of in members]
+    return _joined(each, paths, np.concatenate([of.X for of in each], axis=1), feature_set)
+
+
+def _extract_set(
+    paths: Sequence[str], feature_set: FeatureSet, in_batches: Batches, store: Path, on_error: str
+) -> Extraction:
+    """A set that is stored for itself."""
     rows = _Rows.of(paths, len(feature_set.names))
     with open_store(store) as connection:
         stored = stored_set(connection, feature_set)
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
-        seen = (Path(store), stored.id) if compute.is_local() else None
+        seen = (store, stored.id) if compute.is_local() else None
         work = partial(_extract_batch, feature_set=feature_set, seen=seen)
-
-        def batches(wanted: list[str]) -> Iterator[list[StoredClip]]:
-            if wanted:
-                check_ready(feature_set)
-            return _in_batches(work, wanted, "Extracting", n_jobs, progress)
-
-        errors, n_extracted = _fill(connection, stored, rows, batches, on_error)
+        errors, n_extracted = _fill(connection, stored, rows, partial(in_batches, work), on_error)
         lacking = [p for p, of in zip(paths, rows.number.tolist(), strict=True) if of == 0]
         _check_kept(store, [path for path in lacking if path not in errors])
-        recordings = _recordings(connection, paths, rows.number, rows.content, n_jobs, progress)
+        recordings = _recordings(connection, paths, rows.number, rows.content, in_batches)
     return Extraction(rows.X, feature_set, rows.content, errors, n_extracted, recordings)
 
 
@@ -247,14 +252,13 @@ def _recordings(
     paths: Sequence[str],
     number: np.ndarray,
     content: np.ndarray,
-    n_jobs: int,
-    progress: bool,
+    in_batches: Batches,
 ) -> pd.DataFrame:
     """Facts of the clips; what an older store lacks, or a damaged one, is measured again."""
     known = read_facts(connection, number, content)
     by_path = dict(zip(paths, zip(number.tolist(), content.tolist(), strict=True), strict=True))
     wanted = [path for path, (of, _) in by_path.items() if of > 0 and of not in known]
-    for batch in _in_batches(_measure_batch, wanted, "Measuring", n_jobs, progress):
+    for batch in in_batches(_measure_batch, wanted, title="Measuring"):
         measured = [(*by_path[path], facts) for path, facts in batch]
         save_facts(connection, measured)
         known |= {of: facts for of, _, facts in measured}
@@ -271,12 +275,6 @@ def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
             y, sr = read_audio(data, name=path, min_samples=1)
             measured.append((path, recording_facts(y, sr, data)))
     return measured
-
-
-def _extract_union(paths: Sequence[str], union: UnionFeatures, **settings: Any) -> Extraction:
-    each = [extract(paths, member, **settings) for member in union.sets.values()]
-    X = np.concatenate([member.X for member in each], axis=1)
-    return _joined(each, paths, X, union)
 
 
 def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
@@ -334,13 +332,16 @@ def _joined(
 def _in_batches(
     function: Callable[[list[str]], list[T]],
     paths: list[str],
-    title: str,
+    *,
+    title: str = "Extracting",
+    ready: Callable[[], None],
     n_jobs: int,
     progress: bool,
 ) -> Iterator[list[T]]:
     """A function's results of some paths at a time, in parallel, each as soon as it is there."""
     if not paths:
         return
+    ready()
     from joblib import delayed
     from tqdm import tqdm
 

@@ -107,8 +107,13 @@ def plot_feature_importance(table: pd.DataFrame, *, top: int = 20) -> Figure:
     height = 1.5 + 0.3 * max(len(features), len(groups))
     figure = Figure(figsize=(11, height), layout="constrained")
     figure.suptitle("UAR lost when features are shuffled within each actor's test clips")
-    titles = ("groups of features", f"the {len(features)} features that matter most")
-    for axes, rows, title in zip(figure.subplots(1, 2), (groups, features), titles, strict=True):
+    parts = {
+        "groups of features": groups,
+        f"the {len(features)} features that matter most": features,
+    }
+    parts = {title: rows for title, rows in parts.items() if len(rows)}
+    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    for axes, (title, rows) in zip(panels, parts.items(), strict=True):
         lost = 100 * rows["uar_lost"]
         ends = [lost - 100 * rows["low"], 100 * rows["high"] - lost]
         names = [

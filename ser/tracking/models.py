@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mlflow
@@ -17,7 +17,8 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
-from ser.models.trained import CARD, TrainedModel, save_model
+from ser.features import classes_in, settings
+from ser.models.trained import CARD, PIPELINE_FILE, TrainedModel, save_model
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import connect
 from ser.tracking.manifest import Listed, changed, differences, listed, manifest_of, some_of
@@ -33,8 +34,16 @@ MODEL_PACKAGES = (
     "scipy",
     "skops",
     "soundfile",
+    "soxr",
     "threadpoolctl",
 )
+# Module of a class in a model -> what it computes with besides.
+PACKAGES_OF = {
+    "ser.features.opensmile": ("opensmile",),
+    "ser.features.speech_model": ("torch", "transformers"),
+    "ser.models.networks.classifier": ("skorch", "torch"),
+    "ser.models.networks.fine_tuning": ("skorch", "torch", "transformers"),
+}
 
 
 def log_model(
@@ -178,11 +187,25 @@ def _save(model: TrainedModel, card: str, description: Model, folder: Path) -> P
             artifacts={file.stem: str(file) for file in files},
             code_paths=[str(package)],
             signature=_signature(model),
-            pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
+            pip_requirements=_requirements(model, (folder / PIPELINE_FILE).read_bytes()),
         )
     for cache in list(path.rglob("__pycache__")):  # of the code that MLflow has run to check it
         shutil.rmtree(cache, ignore_errors=True)
     return path
+
+
+def _requirements(model: TrainedModel, pipeline: bytes) -> list[str]:
+    """``name==version`` of each package that answers need; torch's ``+cpu`` is on no index."""
+    import skops.io
+
+    names, types = {*MODEL_PACKAGES}, skops.io.get_untrusted_types(data=pipeline)
+    for name in (*classes_in(settings(model.feature_set)), *types):
+        names.update(PACKAGES_OF.get(name.rpartition(".")[0], ()))
+    lines = []
+    for name in sorted(names):
+        with suppress(PackageNotFoundError):  # of a set whose vectors were all in the store
+            lines.append(f"{name}=={version(name).partition('+')[0]}")
+    return lines
 
 
 def _signature(model: TrainedModel) -> ModelSignature:

@@ -26,6 +26,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from ser.core.errors import SerError
 from ser.data.audio import AudioError, probe
 from ser.data.recordings import Recording
+from ser.features import check_ready
 from ser.models.predictions import Layout
 from ser.models.trained import load_model, recorded_plugins
 from ser.tracking.mlflow_compat import is_served, limit_server
@@ -67,6 +68,7 @@ class EmotionModel(PythonModel):
         """
         folder = Path(context.artifacts["pipeline"]).parent
         self.model = load_model(folder, trust=recorded_plugins(folder))
+        check_ready(self.model.feature_set)  # at the start, not in answer to a request
         if is_served():
             limit_server(Limits)
 

@@ -22,6 +22,7 @@ from ser.data.dataset import Dataset, check_duplicates_choice
 from ser.data.folds import Split
 from ser.evaluation.parallel import estimators_in
 from ser.evaluation.plan import plan, try_model
+from ser.models.pipeline import inner_classifier
 from ser.models.trained import check_loadable
 from ser.tracking.client import unusable
 from ser.tracking.database import ARTIFACTS, sqlite_file
@@ -52,6 +53,8 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
     _check_clock()
     for part in estimators_in(pipeline):
         getattr(part, "check", lambda: None)()
+    check_columns = getattr(inner_classifier(pipeline), "check_columns", lambda *_: None)
+    check_columns(build.shape_of_features(cfg)[-1], [name for name, _ in pipeline.steps[:-1]])
     check_loadable(pipeline, instantiate(cfg.features))
     check_duplicates_choice(cfg.data.get("duplicates", "raise"))
     if cfg.get("register") is not None:

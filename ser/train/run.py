@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
 from ser.core.comparable import kind_of
 from ser.core.experiment import Experiment, JobResult
@@ -83,12 +84,11 @@ def run_experiment(
     check_run(cfg, pipeline)
     name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
     name += ("-transductive" if scaler else "") + ("" if fold is None else f"-fold-{fold}")
-    tags = {**train_tags(experiment), "transductive": str(scaler is not None).lower()}
     with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
         name=name,
-        tags=tags,
+        tags=train_tags(experiment),
         description=markdown_code(choices.command()),
         parent=parent,
     ) as run:
@@ -142,10 +142,20 @@ def finished_before(experiment: Experiment) -> LoggedRun | None:
 
 
 def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, str]:
-    """The tags of a run of ``conf/train.yaml``."""
-    cfg = experiment.cfg
-    two = {"test_corpus": cfg.test_data.name} if "test_data" in cfg else {}
-    return run_tags(experiment.choices, cfg.data.name, module=module, **two)
+    """The tags of a run of ``conf/train.yaml``, or of a command whose config has no model."""
+    cfg, parts = experiment.cfg, [instantiate(experiment.cfg.features)]
+    tags = {"test_corpus": cfg.test_data.name} if "test_data" in cfg else {}
+    if "model" in cfg:
+        model, scaler = build.model_pipeline(cfg)
+        parts.append(model)
+        tags["transductive"] = str(scaler is not None).lower()
+    tags |= pretraining_tags(parts, [corpus.name for corpus in _corpora(cfg)])
+    return run_tags(experiment.choices, cfg.data.name, module=module, **tags)
+
+
+def _corpora(cfg: DictConfig) -> list[DictConfig]:
+    """The config's corpus, or its two."""
+    return [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
 
 
 def load_and_split(
@@ -204,10 +214,7 @@ def load_data(
     check(data)
     used, errors = build.with_features(cfg, data, say=run.warn)
     log_skipped(run, errors, len(data))
-    corpora = [corpus for corpus in (cfg.data, cfg.get("test_data")) if corpus is not None]
-    model = build.model_pipeline(cfg)[0] if "model" in cfg else None
-    heard = pretraining_tags([used.feature_set, model], [corpus.name for corpus in corpora])
-    run.tags(heard)
+    corpora = _corpora(cfg)
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
     name = experiment.choices["data"]
     return used, log_dataset(run, used, name=name, source=source, context=context)

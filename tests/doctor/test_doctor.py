@@ -21,6 +21,7 @@ from ser.doctor.log import close_runs, examine_log
 from ser.doctor.store import check_store
 from ser.features.notebook import NotebookFeatures
 from ser.features.store import extract
+from ser.features.waveform import WaveformFeatures
 from ser.tracking.manifest import MANIFEST
 from ser.tracking.run import PROCESS, start_run
 
@@ -227,7 +228,10 @@ def test_doctor_looks_into_the_store(tmp_path, write_tone):
     store = tmp_path / "features.sqlite"
     assert "is not there yet" in said(check_store(store))
     extract([write_tone()], NotebookFeatures(), store=store, n_jobs=1, progress=False)
-    assert "1 vectors of 1 feature sets" in said(check_store(store))
+    halves = WaveformFeatures(seconds=0.2)  # an odd number of float16
+    extract([write_tone()], halves, store=store, n_jobs=1, progress=False)
+    assert "2 vectors of 2 feature sets" in said(check_store(store))
+    assert "damaged" not in said(check_store(store))
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("UPDATE vectors SET vector = zeroblob(18)")
     torn = "1 of 1 vectors of ser.features.notebook.NotebookFeatures are damaged"

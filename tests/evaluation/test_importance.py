@@ -9,7 +9,7 @@ from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 
 from ser.data.folds import Fold, Split
-from ser.evaluation.importance import permutation_importance
+from ser.evaluation.importance import columns_by_name, permutation_importance
 from ser.evaluation.parallel import Workers
 from ser.evaluation.uncertainty import score_intervals, uar_over_units
 
@@ -64,6 +64,27 @@ def test_permutation_importance_within_actors_leaves_what_tells_the_actor(data):
     assert table["kind"].tolist() == ["group"] * 3 + ["feature"] * 4
     again = permutation_importance(*data, seed=1, workers=Workers(2))
     assert table.equals(again)
+
+
+def test_numbers_of_an_encoders_layer_are_shuffled_together_alone():
+    names = ["layer00_mean_0000", "layer00_std_0000", "layer01_mean_0000", "mfcc_00"]
+    assert list(columns_by_name(names)) == [
+        *(("group", "layer00"), ("group", "layer01"), ("group", "mfcc")),
+        ("feature", "mfcc_00"),
+    ]
+    of_a_set = [f"whisper.{name}" for name in names[:3]]
+    assert {kind for kind, _ in columns_by_name(of_a_set)} == {"group"}
+
+
+def test_memory_does_not_grow_with_the_number_of_columns(data, monkeypatch):
+    models, made, split = data
+    told = []
+    monkeypatch.setattr(
+        "ser.evaluation.importance.run_fits",
+        lambda jobs, *_: ([told.append(of[1]) or np.zeros(len(of[1])) for _, of in jobs], ()),
+    )
+    permutation_importance(models, made, split, seed=1, workers=Workers(1))
+    assert len({id(X) for X in told}) == len(split.folds) < len(told)
 
 
 def test_uar_over_units_of_hits_is_the_uar_and_its_interval(data):

@@ -10,10 +10,11 @@ import pytest
 import soundfile
 
 from ser.core.errors import SerError
-from ser.features import restore, settings
+from ser.features import checkpoint, restore, settings
 from ser.features.checkpoint import FOLDERS, Checkpoint
 from ser.features.encoder import encoder_of
 from ser.features.pretraining import Pretraining, pretraining_tags
+from ser.features.prosody import ProsodyFeatures
 from ser.features.speech_model import SpeechModelFeatures
 from ser.features.store import extract
 from ser.features.union import UnionFeatures
@@ -166,6 +167,12 @@ def _cut(folder):
     (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
 
 
+def _without_layers(folder):
+    told = json.loads((folder / "config.json").read_text())
+    del told["num_hidden_layers"]
+    (folder / "config.json").write_text(json.dumps(told))
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -181,12 +188,40 @@ def _cut(folder):
             ),
             "hears 8000 Hz; ser reads encoders of 16000",
         ),
+        (
+            lambda folder: (folder / "preprocessor_config.json").write_text(
+                '{"sampling_rate": "high"}'
+            ),
+            "sampling_rate is 'high' in its JSON, and no whole number",
+        ),
+        (_without_layers, "num_hidden_layers is None in its JSON, and no whole number above 0"),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").write_text(
+                '{"weight_map": [1]}'
+            ),
+            "index.json names no files of weights",
+        ),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_before_a_clip_is_read(small, broken, message):
     broken(small)
     with pytest.raises(SerError, match=message):
         features(small).check()
+
+
+def test_set_of_a_union_is_checked_before_another_reads_a_clip(small, tmp_path):
+    _other_width(small)
+    union = UnionFeatures(sets={"prosody": ProsodyFeatures(), "encoder": features(small)})
+    with pytest.raises(SerError, match=r"do not fit its config\.json"):
+        extract([str(tmp_path / "no such clip.wav")], union, store=tmp_path / "store.sqlite")
+
+
+def test_worker_does_not_hash_the_weights_again(small, monkeypatch):
+    sent = pickle.dumps(features(small))
+    monkeypatch.setattr(checkpoint, "_HASHES", {})
+    monkeypatch.setattr(checkpoint.hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
+    here = pickle.loads(sent)
+    assert here.found.digest == here.weights
 
 
 @pytest.mark.parametrize(

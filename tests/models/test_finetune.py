@@ -256,8 +256,14 @@ def test_what_cannot_be_tuned_is_refused_before_a_clip_is_read(checkpoints, sett
 
 def test_other_features_are_refused(checkpoints):
     X, y, actors = tones(24)
+    model = tuned(checkpoints["hubert"])
     with pytest.raises(SerError, match="features=waveform"):
-        tuned(checkpoints["hubert"]).fit(X[:, 1:], y, groups=actors)
+        model.fit(X[:, 1:], y, groups=actors)
+    model.check_columns(X.shape[1], [])
+    with pytest.raises(SerError, match="here are 3510 columns"):
+        model.check_columns(3510, [])
+    with pytest.raises(SerError, match="set scaler=none"):
+        model.check_columns(X.shape[1], ["scaler"])
 
 
 def test_run_is_tagged_by_its_models_pretraining(checkpoints):
@@ -286,8 +292,14 @@ def test_train_tunes_an_encoder_and_its_model_predicts(
         "model.classifier.checkpoints=null",
         "explain=true",
     ]
-    with pytest.raises(SerError, match="n_layers=7"):
-        run_here(*settings, "model.classifier.n_layers=7")
+    for wrong, message in {
+        "model.classifier.n_layers=7": "n_layers=7",
+        "features=notebook": "features=waveform",
+        "model.classifier.encoder.checkpoint=/nowhere": r"^model\.classifier\.encoder\.check",
+    }.items():
+        words = [word for word in settings if not word.startswith(wrong.partition("=")[0])]
+        with pytest.raises(SerError, match=message):
+            run_here(*words, wrong)
     run_here(*settings)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     (run,) = [run for run in runs if run.info.status == "FINISHED"]

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from ser.core.errors import SerError
+from ser.core.experiment import compose
 from ser.features.checkpoint import FOLDERS
 from ser.tracking.models import download_model
 from ser.tracking.registry import find_model
+from ser.train.run import train_tags
 from tests.speech_models import make_checkpoint
 
 pytestmark = pytest.mark.extra
@@ -46,6 +48,9 @@ def test_run_shows_its_layers_and_stands_apart_and_its_model_answers(
     assert chosen.groupby("fold")["chosen"].sum().tolist() == [1]
     assert "What each layer tells" in (tmp_path / "report.html").read_text(encoding="utf-8")
     folder = download_model(client.tracking_uri, f"runs:/{outcome.run_id}/model")
+    requirements = (folder / "requirements.txt").read_text()
+    assert "transformers==" in requirements and "torch==" in requirements
+    assert "+cpu" not in requirements and "skorch" not in requirements
     (record,) = folder.rglob("features.json")
     assert str(whisper) not in record.read_text(encoding="utf-8")
 
@@ -73,3 +78,10 @@ def test_layers_of_a_union_are_chosen_beside_other_columns(run_here, demo_root, 
         f"features.sets.speech_model.checkpoint={whisper}",
     )
     assert outcome.metrics["test_uar"] > 0
+
+
+def test_search_is_tagged_by_its_encoder_from_the_start(whisper):
+    words = ["model=lda", "features=speech_model", f"features.checkpoint={whisper}"]
+    tags = train_tags(compose(words, config="tune"), "ser.tune")
+    assert tags["pretrained"].startswith("whisper (") and tags["corpus_in_pretraining"] == "unknown"
+    assert tags["transductive"] == "false"

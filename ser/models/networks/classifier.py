@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +133,23 @@ class NetClassifier(ModuleClassifier):
         if type(network) is not dict or type(network.get("_target_")) is not str:
             raise ValueError("its network is no mapping with a _target_")
         super().__setstate__(state)
+
+    def check_columns(self, n_columns: int, before: Sequence[str]) -> None:
+        """Refuse features that it cannot take, before a clip is read.
+
+        Parameters
+        ----------
+        n_columns : int
+            Of the features.
+        before : sequence of str
+            Names of the pipeline's steps before it, which may change their number.
+
+        Raises
+        ------
+        SerError
+        """
+        if "selection" not in before:
+            self._frames(np.zeros((1, n_columns), dtype=np.float32))
 
     @property
     def plugin_modules(self) -> tuple[str, ...]:

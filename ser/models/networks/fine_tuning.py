@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copyreg
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _KIND = {"_target_": "ser.features.speech_model.SpeechModelFeatures"}
 # Loading an encoder takes longer than a prediction: estimator -> module with what it learned.
 _FITTED: WeakKeyDictionary[FineTunedEncoder, TunedEncoder] = WeakKeyDictionary()
-_ONE_AT_A_TIME = threading.Lock()  # Whisper's positions are cut to the clips that it hears
 
 
 class FineTunedEncoder(ModuleClassifier):
@@ -102,6 +100,12 @@ class FineTunedEncoder(ModuleClassifier):
         self.encoder.check()
         check_layers(self.encoder.found, self.n_layers, self.rank)
 
+    def check_columns(self, n_columns: int, before: Sequence[str]) -> None:
+        """As `NetClassifier.check_columns`; what is scaled or chosen from is no sound any more."""
+        if before:
+            raise SerError(f"A speech encoder is fine-tuned on sound itself: set {before[0]}=none.")
+        self._rows(np.zeros((1, n_columns), dtype=np.float32))
+
     def fit(
         self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
     ) -> FineTunedEncoder:
@@ -110,11 +114,6 @@ class FineTunedEncoder(ModuleClassifier):
         _FITTED.pop(self, None)
         super().fit(X, y, groups)
         return self
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """(n_clips, n_classes) probabilities, rows summing to 1, columns as `classes_`."""
-        with _ONE_AT_A_TIME:
-            return super().predict_proba(X)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a worker, which is told where the encoder is; a file is not: `__getstate__`."""
@@ -146,7 +145,7 @@ class FineTunedEncoder(ModuleClassifier):
         if X.shape[1] <= STEP * FRAME or X.shape[1] % FRAME != 1:
             raise SerError(
                 f"A speech encoder is fine-tuned on waveforms; here are {X.shape[1]} columns. "
-                "Train it with features=waveform and scaler=none."
+                "Train it with features=waveform."
             )
         return X
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.validation import check_is_fitted
 
 from ser.core.errors import SerError
+from ser.core.threads import one_torch_thread
 from ser.features import settings
 
 if TYPE_CHECKING:
@@ -228,11 +229,6 @@ def one_thread(seed: int) -> Iterator[Any]:
         import torch
     except ImportError as error:
         raise SerError("Networks need PyTorch and skorch: pip install 'ser[deep]'.") from error
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield torch
-    finally:
-        torch.set_num_threads(threads)
+    with one_torch_thread(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield torch
