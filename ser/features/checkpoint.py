@@ -22,7 +22,10 @@ from typing import Any
 from ser.core.errors import SerError
 from ser.features.hub import of_hub
 
-INSTALL = "Pretrained speech encoders need PyTorch and transformers: pip install 'ser[speech]'."
+INSTALL = (
+    "Pretrained speech encoders need PyTorch and transformers: pip install 'ser[speech]'. One that "
+    "was exported (features.backend=onnx) needs pip install 'ser[onnx]' alone."
+)
 FOLDERS = "SER_CHECKPOINTS"  # environment: folders that hold checkpoints, or are one
 KINDS = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")  # config.json's model_type
 # Of config.json: who wrote it and when, which changes no number.
@@ -180,8 +183,13 @@ def check_installed() -> None:
     ------
     SerError
     """
-    if not all(map(find_spec, ("torch", "transformers"))):
+    if not is_installed():
         raise SerError(INSTALL)
+
+
+def is_installed() -> bool:
+    """Whether PyTorch and transformers are."""
+    return all(map(find_spec, ("torch", "transformers")))
 
 
 def with_digest(digest: str, n_layers: int | None, width: int | None) -> Checkpoint:
