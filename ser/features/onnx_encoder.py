@@ -8,7 +8,6 @@ SHA-256 of all before: no file that is damaged or cut is read.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder, writing
-from ser.features.checkpoint import FOLDERS, check_installed, in_folder
+from ser.features.checkpoint import FOLDERS, in_folder, is_installed
 from ser.features.encoder import Encoder
 from ser.features.hearing import Hearing
 
@@ -123,13 +122,11 @@ def onnx_encoder_of(weights: str, folder: str, precision: str) -> OnnxEncoder:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         looked = ", ".join(str(place.parent) for place in places)
-        how = f"There is no {name} in {looked}. Bring it from where it was exported to one of them"
+        missing = f"There is no {name} in {looked}: bring it from where it was exported to one"
         if not folder:
-            raise SerError(f"{how}, or name its folder with {FOLDERS}=FOLDER.")
-        try:
-            check_installed()
-        except SerError as error:
-            raise SerError(f"{how}, or make it here. {error}") from error
+            raise SerError(f"{missing}, or name its folder with {FOLDERS}=FOLDER.")
+        if not (is_installed() and find_spec("onnx")):
+            raise SerError(f"{missing}, or make it here: pip install 'ser[onnx,speech]'.")
         file = places[-1]
         _export(folder, weights, precision, file)
     found = OnnxEncoder(_read(file), str(file))
@@ -151,16 +148,17 @@ def _places() -> Iterator[Path]:
 
 def _export(folder: str, weights: str, precision: str, file: Path) -> None:
     encoder = Encoder(in_folder(folder, weights))
-    graph = _graph(encoder)
-    if precision == "int8":
-        graph = _quantized(graph)
+    with temporary_folder() as made:
+        graph = Path(made, "float32.onnx")
+        _write_graph(encoder, graph)
+        whole = (_quantized(graph) if precision == "int8" else graph).read_bytes()
     told = {
         "format": _FORMAT,
         "weights": weights,
         "precision": precision,
         "hearing": asdict(encoder.hearing),
     }
-    whole = graph + _entry("ser", json.dumps(told))
+    whole += _entry("ser", json.dumps(told))
     whole += _entry("sha256", hashlib.sha256(whole).hexdigest())
     if precision == "float32":
         _compare(encoder, OnnxEncoder(whole, "The export"))
@@ -173,7 +171,7 @@ def _export(folder: str, weights: str, precision: str, file: Path) -> None:
     print(f"Exported the encoder to {file} ({len(whole) / 1e6:.0f} MB).", file=sys.stderr)
 
 
-def _graph(encoder: Encoder) -> bytes:
+def _write_graph(encoder: Encoder, file: Path) -> None:
     """The encoder with its sums over frames, as ONNX."""
     import torch
 
@@ -195,7 +193,6 @@ def _graph(encoder: Encoder) -> bytes:
         )
     encoder.model.cpu()
     heard, n_own = map(torch.as_tensor, encoder.hearing(_noise(1.0)[None], 0.5))
-    graph = io.BytesIO()
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -205,7 +202,7 @@ def _graph(encoder: Encoder) -> bytes:
             torch.onnx.export(
                 Moments().eval(),
                 (heard, n_own),
-                graph,
+                file,
                 input_names=[_HEARD, _OWN],
                 output_names=_SAID,
                 dynamic_axes={_HEARD: {heard.ndim - 1: "time"}},
@@ -214,7 +211,6 @@ def _graph(encoder: Encoder) -> bytes:
             )
     finally:
         quiet.setLevel(level)
-    return graph.getvalue()
 
 
 def _noise(seconds: float) -> np.ndarray:
@@ -226,7 +222,8 @@ def _compare(encoder: Encoder, exported: OnnxEncoder) -> None:
     """Refuse an export that says something else of a clip than PyTorch."""
     for seconds in (0.3, 2.7):  # not as long as what was traced
         y = _noise(seconds)
-        for one, other in zip(exported.moments(y, 0.5), encoder.moments(y, 0.5), strict=True):
+        said = [map(np.asarray, of.moments(y, 0.5)) for of in (exported, encoder)]
+        for one, other in zip(*said, strict=True):
             if not np.abs(one - other).max() <= TOLERANCE * np.abs(other).max():
                 raise SerError(
                     f"{encoder.checkpoint.folder} cannot be exported: its ONNX graph says "
@@ -234,26 +231,19 @@ def _compare(encoder: Encoder, exported: OnnxEncoder) -> None:
                 )
 
 
-def _quantized(graph: bytes) -> bytes:
-    """With the weights of its matrix products as 8-bit integers."""
-    try:
-        import onnx  # noqa: F401  what quantizes needs it
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError as error:
-        raise SerError(
-            f"features.precision=int8 needs onnx: pip install 'ser[onnx]' ({error})."
-        ) from error
-    with temporary_folder() as made:
-        whole, small = Path(made, "float32.onnx"), Path(made, "int8.onnx")
-        whole.write_bytes(graph)
-        quantize_dynamic(
-            whole,
-            small,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-        )
-        return small.read_bytes()
+def _quantized(graph: Path) -> Path:
+    """The weights of its matrix products as 8-bit integers."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    small = graph.with_name("int8.onnx")
+    quantize_dynamic(
+        graph,
+        small,
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+    )
+    return small
 
 
 def _read(file: Path) -> bytes:
