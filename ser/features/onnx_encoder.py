@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.util import find_spec
@@ -148,7 +149,7 @@ def _places() -> Iterator[Path]:
 
 def _export(folder: str, weights: str, precision: str, file: Path) -> None:
     encoder = Encoder(in_folder(folder, weights))
-    with temporary_folder() as made:
+    with temporary_folder() as made, _quiet():
         graph = Path(made, "float32.onnx")
         _write_graph(encoder, graph)
         whole = (_quantized(graph) if precision == "int8" else graph).read_bytes()
@@ -193,24 +194,29 @@ def _write_graph(encoder: Encoder, file: Path) -> None:
         )
     encoder.model.cpu()
     heard, n_own = map(torch.as_tensor, encoder.hearing(_noise(1.0)[None], 0.5))
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
+    torch.onnx.export(
+        Moments().eval(),
+        (heard, n_own),
+        file,
+        input_names=[_HEARD, _OWN],
+        output_names=_SAID,
+        dynamic_axes={_HEARD: {heard.ndim - 1: "time"}},
+        opset_version=17,
+        dynamo=False,  # the other exporter needs another package
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No advice of the exporters': `_compare` looks at what comes out."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of what is traced: `_compare` looks at the outcome
-            torch.onnx.export(
-                Moments().eval(),
-                (heard, n_own),
-                file,
-                input_names=[_HEARD, _OWN],
-                output_names=_SAID,
-                dynamic_axes={_HEARD: {heard.ndim - 1: "time"}},
-                opset_version=17,
-                dynamo=False,  # the other exporter needs another package
-            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        quiet.setLevel(level)
+        logging.disable(before)
 
 
 def _noise(seconds: float) -> np.ndarray:

@@ -101,7 +101,9 @@ class SpeechModelFeatures:
                 "features.checkpoint=microsoft/wavlm-base-plus."
             )
         if self.checkpoint is None:
-            if self.backend == "torch":
+            if self.backend == "onnx":
+                self._encoder  # noqa: B018  a server without it does not start
+            else:
                 self._take(checkpoints.with_digest(str(self.weights), self.n_layers, self.width))
             return
         found = checkpoints.find(self.checkpoint, revision=self.revision, download=self.download)
