@@ -4,7 +4,8 @@
     python benchmarks/speech_models.py data/ravdess --checkpoint FOLDER
 
 Without a checkpoint, encoders of the presets' sizes with random weights: time does not depend on
-what they learned. One thread. All hear the same clips, at 16 kHz, one after the other, in turns. Needs ser[onnx,speech].
+what they learned. One thread. All hear the same clips, at 16 kHz, one after the other, in turns.
+Needs ser[onnx,speech].
 """
 
 from __future__ import annotations

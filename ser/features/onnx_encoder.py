@@ -148,7 +148,19 @@ def _places() -> Iterator[Path]:
 
 
 def _export(folder: str, weights: str, precision: str, file: Path) -> None:
-    encoder = Encoder(in_folder(folder, weights))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with writing(file) as part:
+            part.touch()  # refused before the work
+            part.write_bytes(_exported(Encoder(in_folder(folder, weights)), weights, precision))
+    except OSError as error:
+        raise SerError(f"{file} cannot be written: {error.strerror or error}.") from error
+    size = file.stat().st_size / 1e6
+    print(f"Exported the encoder to {file} ({size:.0f} MB).", file=sys.stderr)
+
+
+def _exported(encoder: Encoder, weights: str, precision: str) -> bytes:
+    """The whole file."""
     with temporary_folder() as made, _quiet():
         graph = Path(made, "float32.onnx")
         _write_graph(encoder, graph)
@@ -163,13 +175,7 @@ def _export(folder: str, weights: str, precision: str, file: Path) -> None:
     whole += _entry("sha256", hashlib.sha256(whole).hexdigest())
     if precision == "float32":
         _compare(encoder, OnnxEncoder(whole, "The export"))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with writing(file) as part:
-            part.write_bytes(whole)
-    except OSError as error:
-        raise SerError(f"{file} cannot be written: {error.strerror or error}.") from error
-    print(f"Exported the encoder to {file} ({len(whole) / 1e6:.0f} MB).", file=sys.stderr)
+    return whole
 
 
 def _write_graph(encoder: Encoder, file: Path) -> None:

@@ -159,6 +159,13 @@ def test_no_file_and_nothing_to_make_one_with(made, exported):
         restore(settings(known)).check()
 
 
+def test_folder_that_cannot_be_written_is_named(made, tmp_path, monkeypatch):
+    (tmp_path / "encoders").touch()
+    monkeypatch.setenv("SER_STORE", str(tmp_path / "features.sqlite"))
+    with pytest.raises(SerError, match=r"encoders/.*-float32\.onnx cannot be written: File exists"):
+        SpeechModelFeatures(checkpoint=str(made["hubert"]), backend="onnx").check()
+
+
 @pytest.mark.parametrize(
     ("told", "message"),
     [
