@@ -166,6 +166,7 @@ def load_model(checkpoint: Checkpoint) -> Any:
 
 def check_weights(checkpoint: Checkpoint) -> None:
     """Refuse what `load_model` would, without reading a weight."""
+    hearing_of(checkpoint)
     _fitting(checkpoint)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser.features.checkpoint import Checkpoint
+from ser.features.checkpoint import Checkpoint, number_of
 from ser.features.spectrum import magnitude_spectrum, mel_power
 
 CONVOLUTION = 2  # Whisper's second one takes every other frame
@@ -72,14 +72,15 @@ class Hearing:
 
 def hearing_of(checkpoint: Checkpoint) -> Hearing:
     """As the checkpoint's config and preprocessor say."""
-    told, config = checkpoint.preprocessing, checkpoint.config
     if checkpoint.kind != "whisper":
         return Hearing(normalized=checkpoint.normalized)
+    told, config, where = checkpoint.preprocessing, checkpoint.config, checkpoint.folder
+    n_mels = number_of(config, "num_mel_bins", where, default=80)
     return Hearing(
         normalized=False,
-        n_mels=int(told.get("feature_size", config.get("num_mel_bins", 80))),
+        n_mels=number_of(told, "feature_size", where, default=n_mels),
         sr=checkpoint.sr,
-        n_fft=int(told.get("n_fft", 400)),
-        hop=int(told.get("hop_length", 160)),
-        n_positions=int(config.get("max_source_positions", 1500)),
+        n_fft=number_of(told, "n_fft", where, default=400),
+        hop=number_of(told, "hop_length", where, default=160),
+        n_positions=number_of(config, "max_source_positions", where, default=1500),
     )

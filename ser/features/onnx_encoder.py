@@ -143,7 +143,8 @@ def _places() -> Iterator[Path]:
     """Folders that may have exported encoders; the last is where they are written."""
     from ser.core.paths import feature_store
 
-    yield from map(Path, filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)))
+    for told in filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)):
+        yield Path(told).expanduser()
     yield feature_store().parent / "encoders"
 
 

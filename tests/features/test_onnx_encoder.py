@@ -184,6 +184,8 @@ def test_without_a_package(made, exported, monkeypatch):
     told = {"checkpoint": str(made["hubert"])}
     with pytest.raises(SerError, match=r"features\.precision=bfloat16: features.backend=onnx"):
         SpeechModelFeatures(**told, precision="bfloat16")  # a model that PyTorch was asked for
+    with pytest.raises(SerError, match="need PyTorch and transformers"):
+        SpeechModelFeatures(checkpoint="nobody/nothing", backend="onnx", download=False)
     monkeypatch.setattr(onnx_encoder, "find_spec", lambda _name: None)
     with pytest.raises(SerError, match=r"ONNX Runtime: pip install 'ser\[onnx\]'"):
         SpeechModelFeatures(**told, backend="onnx")
