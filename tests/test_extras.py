@@ -14,6 +14,8 @@ COMMANDS = {module.partition(":")[0] for module in PROJECT["scripts"].values()}
 IMPORTED = {
     "distributed": "dask distributed",
     "gradio": "gradio gradio_client",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "opensmile": "opensmile audinterface audeer",
     "psycopg": "psycopg psycopg2",
     "ray": "ray",

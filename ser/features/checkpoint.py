@@ -22,7 +22,10 @@ from typing import Any
 from ser.core.errors import SerError
 from ser.features.hub import of_hub
 
-INSTALL = "Pretrained speech encoders need PyTorch and transformers: pip install 'ser[speech]'."
+INSTALL = (
+    "Pretrained speech encoders need PyTorch and transformers: pip install 'ser[speech]'. One that "
+    "was exported (features.backend=onnx) needs pip install 'ser[onnx]' alone."
+)
 FOLDERS = "SER_CHECKPOINTS"  # environment: folders that hold checkpoints, or are one
 KINDS = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")  # config.json's model_type
 # Of config.json: who wrote it and when, which changes no number.
@@ -70,19 +73,19 @@ class Checkpoint:
     @property
     def sr(self) -> int:
         """Sampling rate of what the encoder hears, in Hz."""
-        return _number(self.preprocessing, "sampling_rate", self.folder, default=16_000)
+        return number_of(self.preprocessing, "sampling_rate", self.folder, default=16_000)
 
     @property
     def n_layers(self) -> int:
         """Outputs that it has: that of its convolutions or embedding, and of every layer."""
         name = "encoder_layers" if self.kind == "whisper" else "num_hidden_layers"
-        return 1 + _number(self.config, name, self.folder)
+        return 1 + number_of(self.config, name, self.folder)
 
     @property
     def width(self) -> int:
         """Numbers in an output's frame."""
         name = "d_model" if self.kind == "whisper" else "hidden_size"
-        return _number(self.config, name, self.folder)
+        return number_of(self.config, name, self.folder)
 
     @cached_property
     def weight_files(self) -> list[Path]:
@@ -156,6 +159,7 @@ def find(checkpoint: str, *, revision: str | None = None, download: bool = True)
         raise SerError(
             f"features.checkpoint={checkpoint} is neither a folder nor an id of a hub (OWNER/NAME)."
         )
+    check_installed()  # the hub's library comes with transformers
     return Checkpoint(of_hub(checkpoint, revision, download=download))
 
 
@@ -180,8 +184,13 @@ def check_installed() -> None:
     ------
     SerError
     """
-    if not all(map(find_spec, ("torch", "transformers"))):
+    if not is_installed():
         raise SerError(INSTALL)
+
+
+def is_installed() -> bool:
+    """Whether PyTorch and transformers are."""
+    return all(map(find_spec, ("torch", "transformers")))
 
 
 def with_digest(digest: str, n_layers: int | None, width: int | None) -> Checkpoint:
@@ -240,7 +249,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     return read
 
 
-def _number(told: Mapping[str, Any], name: str, folder: Path, default: int | None = None) -> int:
+def number_of(told: Mapping[str, Any], name: str, folder: Path, default: int | None = None) -> int:
     """A whole number above 0 of a checkpoint's JSON files."""
     value = told.get(name, default)
     if not isinstance(value, int) or value < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from ser.core.errors import SerError
 from ser.core.threads import one_torch_thread
 from ser.features.checkpoint import INSTALL, Checkpoint, in_folder
+from ser.features.hearing import CONVOLUTION, hearing_of
 
 # model_type -> where its class is, and what stands before its weights' names in a checkpoint of
 # more than the encoder.
@@ -52,6 +53,7 @@ class Encoder:
 
     def __init__(self, checkpoint: Checkpoint, precision: str = "float32") -> None:
         self.checkpoint = checkpoint
+        self.hearing = hearing_of(checkpoint)
         self.model = load_model(checkpoint)
         import torch
 
@@ -101,52 +103,23 @@ class Encoder:
         -------
         list of (n_clips, n_frames, width) Tensor
         """
-        y = np.atleast_2d(y)
-        return self._whisper(y, tail) if self.checkpoint.kind == "whisper" else self._waveform(y)
-
-    def _waveform(self, y: np.ndarray) -> list[Any]:
         import torch
 
-        if self.checkpoint.normalized:
-            y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-7)
-        heard = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)).to(self.device)
-        return list(self.model(heard, output_hidden_states=True).hidden_states)
+        heard, n_own = self.hearing(np.atleast_2d(y), tail)
+        return [layer[:, :n_own] for layer in self.hidden(torch.from_numpy(heard))]
 
-    def _whisper(self, y: np.ndarray, tail: float) -> list[Any]:
-        """As the encoder hears 30 s, but cut shortly after the clip: a seventh of the time."""
-        import torch
-
-        hop = 2 * self.spectrogram.hop_length  # the second convolution takes every other frame
-        n_frames = max(1, round(y.shape[1] / hop))
-        n_heard = min(len(self.positions), n_frames + round(tail * self.checkpoint.sr / hop))
-        padded = np.pad(y, ((0, 0), (0, max(0, n_heard * hop - y.shape[1]))))[:, : n_heard * hop]
-        with torch.autocast(self.device.type, enabled=False):
-            mel = self.spectrogram(
-                list(padded),
-                sampling_rate=self.checkpoint.sr,
-                padding="do_not_pad",
-                truncation=False,
-                return_tensors="pt",
-            ).input_features
-        self.model.config.max_source_positions = n_heard
-        self.model.embed_positions = torch.nn.Embedding.from_pretrained(self.positions[:n_heard])
-        heard = self.model(mel[:, :, : 2 * n_heard].to(self.device), output_hidden_states=True)
-        return [layer[:, : min(n_frames, n_heard)] for layer in heard.hidden_states]
-
-    @cached_property
-    def positions(self) -> Any:
-        """Whisper's embeddings of the frames of 30 s."""
-        return self.model.embed_positions.weight
-
-    @cached_property
-    def spectrogram(self) -> Any:
-        """What makes Whisper's mel spectrogram."""
-        from transformers import WhisperFeatureExtractor
-
-        known = {"feature_size", "hop_length", "n_fft", "sampling_rate", "chunk_length"}
-        told = {k: v for k, v in self.checkpoint.preprocessing.items() if k in known}
-        told.setdefault("feature_size", self.checkpoint.config.get("num_mel_bins", 80))
-        return WhisperFeatureExtractor(**told)
+    def hidden(self, heard: Any) -> list[Any]:
+        """Output of each layer for what `Hearing` has made of a clip, as a Tensor."""
+        heard = heard.to(self.device)
+        if self.checkpoint.kind != "whisper":
+            return list(self.model(heard, output_hidden_states=True).hidden_states)
+        positions, n_heard = self.model.embed_positions, heard.shape[2] // CONVOLUTION
+        self.model.config.max_source_positions = int(n_heard)
+        positions.forward = lambda _all: positions.weight[:n_heard]
+        try:
+            return list(self.model(heard, output_hidden_states=True).hidden_states)
+        finally:
+            del positions.forward
 
 
 @lru_cache(maxsize=2)  # as many as a union may hold without loading them for every clip
@@ -193,6 +166,7 @@ def load_model(checkpoint: Checkpoint) -> Any:
 
 def check_weights(checkpoint: Checkpoint) -> None:
     """Refuse what `load_model` would, without reading a weight."""
+    hearing_of(checkpoint)
     _fitting(checkpoint)
 
 

@@ -19,12 +19,18 @@ import numpy as np
 from ser.core.errors import SerError
 from ser.features import check_bounds
 from ser.features import checkpoint as checkpoints
-from ser.features.encoder import check_weights, encoder_of
+from ser.features.encoder import Encoder, check_weights, encoder_of
+from ser.features.onnx_encoder import (
+    OnnxEncoder,
+    check_runtime,
+    is_runtime_installed,
+    onnx_encoder_of,
+)
 from ser.features.pretraining import Pretraining
 
 MIN_SECONDS = 0.1  # of sound that an encoder is given: its first frames see 25 ms
 STATISTICS = ("mean", "std")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = {"torch": ("float32", "bfloat16"), "onnx": ("float32", "int8")}
 LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -51,8 +57,12 @@ class SpeechModelFeatures:
     tail : float
         Seconds of silence after a clip, for Whisper, which was trained on clips with silence up to
         30 s: with 30, so it is here. Other encoders hear the clip alone.
-    precision : {None, "float32", "bfloat16"}
-        Of the encoder's matrix products; None for the one that this processor is fast in.
+    backend : {None, "torch", "onnx"}
+        What computes: PyTorch, or ONNX Runtime from a file that is exported once. None for PyTorch,
+        and for ONNX Runtime where that alone is installed. No part of the key: both say the same.
+    precision : {None, "float32", "bfloat16", "int8"}
+        Of the encoder's matrix products; None for the one that this processor is fast in. PyTorch
+        has the first two, ONNX Runtime float32 and int8.
     pretraining : Pretraining or None
         What the encoder learned from; None where nothing is known of it.
 
@@ -70,6 +80,7 @@ class SpeechModelFeatures:
     width: int | None = None
     piece: float = 20.0
     tail: float = 0.5
+    backend: str | None = field(default=None, metadata={"place": True})
     precision: str | None = None
     pretraining: Pretraining | None = field(default=None, metadata={"place": True})
     _folder: str = field(default="", init=False, repr=False, metadata={"place": True})
@@ -83,21 +94,18 @@ class SpeechModelFeatures:
 
     def __post_init__(self) -> None:
         check_bounds(self, {"piece": (1, 29), "tail": (0, 30)})
-        if self.precision is None:
-            object.__setattr__(self, "precision", _precision_here())
-        if self.precision not in PRECISIONS:
-            raise SerError(
-                f"features.precision={self.precision!r}: give {' or '.join(PRECISIONS)}, or null."
-            )
+        self._choose_backend()
         if self.checkpoint is None and self.weights is None:
             raise SerError(
                 "features.checkpoint is missing: give a folder or a hub's id, as "
                 "features.checkpoint=microsoft/wavlm-base-plus."
             )
         if self.checkpoint is None:
-            self._take(checkpoints.with_digest(str(self.weights), self.n_layers, self.width))
+            if self.backend == "onnx":
+                self._encoder  # noqa: B018  a server without it does not start
+            else:
+                self._take(checkpoints.with_digest(str(self.weights), self.n_layers, self.width))
             return
-        checkpoints.check_installed()
         found = checkpoints.find(self.checkpoint, revision=self.revision, download=self.download)
         if self.weights is not None and self.weights != found.digest:
             raise SerError(
@@ -107,6 +115,23 @@ class SpeechModelFeatures:
         if found.sr != self.sr:
             raise SerError(f"{found.folder} hears {found.sr} Hz; ser reads encoders of {self.sr}.")
         self._take(found)
+
+    def _choose_backend(self) -> None:
+        if self.backend is None:
+            alone = is_runtime_installed() and not checkpoints.is_installed()
+            here = "onnx" if alone or self.precision == "int8" else "torch"
+            object.__setattr__(self, "backend", here)
+        if self.backend not in PRECISIONS:
+            raise SerError(f"features.backend={self.backend!r}: give {' or '.join(PRECISIONS)}.")
+        if self.precision is None:
+            here = _precision_here() if self.backend == "torch" else "float32"
+            object.__setattr__(self, "precision", here)
+        if self.precision not in PRECISIONS[self.backend]:
+            raise SerError(
+                f"features.precision={self.precision}: features.backend={self.backend} has "
+                f"{' and '.join(PRECISIONS[self.backend])}. A model is served as it was trained."
+            )
+        (check_runtime if self.backend == "onnx" else checkpoints.check_installed)()
 
     def _take(self, found: checkpoints.Checkpoint) -> None:
         object.__setattr__(self, "weights", found.digest)
@@ -127,7 +152,15 @@ class SpeechModelFeatures:
         ------
         SerError
         """
-        check_weights(self.found)
+        if self.backend == "torch":
+            check_weights(self.found)
+        else:
+            self._encoder  # noqa: B018  exported if it is not
+
+    @property
+    def _encoder(self) -> Encoder | OnnxEncoder:
+        of = encoder_of if self.backend == "torch" else onnx_encoder_of
+        return of(str(self.weights), self._folder, str(self.precision))
 
     @property
     def found(self) -> checkpoints.Checkpoint:
@@ -179,8 +212,7 @@ class SpeechModelFeatures:
 
             y = soxr.resample(y, sr, self.sr)
         y = np.pad(y, (0, max(0, round(MIN_SECONDS * self.sr) - len(y))))
-        encoder = encoder_of(str(self.weights), self._folder, str(self.precision))
-        moments = [encoder.moments(piece, self.tail) for piece in self._pieces(y)]
+        moments = [self._encoder.moments(piece, self.tail) for piece in self._pieces(y)]
         n, total, squares = (sum(each) for each in zip(*moments, strict=True))
         mean = total / n
         deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))

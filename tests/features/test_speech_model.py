@@ -224,6 +224,13 @@ def test_worker_does_not_hash_the_weights_again(small, monkeypatch):
     assert here.found.digest == here.weights
 
 
+def test_spectrogram_of_no_size_is_refused_before_a_clip_is_read(checkpoints, tmp_path):
+    folder = shutil.copytree(checkpoints["whisper"], tmp_path / "whisper")
+    (folder / "preprocessor_config.json").write_text('{"hop_length": "160"}')
+    with pytest.raises(SerError, match="hop_length is '160' in its JSON, and no whole number"):
+        features(folder).check()
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "message"),
     [

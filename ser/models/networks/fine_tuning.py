@@ -12,6 +12,7 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.features import restore, settings
+from ser.features.checkpoint import check_installed
 from ser.features.speech_model import SpeechModelFeatures
 from ser.features.waveform import FRAME
 from ser.models.networks.module_classifier import ModuleClassifier
@@ -125,6 +126,7 @@ class FineTunedEncoder(ModuleClassifier):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if isinstance(state["encoder"], dict):
+            check_installed()  # an exported encoder has learned nothing
             state = {**state, "encoder": restore(state["encoder"] | _KIND)}
         super().__setstate__(state)
 
