@@ -428,13 +428,30 @@ def test_resume_does_not_hang_on_a_secret():
     [
         ({"tokens": 3, "n_tokens": 4, "author": "ann", "keys": ["a"], "path": "/a/b:c@d"}, None),
         ({"password": None}, None),
-        ({"secret": {"inner": ["a", 1]}}, {"secret": {"inner": ["***", "***"]}}),
+        ({"secret": {"inner": ["a", 1]}}, {"secret": "***"}),
+        ({"tokens": {"ab12": 1}, "pAsSwOrD": "x"}, {"tokens": "***", "pAsSwOrD": "***"}),
+        (
+            {"fields": [{"name": "token", "value": "abc"}, {"name": "C", "value": 3}]},
+            {"fields": [{"name": "token", "value": "***"}, {"name": "C", "value": 3}]},
+        ),
         ("mysql+pymysql://a:b:c@h/d", "mysql+pymysql://a:***@h/d"),
         ("postgresql://ann@host/db", None),
     ],
 )
 def test_masked(given, kept):
     assert masked(given) == (given if kept is None else kept)
+
+
+@pytest.mark.parametrize("value", [{"user": "ann", "n": 1}, ["ab12", "cd"], [["ab"]], {}, None])
+def test_masked_config_is_still_yaml(value):
+    config = {"a": {"token": value, "C": 3}}
+    for text in (yaml.dump(config), yaml.dump(masked(config))):
+        assert yaml.safe_load(without_secrets(text))["a"] == {"token": value and "***", "C": 3}
+
+
+def test_key_below_a_secret_key_is_known():
+    learn({"token": {"S3cretKey-77": 1, "a_longer_word": 2}})
+    assert without_secrets("S3cretKey-77 a_longer_word") == "*** a_longer_word"
 
 
 def test_masked_command_is_the_rest_of_it():

@@ -74,7 +74,7 @@ def dask(*, n_jobs: int = -1, address: str | None = None, timeout: float = 10.0)
             address = stack.enter_context(cluster)
         try:
             client = stack.enter_context(Client(address, timeout=timeout))
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:  # no answer, no address, no key
             raise SerError(
                 f"No Dask scheduler answers at compute.address={address}: {error}. Start one with "
                 "`dask scheduler` and workers with `dask worker ADDRESS`, or leave it out."

@@ -41,23 +41,23 @@ def masked(value: Any, name: str = "") -> Any:
     -------
     same kind as `value`
         Under a key whose name says that it is secret (``password``, ``dbPassword``, ``hf_tokens``,
-        ``api_key``, ...) every scalar is `MASK`, but for None, True and False; in other texts what
-        `without_secrets` finds is.
+        ``api_key``, ...) everything is `MASK`, mappings and lists as a whole, but for None, True
+        and False; in other texts what `without_secrets` finds is.
 
     Examples
     --------
     >>> masked({"storage": "postgresql://ann:pw@host/db", "hub": {"token": "abc"}, "n_tokens": 3})
     {'storage': 'postgresql://ann:***@host/db', 'hub': {'token': '***'}, 'n_tokens': 3}
     """
+    if is_secret(name) and value is not None and not isinstance(value, bool):
+        return MASK if hides(name, str(value)) else value
     if isinstance(value, Mapping):
-        return {key: masked(inner, f"{name}.{key}") for key, inner in value.items()}
+        return {key: masked(inner, of) for key, inner, of in _entries(value, name)}
     if isinstance(value, list | tuple):
         items = list(_named(value, name))
         if all(isinstance(inner, str) for inner in value):  # overrides, or words of a command
             items = [(i, of) if is_secret(of) else (masked_override(i), "") for i, of in items]
         return type(value)(masked(item, of) for item, of in items)
-    if is_secret(name) and not (value is None or isinstance(value, bool)):
-        return MASK if hides(name, str(value)) else value
     return without_secrets(value) if isinstance(value, str) else value
 
 
@@ -161,13 +161,22 @@ def _as_override(value: object) -> str:
 
 def _secrets_of(value: object, name: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _secrets_of(inner, f"{name}.{key}")
+        for key, inner, inner_name in _entries(value, name):
+            yield from _secrets_of(inner, inner_name)
+            if is_secret(name) and re.search(r"\d", str(key)):  # no word: {token: {abc123: 1}}
+                yield str(key)
     elif isinstance(value, list | tuple):
         for inner, inner_name in _named(value, name):
             yield from _secrets_of(inner, inner_name)
     elif isinstance(value, str) and is_secret(name):
         yield value
+
+
+def _entries(mapping: Mapping[Any, Any], name: str) -> Iterator[tuple[Any, Any, str]]:
+    """Each key, its value and the name of that: ``token`` in ``{name: token, value: abc}``."""
+    says = mapping.get("name", mapping.get("key"))
+    for key, inner in mapping.items():
+        yield key, inner, f"{name}.{says if key == 'value' else key}"
 
 
 def _named(words: Sequence[Any], name: str) -> Iterator[tuple[Any, str]]:

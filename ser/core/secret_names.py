@@ -57,7 +57,8 @@ def is_secret(name: str) -> bool:
     names = re.split(r"[./@]", re.sub(r"\[\d+\]\Z", "", name))
     parts = [_split(part) for part in names]
     keys = (first + last for first, last in pairwise(parts) if last in (["key"], ["keys"]))
-    return any(map(_is_secret, chain(parts, keys))) or any(map(_VARIABLE.fullmatch, names))
+    odd = (name.lower() in _ENDS for name in names)  # pAsSwOrD
+    return any(chain(map(_is_secret, chain(parts, keys)), map(_VARIABLE.fullmatch, names), odd))
 
 
 def is_secret_field(name: str) -> bool:

@@ -135,7 +135,8 @@ def _without_lines(text: str) -> str:
             continue
         stop = _end_of_block(text, line)
         if hides(line["key"], text[line.start("value") : stop].strip()):
-            parts += [text[end : line.start("value")], f" {MASK}"]
+            mask = MASK if line["value"].strip() else f"'{MASK}'"  # of a block, so that it is YAML
+            parts += [text[end : line.start("value")], f" {mask}"]
             end = stop
     return "".join([*parts, text[end:]])
 

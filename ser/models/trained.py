@@ -268,10 +268,11 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
         check_archive(data)
         data = _with_new_names(data)
         check_trusted(plugins.names(data, record), trust, file=folder)
+        file = folder / FEATURES_FILE
         feature_set = restore(record, trust=trust)
         if not unchanged:
             raise SerError(
-                f"{folder / FEATURES_FILE} has been changed since it was saved: its checksum is "
+                f"{file} has been changed since it was saved: its checksum is "
                 "another. Restore it, or train the model again."
             )
         if missing := [name for name in saved if not (folder / name).is_file()]:
@@ -279,6 +280,7 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
                 f"{folder} has no {', '.join(missing)}, with which the model was saved: restore "
                 "what is missing, or train the model again."
             )
+        file = folder / PIPELINE_FILE
         pipeline = _built(data)
         training = None
         if (file := folder / TRAINING_FILE).is_file():

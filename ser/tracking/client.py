@@ -19,7 +19,7 @@ from ser.core.redact import without_secrets
 from ser.tracking import mlflow_compat
 from ser.tracking.database import BUSY_TIMEOUT, prepare, sqlite_file
 
-LOG_ERRORS = (OSError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
+LOG_ERRORS = (OSError, ImportError, sqlite3.Error, SQLAlchemyError, mlflow.MlflowException)
 # As in "(sqlite3.OperationalError) database or disk is full".
 _DRIVER = re.compile(r"\((?:sqlite3|psycopg|psycopg2)\.[\w.]+\) (.+)")
 

@@ -1,6 +1,7 @@
 """The same work on a real cluster, one of whose workers dies in the middle of it."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -158,11 +159,12 @@ def test_train_on_dask_gives_the_numbers_of_here(scheduler, demo_root, tmp_path)
     assert "distributed" not in there.stderr
 
 
-def test_dask_nobody_at_the_address_is_said():
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tls://ann@127.0.0.1:9", "tcp://[:1"])
+def test_dask_nobody_at_the_address_is_said(address):
     pytest.importorskip("distributed")
     with (
-        pytest.raises(SerError, match=r"compute\.address=tcp://127\.0\.0\.1:1\b"),
-        compute.dask(address="tcp://127.0.0.1:1", timeout=1),
+        pytest.raises(SerError, match=re.escape(f"compute.address={address}")),
+        compute.dask(address=address, timeout=1),
     ):
         pass
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from made_up_models import CLASSIFIERS, attribute, change_array, parts, saved, write
 
+from ser.core.checksum import CHECKSUM, checksum
 from ser.core.errors import SerError
+from ser.models.known_answers import keep_answers
 from ser.models.trained import FEATURES_FILE, TRAINING_FILE, load_model
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -271,6 +273,25 @@ def test_features_that_would_fill_the_memory_are_refused(folder, name, settings)
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | settings))
     with pytest.raises(SerError):
         load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["svm"])
+def test_file_that_is_wrong_is_the_one_that_is_named(folder, name):
+    file = folder / FEATURES_FILE
+    record = json.loads(file.read_text(encoding="utf-8")) | {"fmax": "x"}
+    file.write_text(json.dumps({**record, CHECKSUM: checksum(record)}))
+    with pytest.raises(SerError, match=rf"{FEATURES_FILE} cannot be read as a model"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_model_that_fails_on_its_own_clips_is_said_to_be_damaged(tmp_path, number):
+    pipeline = saved(CLASSIFIERS["svm"], tmp_path)
+    answers = keep_answers(pipeline, made_up_models.X, made_up_models.Y)
+    pipeline[0].mean_[0] = number
+    with pytest.raises(SerError, match=r"m does not answer as .* fails .* damaged") as raised:
+        answers.check(pipeline, name="m")
+    assert "more training clips" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["svm"])

@@ -1,7 +1,13 @@
 """No secret of any shape stands in anything that commands write: their files, logs and output."""
 
+import sys
+
 import pytest
+from omegaconf import OmegaConf
 from secret_shapes import SHAPES, overrides
+
+from ser.core.errors import SerError
+from ser.tracking.client import connect
 
 ENVIRONMENT = "fromEnv-41xq"
 CLI = "fromCli-42xq"
@@ -21,7 +27,8 @@ def leaks(folder, *texts):
 def given(demo_root, ser_environment):
     ser_environment["HUB_TOKEN"] = ENVIRONMENT
     corpus = ("data=demo", f"data.root={demo_root}", "data.speakers=4", "curves=none")
-    copies = ("+copy='${oc.env:HUB_TOKEN}'", "+mirror='see ${shape1.api_key}'")
+    odd = (f"+keyed.token={{{CLI}: 1}}", f"+fields=[{{name: token, value: {CLI}}}]")
+    copies = (*odd, "+copy='${oc.env:HUB_TOKEN}'", "+mirror='see ${shape1.api_key}'")
     return (*corpus, *overrides(SHAPES), *copies)
 
 
@@ -39,6 +46,7 @@ def test_no_secret_of_a_command_is_written(run_cli, given, tmp_path, module, arg
     page = run_cli("ser.report", "latest", "--out", f"{tmp_path}/page.html")
     said = [text for result in (command, page) for text in (result.stdout, result.stderr)]
     assert leaks(tmp_path, *said) == {}
+    assert all(map(OmegaConf.load, tmp_path.rglob("config.yaml")))
 
 
 @pytest.mark.parametrize(
@@ -70,3 +78,9 @@ def test_no_secret_of_a_tracking_uri_is_said(run_cli, tmp_path, module):
     assert result.returncode == 1
     assert "nothing://ann:***@host.example/log" in result.stderr
     assert CLI not in result.stdout + result.stderr
+
+
+def test_log_whose_driver_is_not_installed_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(SerError, match=r"ann:[*]{3}@host/log cannot be used: import of pymysql"):
+        connect(f"mysql+pymysql://ann:{CLI}@host/log")
