@@ -91,9 +91,13 @@ class Limits:
             await _body(receive, limit=0)
             reason = f"{WAITING} requests are being answered already: ask again later."
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, reason)
+        declared = _declared(scope)
+        if MAX_REQUEST < declared < math.inf:  # nothing of it is kept, so it takes no turn
+            await _body(receive, limit=0)
+            raise _too_large(declared)
         async with AsyncExitStack() as slots:
             # Who sends little, and slowly, keeps nobody waiting who sends little.
-            async with nullcontext() if _declared(scope) <= LARGE else self._reading:
+            async with nullcontext() if declared <= LARGE else self._reading:
                 body = await _body(receive, limit=MAX_REQUEST)
                 if len(body) > LARGE:
                     await slots.enter_async_context(self._large)
@@ -178,12 +182,16 @@ async def _body(receive: Receive, *, limit: int) -> bytes:
         reason = f"The request did not arrive in {READ_SECONDS} s."
         raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, reason) from None
     if limit and size > limit:
-        reason = (
-            f"The request has {size} bytes; at most {limit} are taken. Send fewer recordings, "
-            "shorter ones, or send them as FLAC, OGG or MP3."
-        )
-        raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
+        raise _too_large(size)
     return b"".join(parts)
+
+
+def _too_large(size: float) -> RefusedError:
+    reason = (
+        f"The request has {size} bytes; at most {MAX_REQUEST} are taken. Send fewer recordings, "
+        "shorter ones, or send them as FLAC, OGG or MP3."
+    )
+    return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
