@@ -58,9 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Batches: TypeAlias = Callable[
-    ..., Generator[list[Any], None, None]
-]  # `_in_batches`, of a function and paths
+Batches: TypeAlias = Callable[..., Generator[list[Any], None, None]]  # `_in_batches`, bound
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 
 
@@ -399,5 +397,4 @@ def _extract_clip(
     except AudioError as error:
         return StoredClip(path, "", b"", None, error=error)
     except OSError as error:
-        cause = error.strerror or str(error)
-        return StoredClip(path, "", b"", None, error=AudioError(path, cause))
+        return StoredClip(path, "", b"", None, error=AudioError(path, error.strerror or str(error)))
