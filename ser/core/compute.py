@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -172,9 +173,15 @@ def results(
         with _stopped_workers_named():
             if backend.supports_return_generator:
                 return_as = "generator" if ordered else "generator_unordered"
-                for result in Parallel(n_jobs, prefer=prefer, return_as=return_as)(calls):
-                    interrupts.check()
-                    yield result
+                outputs = Parallel(n_jobs, prefer=prefer, return_as=return_as)(calls)
+                try:
+                    for result in outputs:
+                        interrupts.check()
+                        yield result
+                finally:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of joblib, that it ends what is begun
+                        outputs.close()
                 return
             size = PORTION * backend.effective_n_jobs(n_jobs)
             while portion := list(islice(calls, size)):

@@ -6,6 +6,7 @@ import atexit
 import codecs
 import errno
 import io
+import logging
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ def command(main: Callable[P, object], *, prints_data: bool = False) -> Callable
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=_REPLACED)
+        logging.raiseExceptions = False  # a full output is said once, at the end
         guard(*(sys.stderr,) if prints_data else (sys.stdout, sys.stderr))
         try:
             try:

@@ -48,7 +48,7 @@ def check_store(store: Path) -> Iterator[Finding]:
 def _examine(connection: sqlite3.Connection, store: Path) -> Iterator[Finding]:
     answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
-        said = str(answer).partition("\n")[0].strip("* ")
+        said = str(answer).splitlines()[-1]  # the first names the database
         yield Finding("store", f"{store} is damaged: {said}", _move_away(store))
         return
     sets = connection.execute("SELECT id, settings FROM extractors").fetchall()

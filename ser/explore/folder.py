@@ -43,15 +43,25 @@ def fill(folder: Path, source: Path) -> None:
     """Copy all files of a folder, without its permissions, and list them, so that they are known.
 
     Links are not followed, but replaced.
+
+    Raises
+    ------
+    SerError
+        If the folder cannot be written.
     """
     files = listed(source)
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with writing(folder / name) as part:
-            shutil.copyfile(source / name, part)
-    with writing(folder / MANIFEST) as part:
-        known = _known(folder) | files
-        part.write_text(Manifest(known, {}, None, {}).text(), encoding="utf-8")
+    try:
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with writing(folder / name) as part:
+                shutil.copyfile(source / name, part)
+        with writing(folder / MANIFEST) as part:
+            known = _known(folder) | files
+            part.write_text(Manifest(known, {}, None, {}).text(), encoding="utf-8")
+    except OSError as error:
+        raise SerError(
+            f"{folder} cannot be filled: {error.strerror}. Set explore.out=<another place>."
+        ) from error
 
 
 def _known(folder: Path) -> dict[str, Listed]:

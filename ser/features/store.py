@@ -18,7 +18,7 @@ import hashlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Batches: TypeAlias = Callable[..., Iterator[list[Any]]]  # `_in_batches`, of a function and paths
+Batches: TypeAlias = Callable[..., Generator[list[Any], None, None]]  # `_in_batches`, bound
 BATCH_CLIPS = 16  # a fifth of a second of work for one core: what a kill can cost
 
 
@@ -182,7 +182,7 @@ def _fill(
     connection: sqlite3.Connection,
     stored: StoredSet,
     rows: _Rows,
-    batches: Callable[[list[str]], Iterator[list[StoredClip]]],
+    batches: Callable[[list[str]], Generator[list[StoredClip], None, None]],
     on_error: str,
 ) -> tuple[dict[str, str], int]:
     """Fill the rows from the store and, by way of it, from the audio: errors, and how many new.
@@ -223,18 +223,19 @@ def _missing(
 def _keep(
     connection: sqlite3.Connection,
     stored: StoredSet,
-    batches: Iterable[list[StoredClip]],
+    batches: Generator[list[StoredClip], None, None],
     on_error: str,
 ) -> tuple[dict[str, tuple[int, bytes]], dict[str, str], int]:
     """Put batches into the store as they come: contents by path, errors, and how many are new."""
     numbers: dict[str, tuple[int, bytes]] = {}
     errors: dict[str, str] = {}
     n_extracted = 0
-    for batch in batches:
-        good = [clip for clip in batch if clip.error is None]
-        n_extracted += save_clips(connection, stored, good)
-        numbers |= content_numbers(connection, good)
-        errors |= _causes(batch, on_error)
+    with closing(batches):  # else workers go on after an error, and complain
+        for batch in batches:
+            good = [clip for clip in batch if clip.error is None]
+            n_extracted += save_clips(connection, stored, good)
+            numbers |= content_numbers(connection, good)
+            errors |= _causes(batch, on_error)
     return numbers, errors, n_extracted
 
 
@@ -258,12 +259,12 @@ def _recordings(
     known = read_facts(connection, number, content)
     by_path = dict(zip(paths, zip(number.tolist(), content.tolist(), strict=True), strict=True))
     wanted = [path for path, (of, _) in by_path.items() if of > 0 and of not in known]
-    for batch in in_batches(_measure_batch, wanted, title="Measuring"):
-        measured = [(*by_path[path], facts) for path, facts in batch]
-        save_facts(connection, measured)
-        known |= {of: facts for of, _, facts in measured}
-    unknown = RecordingFacts()
-    return facts_table([known.get(of, unknown) for of in number.tolist()])
+    with closing(in_batches(_measure_batch, wanted, title="Measuring")) as batches:
+        for batch in batches:
+            measured = [(*by_path[path], facts) for path, facts in batch]
+            save_facts(connection, measured)
+            known |= {of: facts for of, _, facts in measured}
+    return facts_table([known.get(of, RecordingFacts()) for of in number.tolist()])
 
 
 def _measure_batch(paths: list[str]) -> list[tuple[str, RecordingFacts]]:
@@ -337,7 +338,7 @@ def _in_batches(
     ready: Callable[[], None],
     n_jobs: int,
     progress: bool,
-) -> Iterator[list[T]]:
+) -> Generator[list[T], None, None]:
     """A function's results of some paths at a time, in parallel, each as soon as it is there."""
     if not paths:
         return
@@ -396,5 +397,4 @@ def _extract_clip(
     except AudioError as error:
         return StoredClip(path, "", b"", None, error=error)
     except OSError as error:
-        cause = error.strerror or str(error)
-        return StoredClip(path, "", b"", None, error=AudioError(path, cause))
+        return StoredClip(path, "", b"", None, error=AudioError(path, error.strerror or str(error)))

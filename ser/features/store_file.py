@@ -22,21 +22,18 @@ from ser.features.store_layout import (
     checksum,
     lay_out,
     packed_facts,
+    refuse_no_file,
     refuse_others,
     row_seed,
     set_seed,
 )
 
 LOCK_TIMEOUT = 60.0  # seconds to wait while another process writes
-
 # ns: file systems keep times by a clock that ticks every 1 to 10 ms. A file that changed so shortly
 # before it was read may change again within the tick, and look the same.
 TICK = 20_000_000
-
 DIGEST_BYTES = 16
-
 PORTION = 10_000  # keys asked for at once, under SQLite's limit of variables
-
 
 # SQLite's reasons that lie with the disk or another process, not with what the file holds.
 _PLACE_AT_FAULT = (
@@ -128,6 +125,7 @@ def open_store(store: str | Path) -> Iterator[sqlite3.Connection]:
     path = Path(store)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_no_file(path)
     except OSError as error:
         raise SerError(
             f"The feature store {path} cannot be made: {error.strerror}. "

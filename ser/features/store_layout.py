@@ -97,6 +97,13 @@ def packed_facts(*columns: object) -> bytes:
     return json.dumps([nan if column is None else column for column in columns]).encode()
 
 
+def refuse_no_file(path: Path) -> bool:
+    """Refuse a folder, a pipe, a device: SQLite would open it. Return whether a file is there."""
+    if path.exists() and not path.is_file():
+        raise SerError(f"The feature store {path} is no file: give one with store=FILE.")
+    return path.is_file()
+
+
 def refuse_others(path: Path) -> None:
     """Refuse a file that is no store of ser's; neither it nor what lies beside it is changed.
 
@@ -106,9 +113,7 @@ def refuse_others(path: Path) -> None:
         If it is another's, or cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise SerError(f"The feature store {path} is no file: give one with store=FILE.")
-        if path.is_file():
+        if refuse_no_file(path):
             any(check_ownership(view, path) for view in views(path))
     except sqlite3.DatabaseError:
         if not has_mark(path):  # which is damaged, or is being made

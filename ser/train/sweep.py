@@ -20,10 +20,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 
-from ser.core import paths
+from ser.core import interrupts, paths
 from ser.core.errors import SerError
 from ser.core.experiment import compose
-from ser.core.jobs import INTERRUPTED, Job, outcomes, start_sweep
+from ser.core.jobs import Job, outcomes, start_sweep
 from ser.core.overrides import key_of
 from ser.core.printable import markdown_code
 from ser.core.redact import masked_override
@@ -82,10 +82,12 @@ class SweepCallback(Callback):
         """Mark the run of a sweep that did not come to its end."""
         if self._run is None:
             return
-        jobs = _report(self._run, folder, uri)
-        stopped = any(job.error == INTERRUPTED for job in jobs)
-        error = KeyboardInterrupt() if stopped else SerError("The sweep ended before its last job.")
-        self._run.fail(error)
+        _report(self._run, folder, uri)
+        try:  # a launcher's workers may have ended without a word
+            interrupts.check()
+            raise SerError("The sweep ended before its last job.")
+        except (KeyboardInterrupt, SerError) as error:
+            self._run.fail(error)
 
     def __getstate__(self) -> dict:
         """Workers get a callback without the run, which is not theirs."""

@@ -25,6 +25,7 @@ from ser.data.audio import AudioError
 from ser.data.corpora import demo
 from ser.doctor.log import examine_log
 from ser.doctor.store import check_store
+from ser.explore.folder import fill
 from ser.features import store as stores
 from ser.features import store_file
 from ser.features.notebook import NotebookFeatures
@@ -109,6 +110,22 @@ def test_full_disk_of_the_store_keeps_what_it_has(mount, demo_root):
     after = extract(paths, NotebookFeatures(), store=disk / "f.sqlite", progress=False)
     fresh = extract(paths, NotebookFeatures(), store=disk / "fresh.sqlite", progress=False)
     np.testing.assert_array_equal(after.X, fresh.X)
+
+
+def test_full_disk_of_the_store_ends_the_workers_in_a_sentence(mount, train, tmp_path):
+    disk, again = mount
+    again("size=150k")
+    code, said = train(tmp_path / "log", "compute.n_jobs=2", store=disk / "f.sqlite")
+    assert code == 1 and "What it holds is kept" in said, said
+    assert not any(word in said for word in ("Traceback", "callback", "Warning")), said
+
+
+def test_full_disk_of_an_exploration_is_said_to_be_its_own(mount, tmp_path):
+    disk, again = mount
+    again("size=16k")
+    (tmp_path / "page.html").write_bytes(bytes(20_000))
+    with pytest.raises(SerError, match="disk cannot be filled: No space left on device"):
+        fill(disk, tmp_path)
 
 
 def test_full_disk_of_a_store_that_is_there_is_no_damage(mount, demo_root):

@@ -20,7 +20,9 @@ from ser.data.corpora import audio_files
 from ser.data.recordings import find_recordings
 from ser.models.partial_fit import EpochFit
 from ser.models.pipeline import fit
+from ser.tracking.run import create_run
 from ser.train import dry
+from ser.train.sweep import SweepCallback
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHECKOUT = Path(__file__).parents[2]
@@ -119,7 +121,22 @@ def test_a_closed_pipe_ends_a_command_in_silence(unbuffered):
     assert process.returncode == streams.CLOSED
 
 
-@pytest.mark.parametrize("code", ["print('short')", "print('x' * 99999)", "streams.say('x')"])
+@pytest.mark.parametrize(("came", "status"), [([signal.SIGTERM], "KILLED"), ([], "FAILED")])
+def test_a_sweep_whose_workers_ended_without_a_word_is_interrupted(
+    came, status, client, tmp_path, monkeypatch
+):
+    """As SIGTERM leaves it under a launcher that has workers; else it lacks jobs."""
+    monkeypatch.setattr(interrupts, "_came", came)
+    sweep, uri = SweepCallback(), client.tracking_uri
+    sweep._run = create_run(uri=uri, experiment="e", name="sweep", tags={}, description="")
+    sweep._end_early(tmp_path, uri)
+    assert client.get_run(sweep._run.id).info.status == status
+
+
+WARN = "import logging; logging.basicConfig(stream=sys.stdout); logging.warning('x'); print(1)"
+
+
+@pytest.mark.parametrize("code", ["print('short')", "print('x' * 99999)", "streams.say('x')", WARN])
 def test_a_full_disk_under_the_output_is_one_sentence(code):
     if not Path("/dev/full").exists():
         pytest.skip("the system has no /dev/full")

@@ -316,6 +316,7 @@ def test_damaged_store_is_one_sentence(damage, clips, tmp_path):
         read(clips, store)
     (found,) = [finding for finding in check_store(store) if finding.advice]
     assert "extracted again" in found.advice
+    assert not found.text.endswith("in database main")
 
 
 def test_store_that_is_deleted_while_it_is_used_is_said_to_be(clips, tmp_path):

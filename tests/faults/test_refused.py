@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from ser import predict
 from ser.core import command, interrupts, ports
 from ser.core.errors import SerError
+from ser.doctor.store import check_store
 from ser.evaluation.significance import check_comparable
-from ser.features.store_layout import refuse_others
+from ser.features.store_file import open_store
 from ser.report.run_page import render_run_page
 from ser.tracking import queries
 from ser.tracking.client import connect
@@ -152,9 +153,13 @@ def test_a_port_in_use_is_a_sentence():
     ports.check_free("127.0.0.1", "five")  # for the server to refuse
 
 
-def test_a_store_is_a_file():
-    with pytest.raises(SerError, match="feature store /dev/null is no file"):
-        refuse_others(Path(os.devnull))
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda file: file.symlink_to(os.devnull)])
+def test_a_store_is_a_file(make, tmp_path):
+    make(tmp_path / "store")
+    with pytest.raises(SerError, match="store is no file"), open_store(tmp_path / "store"):
+        pass
+    (found,) = check_store(tmp_path / "store")
+    assert "store is no file" in found.text
 
 
 def test_pictures_of_long_names_have_names(tmp_path):
