@@ -170,6 +170,8 @@ def results(
 
     backend, calls = get_active_backend()[0], iter(calls)
     try:
+        # Of loky, which replaces a worker that has grown, as by PyTorch, and loses nothing.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         with _stopped_workers_named():
             if backend.supports_return_generator:
                 return_as = "generator" if ordered else "generator_unordered"
