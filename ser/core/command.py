@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import shlex
 import sys
 import textwrap
@@ -12,13 +13,13 @@ from collections.abc import Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ser.core import interrupts, jobs, paths, streams
-from ser.core.errors import ser_error_behind
-from ser.core.experiment import JobResult, from_hydra
+from ser.core.errors import SerError, ser_error_behind
+from ser.core.experiment import JobResult, explained, from_hydra
 from ser.core.printable import guard, is_text, shown
+from ser.core.words import COMPOSITION_ERRORS, as_hydra_reads
 
 
 @streams.command
@@ -66,9 +67,15 @@ def run(config_name: str) -> None:
                 return
             if known is None:
                 raise
-            raise CompactHydraException(str(known)) from error
+            sys.exit(str(known))
 
-    hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
+    sweeps = {"-m", "--multirun"} & set(sys.argv)
+    sys.argv[1:] = [as_hydra_reads(word, is_sweep=bool(sweeps)) for word in sys.argv[1:]]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints what it cannot compose, and exits
+    try:
+        hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
+    except COMPOSITION_ERRORS as error:
+        raise SerError(explained(error, sys.argv[1:], config_name)) from error
 
 
 def _interrupted(cfg: DictConfig, *, registered: bool) -> str:

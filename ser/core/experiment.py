@@ -7,7 +7,7 @@ a search or a list of variants composes others on top of it by `Experiment.vary`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +15,11 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from ser.core import paths
+from ser.core import paths, words
 from ser.core.errors import SerError, ser_error_behind
 from ser.core.overrides import Choices, key_of
 from ser.core.redact import learn
@@ -138,12 +137,24 @@ def compose(
         raise SerError(f"{odd[0]!r} is no override: give text such as 'model=svm'.")
     if config_dir is not None:
         overrides = [_search_path(Path(config_dir)), *overrides]
+    overrides = [words.as_hydra_reads(override) for override in overrides]
     with hydra_context():
         try:
-            cfg = hydra.compose(config, list(overrides), return_hydra_config=True)
+            cfg = hydra.compose(config, overrides, return_hydra_config=True)
             return from_hydra(cfg, cfg.hydra)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise SerError(str(error)) from error
+        except words.COMPOSITION_ERRORS as error:
+            raise SerError(explained(error, overrides, config)) from error
+
+
+def explained(error: Exception, overrides: Sequence[str], config: str) -> str:
+    """Why overrides cannot be composed, and what was probably meant; for `COMPOSITION_ERRORS`."""
+    cfg, refused = OmegaConf.create(), words.refused_key(error)
+    others = [o for o in overrides if not o.startswith("-") and key_of(o) != refused]
+    for kept in (others, []) if refused else ():
+        with hydra_context(), suppress(*words.COMPOSITION_ERRORS):
+            cfg = hydra.compose(config, kept)
+            break
+    return words.refusal(error, cfg)
 
 
 def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
@@ -165,6 +176,11 @@ def from_hydra(cfg: DictConfig, hydra_config: Any) -> Experiment:
     if "hydra" in cfg:
         with open_dict(cfg):
             del cfg["hydra"]
+    added = [override for override in choices.overrides if override.startswith("+")]
+    if added:
+        with hydra_context():
+            words.check_added(added, list(groups), hydra.compose(hydra_config.job.config_name))
+    words.check_values(cfg)
     learn(OmegaConf.to_container(cfg))
     search_path = tuple(o for o in hydra_config.overrides.hydra if key_of(o) == SEARCH_PATH)
     choices = with_test_corpus(cfg, choices, search_path)
@@ -209,8 +225,8 @@ def _is_ours(state: GlobalHydra) -> bool:
 def _search_path(folder: Path) -> str:
     if not folder.is_dir():
         raise SerError(f"config_dir={folder} is no folder.")
-    quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"{SEARCH_PATH}=['file://{quoted}']"
+    place = QuotedString(text=f"file://{folder.absolute()}", quote=Quote.single)
+    return f"{SEARCH_PATH}=[{place.with_quotes()}]"
 
 
 def composed_choices(*overrides: str) -> DictConfig:

@@ -39,12 +39,19 @@ def build_pipeline(
     Raises
     ------
     SerError
-        If the calibration is not known.
+        If the calibration is not known, or a step is none.
     """
     if calibrate is not None and calibrate not in CALIBRATIONS:
         raise SerError(f"calibrate={calibrate!r}: give {', '.join(CALIBRATIONS)} or null.")
     named = [(name, step) for name, step in steps.items() if step is not None]
     name, classifier = named[-1]
+    for place, step in named:
+        does = "predict" if place == name else "transform"
+        if not (hasattr(step, "fit") and hasattr(step, does)):
+            raise SerError(
+                f"The step {place!r} of the model is {step!r}, which has no fit and {does}. The "
+                "last step is the classifier, those before it are transformers."
+            )
     if calibrate is None and not hasattr(classifier, "predict_proba"):
         calibrate = "temperature"
     if calibrate is not None:

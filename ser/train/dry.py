@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
+from ser.data.corpora import speakers_known
 from ser.data.dataset import Dataset, check_duplicates_choice
 from ser.data.folds import Split
 from ser.evaluation.parallel import estimators_in
@@ -87,6 +88,11 @@ def check_clips(cfg: DictConfig, data: Dataset, split: Split) -> None:
     """
     pipeline, by_speaker = build.model_pipeline(cfg)
     if by_speaker is not None:
+        if not speakers_known(data.clips):
+            raise SerError(
+                "scaler=speaker needs to know who speaks, and nobody does (data.speaker=null). "
+                "Take another scaler."
+            )
         by_speaker.check(data.groups)
     planned = plan(data, split, build.evaluation_settings(cfg))
     try_model(pipeline, data, planned, build.shape_of_features(cfg))
