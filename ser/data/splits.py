@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from ser.core.errors import SerError
+from ser.data.corpora import speakers_known
 from ser.data.folds import Fold, Split, cross_validation_folds
 
 
@@ -101,6 +102,7 @@ def speaker(clips: pd.DataFrame, *, test_size: float, seed: int) -> Split:
         If `test_size` is out of bounds, or no actor of a gender would be left for training.
     """
     _check_part("test_size", test_size)
+    _check_known(clips)
     draw = np.random.default_rng(seed)
     held_out: list[object] = []
     for gender, members in _actors_by_gender(clips):
@@ -139,6 +141,7 @@ def actor_folds(clips: pd.DataFrame, *, folds: Sequence[Sequence[object]]) -> Sp
     SerError
         If an actor is unknown, named twice or left out, or a fold holds all actors.
     """
+    _check_known(clips)
     tested = Counter(actor for fold in folds for actor in fold)
     present = dict.fromkeys(np.unique(clips["actor"]))  # ordered, and asked often
     for problem, actors in (
@@ -190,6 +193,7 @@ def speaker_statement(clips: pd.DataFrame, *, n_groups: int, seed: int) -> Split
     SerError
         If there are fewer actors than groups, or fewer than two of either.
     """
+    _check_known(clips)
     spoken, actors = _statements(clips), clips["actor"].to_numpy()
     draw = np.random.default_rng(seed)
     dealt = np.concatenate([draw.permutation(members) for _, members in _actors_by_gender(clips)])
@@ -229,9 +233,18 @@ def cross_corpus(clips: pd.DataFrame, *, train: str, test: str) -> Split:
     held_out = ["corpus"]
     for what in ("actor", "statement"):
         known = what in clips and not clips[what].isna().any()
+        known = known and (what != "actor" or speakers_known(clips))
         if known and not set(clips.loc[is_train, what]) & set(clips.loc[is_test, what]):
             held_out.append(what)
     return Split((fold,), tuple(held_out))
+
+
+def _check_known(clips: pd.DataFrame) -> None:
+    if not speakers_known(clips):
+        raise SerError(
+            "No split can keep speakers apart where nobody knows who speaks (data.speaker=null). "
+            "Use split=random or split=random_10fold, or say who speaks."
+        )
 
 
 def _without_actors(clips: pd.DataFrame, actors: Sequence[object]) -> Fold:

@@ -15,6 +15,7 @@ from ser import report
 from ser.core import paths
 from ser.core.redact import without_secrets
 from ser.data import kinds
+from ser.data.corpora import speakers_known
 from ser.data.dataset import Dataset
 from ser.data.duplicates import check_copies
 from ser.data.folds import Split
@@ -74,6 +75,11 @@ def log_doubts(run: Run, data: Dataset, split: Split) -> None:
         _log_rates(run, data)
         for warning in kinds.warnings(data, parts=_parts(split, len(data)), grouped=split.grouped):
             run.warn(warning)
+    if not speakers_known(data.clips):
+        run.warn(
+            "Nobody knows who speaks in these clips (data.speaker=null): a voice may be on both "
+            "sides of the split, and the score is then too high for a new speaker."
+        )
     said = check_copies(data, split)
     if said and data.duplicates == "keep":
         run.tags({"duplicates": "kept"})

@@ -3,6 +3,8 @@ import pytest
 import soundfile as sf
 
 from ser.core.errors import SerError
+from ser.data import splits
+from ser.data.corpora import UNKNOWN
 from ser.data.corpora.table import load
 
 EMOTIONS = ("happy", "sad")
@@ -141,3 +143,42 @@ def test_load_takes_durations_of_the_table_for_those_of_a_million_headers(folder
     assert set(clips["duration"]) == {2.5} and set(clips["sr"]) == {16_000}
     clips = load(written(folder, table.drop(columns="sr")), min_clips=4)
     assert set(clips["duration"]) == {0.5} and set(clips["sr"]) == {8000}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+def test_a_csv_may_come_from_any_spreadsheet(sep, encoding, folder):
+    table = rows().assign(emotion=["glücklich, sehr", "sad"] * 4)
+    table.to_csv(folder / "clips.csv", sep=sep, encoding=encoding, index=False)
+    clips = load(folder / "clips.csv", min_clips=4)
+    assert set(clips["emotion"]) == {"glücklich, sehr", "sad"} and set(clips["sr"]) == {8000}
+
+
+def test_a_csv_that_is_no_utf_8_says_so(folder):
+    rows().assign(emotion=["glücklich", "sad"] * 4).to_csv(
+        folder / "clips.csv", encoding="latin1", index=False
+    )
+    with pytest.raises(SerError, match=r"Cannot read the table .*clips.csv: 'utf-8' codec"):
+        load(folder / "clips.csv")
+
+
+def test_paths_may_be_of_windows_or_begin_at_home(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    table = rows()
+    table["path"] = [p.replace("/", "\\") if i % 2 else f"~/{p}" for i, p in enumerate(table.path)]
+    clips = load(written(folder, table))
+    assert sorted(clips["path"]) == [str(folder / f"wav/{i}.wav") for i in range(8)]
+
+
+def test_speakers_may_be_unknown(folder):
+    clips = load(written(folder, rows()), speaker=None)
+    assert set(clips["actor"]) == {UNKNOWN}
+    assert "speaker" in clips  # a column like any other
+    for split in (
+        lambda: splits.loso(clips),
+        lambda: splits.speaker(clips, test_size=0.5, seed=0),
+        lambda: splits.speaker_statement(clips.assign(statement=1), n_groups=2, seed=0),
+    ):
+        with pytest.raises(SerError, match="nobody knows who speaks"):
+            split()
+    assert splits.random(clips, test_size=0.5, seed=0).held_out == ()

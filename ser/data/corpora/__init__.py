@@ -9,7 +9,7 @@ path : str
 emotion : str
     Its label; where the corpus allows it, one of `EMOTIONS` or `FURTHER_EMOTIONS`.
 actor : int or str
-    Who speaks. Splits by actor rest on it.
+    Who speaks; `UNKNOWN` where nobody knows. Splits by actor rest on it.
 duration : float
     Seconds, as the file's header tells; NaN where it cannot be read.
 sr : int
@@ -36,12 +36,18 @@ from ser.data.not_audio import CONVERT, CONVERTIBLE
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 FURTHER_EMOTIONS = ("boredom",)  # of corpora besides RAVDESS
+UNKNOWN = "unknown"  # the actor of every clip of a corpus whose speakers nobody knows
 AUDIO_SUFFIXES = (  # of what `read_audio` reads
     *(".wav", ".wave", ".bwf", ".rf64", ".flac", ".ogg", ".oga", ".opus"),
     *(".mp3", ".mp2", ".mp1", ".mpga", ".aiff", ".aif", ".aifc"),
 )
 
 log = logging.getLogger(__name__)
+
+
+def speakers_known(clips: pd.DataFrame) -> bool:
+    """Whether a clip table says who speaks, in both corpora where it is of two."""
+    return not clips["actor"].astype(str).str.fullmatch(f"(.*:)?{UNKNOWN}").any()
 
 
 def expanded(path: str | Path) -> Path:

@@ -7,6 +7,8 @@ with the speaker; what else it has is kept. In a CSV only an empty field is miss
 
 from __future__ import annotations
 
+import codecs
+import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +18,11 @@ import pandas as pd
 from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from ser.core.errors import SerError
-from ser.data.corpora import absolute, with_durations
+from ser.data.corpora import UNKNOWN, absolute, with_durations
 from ser.data.names import numbers_if_whole, relabelled, tidied
 
-_CSV = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
+_SEPARATORS = ",;\t|"
+_CSV = {"keep_default_na": False, "na_values": [""]}
 _NO_NAMES = (bytes, list, tuple, dict, np.ndarray)  # what Parquet can hold, and no CSV
 _SHOWN = 5  # rows or files that an error names before it only counts
 
@@ -28,7 +31,7 @@ def load(
     table: str | Path | None,
     *,
     label: str = "emotion",
-    speaker: str = "speaker",
+    speaker: str | None = "speaker",
     labels: Mapping[str, str | None] | None = None,
     min_clips: int = 2,
 ) -> pd.DataFrame:
@@ -40,8 +43,9 @@ def load(
         The file, .csv or .parquet.
     label : str
         Column with the label; becomes `emotion`.
-    speaker : str
-        Column with the speaker; becomes `actor`. Numbers as text stay text: 01 is not 1.
+    speaker : str or None
+        Column with the speaker; becomes `actor`. Numbers as text stay text: 01 is not 1. None
+        where nobody knows who speaks.
     labels : mapping of str to str or None, optional
         Label -> emotion; None leaves its clips out, and labels that it lacks are emotions already.
     min_clips : int
@@ -64,18 +68,29 @@ def load(
     if not table:
         raise SerError("No table of clips. Set data.table=FILE, a .csv or .parquet.")
     table = absolute(table)
-    clips = _read(table, {"path", label, speaker})
+    clips = _read(table, {"path", label, speaker or label})
+    if speaker is None:
+        speaker = "actor"
+        clips[speaker] = UNKNOWN
     _check_columns(clips, table, label, speaker)
     clips = clips.rename(columns={label: "emotion", speaker: "actor"})
     _check_filled(clips, table, {"path": "path", "emotion": label, "actor": speaker})
     clips = clips.astype({"path": str, "emotion": str}).sort_values("path", kind="stable")
     clips = tidied(relabelled(clips, labels) if labels else clips)
-    clips["path"] = [os.path.normpath(table.parent / path) for path in clips["path"]]
+    clips["path"] = [_found(table.parent, path) for path in clips["path"]]
     _check_paths(clips["path"], table)
-    _check_labels(clips["emotion"], table, min_clips)
+    check_labels(clips["emotion"], table, min_clips)
     clips = clips.reset_index(drop=True)
     known = all(name in clips and is_numeric_dtype(clips[name]) for name in ("duration", "sr"))
     return clips if known else with_durations(clips)
+
+
+def _found(folder: Path, path: str) -> str:
+    r"""Where a clip is: ``~`` is the home folder, and ``\`` parts folders as on Windows."""
+    place = os.path.normpath(folder / os.path.expanduser(path))  # noqa: PTH111  Path's may raise
+    if os.sep == "/" and "\\" in path and not _is_file(place):
+        return os.path.normpath(folder / path.replace("\\", "/"))
+    return place
 
 
 def _read(table: Path, names: set[str]) -> pd.DataFrame:
@@ -98,14 +113,29 @@ def _read(table: Path, names: set[str]) -> pd.DataFrame:
             return clips
         # Read twice: blank lines count in an editor's numbering, but as rows of NaN they would make
         # floats of whole columns of integers.
-        clips = pd.read_csv(table, **_CSV).dropna(how="all")
-        text = pd.read_csv(table, **_CSV, skip_blank_lines=False, dtype=str).dropna(how="all")
+        how = _CSV | _dialect(table)
+        clips = pd.read_csv(table, **how).dropna(how="all")
+        text = pd.read_csv(table, **how, skip_blank_lines=False, dtype=str).dropna(how="all")
         text.index += 2  # line 1 is the header
         clips = clips.set_axis(text.index)
         exact = [c for c in clips if c in names or is_integer_dtype(clips[c])]
         return clips.assign(**{column: numbers_if_whole(text[column]) for column in exact})
     except Exception as error:  # pyarrow raises its own on a damaged file, beside most of Python's
         raise SerError(f"Cannot read the table {table}: {error}.") from error
+
+
+def _dialect(table: Path) -> dict[str, str]:
+    """Encoding, by a byte order mark, and separator, by what parts a column `path` off."""
+    start = table.read_bytes()[:65536]
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if start.startswith(marks) else "utf-8-sig"
+    header = start.decode(encoding, "replace").lstrip().partition("\n")[0]
+    for sep in _SEPARATORS:
+        if "path" in next(csv.reader([header.rstrip("\r")], delimiter=sep), ()):
+            break
+    else:
+        sep = _SEPARATORS[0]
+    return {"encoding": encoding, "sep": sep}
 
 
 def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -> None:
@@ -164,7 +194,13 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:
+def check_labels(labels: pd.Series, table: Path, min_clips: int) -> None:
+    """Refuse fewer than two labels, and one with too few clips; `table` is what errors name.
+
+    Raises
+    ------
+    SerError
+    """
     counts = labels.value_counts().sort_index()
     if len(counts) < 2:
         raise SerError(f"{table} has only the label {counts.index[0]!r}: expected two or more.")
