@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ser.core import paths
 from ser.core.comparable import INDUCTIVE, KINDS, NOT_COMPARABLE, reason
 from ser.core.printable import shown
 from ser.core.redact import without_secrets
@@ -15,6 +17,12 @@ from ser.evaluation.metrics import HEADLINES, METRICS, Metric
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
 from ser.report.scores import interval_in_words, table_of_scores
+
+if TYPE_CHECKING:
+    from ser.tracking.run import Run
+
+
+UI = "http://127.0.0.1:5000"  # where ser-ui serves
 
 
 def of_run(evaluation: Evaluation, *, title: str, kind: str) -> str:
@@ -119,13 +127,21 @@ def of_nested_search(
     return "\n".join([*lines, "", table.to_string(index=False, na_rep=""), "", where])
 
 
-def where(run_id: str, experiment: str, uri: str) -> str:
-    """The run's id and the command that shows it."""
-    uri = without_secrets(uri).replace(f"{Path.cwd()}/", "")  # as one would type it here
-    return (
-        f"run     {run_id} in experiment {experiment!r}\n"
-        f"browse  ser-ui     (or: mlflow ui --backend-store-uri {uri})"
-    )
+def where(run: Run, *, page: str | None = "report.html") -> str:
+    """The run's id, its page among its files, and the link that shows it."""
+    uri = without_secrets(run.uri)
+    lines = [f"run     {run.id} in experiment {run.experiment!r}"]
+    if page is not None:
+        lines.append(f"report  {run.artifacts}/{page}")
+    link = f"#/experiments/{run.info.experiment_id}/runs/{run.id}"
+    if uri.startswith(("http://", "https://")):
+        lines.append(f"browse  {uri.rstrip('/')}/{link}")
+    else:
+        command = (
+            "ser-ui" if run.uri == paths.tracking_uri() else f"MLFLOW_TRACKING_URI={uri} ser-ui"
+        )
+        lines.append(f"browse  {UI}/{link}     (start it: {command})")
+    return "\n".join(lines).replace(f"{Path.cwd()}/", "")  # as one would type it here
 
 
 def of_variants(table: pd.DataFrame) -> str:

@@ -18,12 +18,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunInfo, RunTag
 
 from ser.core import interrupts, jobs, process
 from ser.core.errors import SerError
@@ -175,11 +176,17 @@ class Run:
     @property
     def artifacts(self) -> str:
         """Where they will be: a folder of this machine, or a URI."""
-        return located(self._logged.uri, self._artifact_uri).removeprefix("file://")
+        return located(self.uri, self.info.artifact_uri).removeprefix("file://")
 
     @property
-    def _artifact_uri(self) -> str:
-        return self._client.get_run(self.id).info.artifact_uri
+    def uri(self) -> str:
+        """MLflow's tracking URI; it may have a password."""
+        return self._logged.uri
+
+    @cached_property
+    def info(self) -> RunInfo:
+        """What MLflow says of it: its experiment's id, where its files go."""
+        return self._client.get_run(self.id).info
 
     def finish(self) -> None:
         """Send what waits, then mark the run FINISHED: it is the last thing that happens."""
@@ -231,7 +238,7 @@ class Run:
         return path
 
     def _send(self) -> None:
-        send(self._logged.uri, self._artifact_uri, self.folder)
+        send(self.uri, self.info.artifact_uri, self.folder)
         for i in range(0, len(self._metrics), 1000):  # as many as one request may carry
             self._client.log_batch(self.id, metrics=self._metrics[i : i + 1000])
         tags = [RunTag(key, value) for key, value in self._tags.items()]

@@ -110,11 +110,11 @@ def run_experiment(
             explain=settings if cfg.explain else None,
         )
         logged = run.so_far()
-    return _outcome(evaluation, logged, uri=cfg.tracking.uri)
+    return _outcome(evaluation, logged, terminal.where(run))
 
 
-def _outcome(evaluation: Evaluation, run: LoggedRun, *, uri: str) -> Outcome:
-    where, kind = terminal.where(run.id, run.experiment, uri), kind_of(run.tags)
+def _outcome(evaluation: Evaluation, run: LoggedRun, where: str) -> Outcome:
+    kind = kind_of(run.tags)
     return Outcome(
         run_id=run.id,
         text=f"{terminal.of_run(evaluation, title=run.name, kind=kind)}\n{where}",

@@ -225,7 +225,7 @@ def _log_nested(
         title=f"{name} · {split}{'' if kind == INDUCTIVE else f' · {kind.upper()}'}",
         unit=split.unit,
         metric=METRICS[cfg.tuner.metric],
-        where=terminal.where(parent.id, parent.experiment, cfg.tracking.uri),
+        where=terminal.where(parent),
     )
     params = chosen.drop(columns="cv").set_index("fold").to_dict("index")
     return SearchResult(
