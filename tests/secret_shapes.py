@@ -97,6 +97,6 @@ def overrides(shapes):
     for number, (name, text, _) in enumerate(shapes):
         quoted = "'" + text.replace("\\", "\\\\").replace("'", r"\'") + "'"
         if number % 3:
-            yield f"+shape{number}.{name}={quoted}"
+            yield f"+data.shape{number}.{name}={quoted}"
         else:
-            yield f"+shape{number}={{user: ann, {name}: {quoted}}}"
+            yield f"+data.shape{number}={{user: ann, {name}: {quoted}}}"

@@ -382,15 +382,18 @@ def test_key_of_several_lines_is_masked():
 
 
 def test_no_secret_reaches_the_log(run_here, demo_root, client, tmp_path):
-    few = [f"+hub={{user: ann, token: '{SHAPES[0][2]}'}}", f"+clone=https://{SHAPES[1][2]}@host/x"]
+    few = [
+        f"+data.hub={{user: ann, token: '{SHAPES[0][2]}'}}",
+        f"+data.clone=https://{SHAPES[1][2]}@host/x",
+    ]
     outcome = run_here(
         *("data=demo", f"data.root={demo_root}", "data.speakers=4", "model=naive_bayes"),
         *("curves=none", *few),
     )
     run = client.get_run(outcome.run_id)
-    assert run.data.params["hub.token"] == "***"
-    assert run.data.params["clone"] == "https://***@host/x"
-    assert "+hub={user:ann,token:***}" in run.data.tags["command"]
+    assert run.data.params["data.hub.token"] == "***"
+    assert run.data.params["data.clone"] == "https://***@host/x"
+    assert "+data.hub={user:ann,token:***}" in run.data.tags["command"]
     for file in (tmp_path / "mlruns").rglob("*"):
         written = file.read_bytes() if file.is_file() else b""
         assert not [secret for _, _, secret in SHAPES[:2] if secret.encode() in written], file
@@ -417,7 +420,7 @@ def test_resume_does_not_hang_on_a_secret():
     from ser.train.build import plain
 
     first, second, third = (
-        resume_key(plain(composed(f"+hub.token={token}", f"seed={seed}")), "d")
+        resume_key(plain(composed(f"+data.hub.token={token}", f"seed={seed}")), "d")
         for token, seed in (("a", 1), ("b", 1), ("a", 2))
     )
     assert first == second != third

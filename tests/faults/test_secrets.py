@@ -27,8 +27,8 @@ def leaks(folder, *texts):
 def given(demo_root, ser_environment):
     ser_environment["HUB_TOKEN"] = ENVIRONMENT
     corpus = ("data=demo", f"data.root={demo_root}", "data.speakers=4", "curves=none")
-    odd = (f"+keyed.token={{{CLI}: 1}}", f"+fields=[{{name: token, value: {CLI}}}]")
-    copies = (*odd, "+copy='${oc.env:HUB_TOKEN}'", "+mirror='see ${shape1.api_key}'")
+    odd = (f"+data.keyed.token={{{CLI}: 1}}", f"+data.fields=[{{name: token, value: {CLI}}}]")
+    copies = (*odd, "+data.copy='${oc.env:HUB_TOKEN}'", "+data.mirror='see ${data.shape1.api_key}'")
     return (*corpus, *overrides(SHAPES), *copies)
 
 
@@ -36,7 +36,7 @@ def given(demo_root, ser_environment):
     ("module", "arguments"),
     [
         ("ser.train", ["model=naive_bayes", "explain=true"]),
-        ("ser.train", ["-m", "model=naive_bayes,lda", f"+more.token={CLI},other-{CLI}"]),
+        ("ser.train", ["-m", "model=naive_bayes,lda", f"+data.more.token={CLI},other-{CLI}"]),
         ("ser.tune", ["model=knn", "search_space=knn", "split=speaker", "tuner.n_trials=2"]),
     ],
 )
@@ -52,8 +52,9 @@ def test_no_secret_of_a_command_is_written(run_cli, given, tmp_path, module, arg
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("+hub={token:%s", "no viable alternative"),
-        ("hub.token=%s", "Could not override 'hub.token'"),
+        ("+data.hub={token:%s", "cannot be read as KEY=VALUE"),
+        ("hub.token=%s", "no key 'hub.token'"),
+        ("+hub.token=%s", "no group or key 'hub'"),
         ("+model.classifier.token=%s", "unexpected keyword argument 'token'"),
         ("+model.classifier={token:%s}", "unexpected keyword argument 'token'"),
         ("tracking.uri=nothing://ann:%s@host.example/log", "nothing://ann:***@host.example/log"),
