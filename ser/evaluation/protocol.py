@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
-from tqdm import tqdm
 
+from ser.core.progress import bar
 from ser.core.threads import one_thread
 from ser.data.dataset import Dataset
 from ser.data.folds import Split
@@ -318,5 +318,5 @@ def _by_metric(folds: Sequence[dict[str, float]]) -> dict[str, list[float]]:
 @contextmanager
 def progress(total: int, title: str, settings: Settings) -> Iterator[Workers]:
     """Workers who move a bar, which is drawn for what takes longer than a second."""
-    with tqdm(total=total, desc=title, unit="fit", delay=1, leave=False, disable=None) as bar:
-        yield Workers(settings.n_jobs, bar.update)
+    with bar(total=total, desc=title, unit="fit", delay=1, leave=False) as drawn:
+        yield Workers(settings.n_jobs, drawn.update)

@@ -17,6 +17,7 @@ from scipy.signal import fftconvolve
 from scipy.spatial import cKDTree
 
 from ser.core import compute
+from ser.core.progress import bar
 from ser.data.audio import AudioError, read_audio
 
 BANDS = np.geomspace(150, 3400, 13)  # Hz: edges; every codec keeps what lies between
@@ -135,14 +136,13 @@ def _long_term(levels: np.ndarray) -> np.ndarray:
 def _fingerprints(paths: list[str], n_jobs: int) -> Iterator[tuple[str, np.ndarray]]:
     """Path and fingerprint of each clip, in parallel, with a bar."""
     from joblib import delayed
-    from tqdm import tqdm
 
     batches = [paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS)]
     calls = (delayed(_batch)(batch) for batch in batches)
-    with tqdm(total=len(paths), desc="Comparing", unit="clip", disable=None) as bar:
+    with bar(total=len(paths), desc="Comparing", unit="clip") as drawn:
         for batch in compute.results(calls, n_jobs=n_jobs):
             yield from batch
-            bar.update(min(BATCH_CLIPS, bar.total - bar.n))
+            drawn.update(min(BATCH_CLIPS, drawn.total - drawn.n))
 
 
 def _batch(paths: list[str]) -> list[tuple[str, np.ndarray]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from ser.core.experiment import Experiment, JobResult
 from ser.core.printable import markdown_code
+from ser.core.progress import bar
 from ser.data.audio import read_audio
 from ser.data.dataset import Dataset
 from ser.explore import copies, measure
@@ -98,14 +98,14 @@ def _explored(cfg: DictConfig, data: Dataset, prosody: ProsodyFeatures) -> Explo
     single = by_clip.loc[by_clip["duplicate_of"] == "", "path"].tolist()
     near = copies.near_copies(single, n_jobs=cfg.compute.n_jobs)
     by_clip["near_copy_of"] = by_clip["path"].map(near).fillna("")
-    with tqdm(total=measure.STEPS, desc="Measuring", disable=None) as bar:
+    with bar(total=measure.STEPS, desc="Measuring") as drawn:
         return measure.explore_corpus(
             data,
             by_clip,
             max_clips=cfg.explore.max_clips,
             neighbours=cfg.explore.neighbours,
             seed=cfg.seed,
-            advance=bar.update,
+            advance=drawn.update,
         )
 
 
@@ -120,5 +120,5 @@ def _log(run: Run, exploration: Exploration, shown: Sequence[ClipViews], *, top:
     for name, table in exploration_tables(exploration).items():
         run.table(table, name)
     figures = exploration_figures(exploration, shown, top=top)
-    for name, draw in tqdm(figures.items(), desc="Drawing", disable=None):
+    for name, draw in bar(figures.items(), desc="Drawing"):
         run.figure(draw, name)

@@ -29,6 +29,7 @@ import numpy as np
 
 from ser.core import compute
 from ser.core.errors import SerError
+from ser.core.progress import bar
 from ser.data.audio import AudioError, read_audio, read_file
 from ser.data.facts import RecordingFacts, facts_table, recording_facts
 from ser.data.recordings import Recording
@@ -344,14 +345,13 @@ def _in_batches(
         return
     ready()
     from joblib import delayed
-    from tqdm import tqdm
 
     batches = (paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS))
     calls = (delayed(_counted)(function, batch) for batch in batches)
-    with tqdm(total=len(paths), desc=title, unit="clip", disable=None if progress else True) as bar:
+    with bar(total=len(paths), desc=title, unit="clip", shown=progress) as drawn:
         for n_paths, batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
             yield batch
-            bar.update(n_paths)
+            drawn.update(n_paths)
 
 
 def _counted(function: Callable[[list[str]], list[T]], paths: list[str]) -> tuple[int, list[T]]:

@@ -21,6 +21,7 @@ from ser.core import streams
 from ser.core.errors import SerError
 from ser.core.printable import shown
 from ser.core.process import writing
+from ser.core.progress import bar
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
 if TYPE_CHECKING:
@@ -212,17 +213,15 @@ def _predicted(
     model: TrainedModel, recordings: Sequence[Recording], windows: Windows | None, n_jobs: int
 ) -> Iterator[list[Prediction]]:
     """Batches as they come, with a bar for what takes long; what cannot be used is named."""
-    from tqdm import tqdm
-
-    with tqdm(total=len(recordings), desc="Predicting", unit="clip", delay=1, disable=None) as bar:
+    with bar(total=len(recordings), desc="Predicting", unit="clip", delay=1) as drawn:
         for batch in model.predict(recordings, windows=windows, n_jobs=n_jobs):
             yield batch
             for prediction in batch:
                 if prediction.error:
                     start = "" if isnan(prediction.start) else f" from {prediction.start:.1f} s"
                     text = f"Cannot use {shown(prediction.name)}{start}: {prediction.error}."
-                    bar.write(text, file=sys.stderr)
-            bar.update(len({prediction.name for prediction in batch}))
+                    drawn.write(text, file=sys.stderr)
+            drawn.update(len({prediction.name for prediction in batch}))
 
 
 def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:

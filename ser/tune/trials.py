@@ -15,10 +15,10 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from tqdm import tqdm
 
 from ser.core import interrupts
 from ser.core.errors import SerError
+from ser.core.progress import bar
 from ser.evaluation.metrics import METRICS
 from ser.tracking.run import Run, start_run
 from ser.tune import figures
@@ -179,7 +179,7 @@ class _Loop:
         """Run the trials; `n_run` and `interrupted` then say how it ended."""
         if self._n_trials == 0 or self._spent():
             return
-        with tqdm(total=self._n_trials, desc="Tuning", unit="trial", disable=None) as self._bar:
+        with bar(total=self._n_trials, desc="Tuning", unit="trial") as self._bar:
             try:
                 self._drawing_since = time.thread_time()
                 self._study.optimize(

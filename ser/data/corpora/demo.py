@@ -1,6 +1,6 @@
 """The demo corpus: synthetic voices in RAVDESS's shape, made here, so that no download is needed.
 
-24 speakers x 60 clips, 48 kHz mono WAV, named by RAVDESS's grammar (`ser.data.corpora.ravdess`). A
+24 speakers x 60 clips, 16 kHz mono WAV, named by RAVDESS's grammar (`ser.data.corpora.ravdess`). A
 source-filter voice (`ser.data.corpora.synthesis`) says two statements; emotion and intensity move
 its prosody in the directions that the literature reports (`CUES`), each speaker in their own
 measure. The clips are hard enough to teach with, but they are nobody's speech: a number on them
@@ -26,12 +26,15 @@ import soundfile
 from ser.core import compute
 from ser.core.errors import SerError
 from ser.core.process import writing
+from ser.core.progress import announce, bar
 from ser.data.corpora import EMOTIONS, absolute, ravdess
 from ser.data.corpora.synthesis import SR, Manner, Syllable, speak
 
 N_SPEAKERS = 24
 CORPUS = replace(ravdess.CORPUS, name="the demo corpus", choice="demo")
-VERSION = 1  # raised whenever the same names would hold other samples
+VERSION = 2  # raised whenever the same names would hold other samples; 1 was at 48 kHz
+CLIP_COST = (0.008, 0.06)  # CPU seconds, MB
+SEED = 1  # of the speakers and of their takes
 
 STATEMENTS = {
     1: (
@@ -121,7 +124,7 @@ def load(root: str | Path, *, speakers: int = N_SPEAKERS, progress: bool = True)
     except OSError as error:
         raise SerError(
             f"The demo corpus cannot be written to {root}: {error.strerror or error}. "
-            "Set data.root=<folder that can be written, with 500 MB free>."
+            "Set data.root=<folder that can be written, with 100 MB free>."
         ) from error
     clips = ravdess.clip_table(root, CORPUS)
     return clips[clips["actor"] <= speakers].reset_index(drop=True)
@@ -133,10 +136,10 @@ def synthesise(name: str) -> np.ndarray:
     Returns
     -------
     (n_samples,) float64
-        In (-1, 1), at 48 kHz.
+        In (-1, 1), at 16 kHz.
     """
     clip = ravdess.parse_name(name)
-    rng = np.random.default_rng([VERSION, *(int(code) for code in name.split("-"))])
+    rng = np.random.default_rng([SEED, *(int(code) for code in name.split("-"))])
     manner = _manner(clip, rng)
     y = speak(STATEMENTS[int(clip["statement"])], manner, rng)
     y += 10 ** (-75 / 20) * rng.standard_normal(len(y))  # the room
@@ -145,7 +148,7 @@ def synthesise(name: str) -> np.ndarray:
 
 def _manner(clip: dict, rng: np.random.Generator) -> Manner:
     """A speaker's neutral voice, moved by the clip's emotion in that speaker's way."""
-    speaker = np.random.default_rng([VERSION, clip["actor"]])
+    speaker = np.random.default_rng([SEED, clip["actor"]])
     female = clip["gender"] == "female"
     f0 = (205 if female else 115) * 2 ** (speaker.normal(0, 2.2) / 12)
     tract = (1.17 if female else 1.0) * np.exp(speaker.normal(0, 0.04))
@@ -224,12 +227,16 @@ def _check_version(root: Path) -> None:
 def _synthesise(paths: list[Path], *, progress: bool) -> None:
     if not paths:
         return
+    announce(
+        f"Synthesising {len(paths)} clips, once: about {len(paths) * CLIP_COST[0]:.0f} CPU seconds "
+        f"and {len(paths) * CLIP_COST[1]:.0f} MB in {paths[0].parents[1]}.",
+        shown=progress,
+    )
     from joblib import delayed
-    from tqdm import tqdm
 
     jobs = compute.results((delayed(_write)(path) for path in paths), n_jobs=-1, ordered=False)
-    bar = {"desc": "Synthesising demo voices", "unit": "clip"}
-    for _ in tqdm(jobs, total=len(paths), disable=None if progress else True, **bar):
+    title = "Synthesising demo voices"
+    for _ in bar(jobs, total=len(paths), desc=title, unit="clip", shown=progress):
         pass
 
 

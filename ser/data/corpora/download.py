@@ -12,7 +12,6 @@ import re
 import shutil
 import stat
 import struct
-import sys
 import unicodedata
 import zipfile
 import zlib
@@ -21,10 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pooch
-from tqdm import tqdm
 
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
+from ser.core.progress import announce, bar
 
 MAX_UNPACKED = 8 * 2**30  # bytes: 13 times RAVDESS's speech, less than a disk
 MAX_RATIO = 100  # unpacked to packed bytes; audio reaches 2 to 10, deflate's limit is 1032
@@ -93,6 +92,7 @@ def fetch(url: str, destination: str | Path, *, md5: str, size: int, progress: b
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if not part.is_file() or part.stat().st_size < size:
+            announce(f"Downloading {url} ({size / 1e6:.0f} MB) to {part.parent}.", shown=progress)
             _append(url, part, size, progress)
     except (OSError, ValueError) as error:  # requests' are OSErrors; ValueError: a broken header
         kept = part.stat().st_size if part.is_file() else 0
@@ -182,7 +182,9 @@ def _append(url: str, part: Path, size: int, progress: bool) -> None:
                 file.truncate(0)
 
         download = pooch.HTTPDownloader(
-            progressbar=progress and sys.stderr.isatty(),
+            progressbar=bar(
+                total=size, desc="Downloading", unit="B", unit_scale=True, shown=progress
+            ),
             chunk_size=CHUNK,
             headers={"Range": f"bytes={file.tell()}-", "Accept-Encoding": "identity"},
             hooks={"response": start_afresh},
@@ -243,8 +245,7 @@ def _key(name: str) -> str:
 def _extract(source: zipfile.ZipFile, folder: Path, progress: bool) -> None:
     # zipfile never yields more than the declared size: it stops there and checks the CRC.
     entries = source.infolist()
-    hidden = None if progress else True  # None: shown on a terminal only
-    for entry in tqdm(entries, desc="unpack", unit="file", ncols=79, disable=hidden):
+    for entry in bar(entries, desc="unpack", unit="file", shown=progress):
         path = folder / entry.filename
         if entry.is_dir():
             path.mkdir(parents=True, exist_ok=True)

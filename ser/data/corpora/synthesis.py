@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, lfilter, sosfilt
 
-SR = 48_000  # Hz
+SR = 16_000  # Hz: what most of the field works at
 LEVEL = 0.02  # root mean square at 0 dB: low, so that a shout has room above it
-BLOCK = 480  # samples with one set of formants: 10 ms
+BLOCK = SR // 50  # samples with one set of formants: 20 ms
 BANDWIDTHS = (80.0, 100.0, 140.0, 250.0)  # Hz, of the four formants
 
 # F1 to F4 in Hz, of an adult man; F4 is nearly the same in all.
