@@ -23,8 +23,8 @@ class _Lines(tqdm):
         if msg is None:  # otherwise what clears a bar
             print(self, file=sys.stderr, flush=True)
 
-    def refresh(self, *_: Any, **__: Any) -> bool:
-        return True  # lines come by time alone
+    def reset(self, total: float | None = None) -> None:
+        self.n = 0  # of a download that is whole, which is counted once more; tqdm's draws, too
 
 
 def bar(steps: Any = None, *, shown: bool = True, **settings: Any) -> tqdm:

@@ -251,10 +251,11 @@ class _Loop:
                 f"{MAX_FAILED} trials failed one after the other: {self.last_error}"
             ) from None
         self.n_run += 1
-        self._bar.update()
         if best := best_trial(study):
             metric = METRICS[self._cfg.tuner.metric]
-            self._bar.set_postfix_str(f"best {metric.name} {metric.text_with_unit(value_of(best))}")
+            text = f"best {metric.name} {metric.text_with_unit(value_of(best))}"
+            self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update()
         if self._spent():
             study.stop()
         self._drawing_since = time.thread_time()

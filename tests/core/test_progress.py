@@ -23,12 +23,12 @@ def test_lines_come_every_ten_seconds_where_there_is_no_terminal(capfd, now):
     with of(progress.bar(total=100, desc="Extracting", unit="clip")) as drawn:
         for _ in range(50):  # a step a second
             clock[0] += 1
+            drawn.set_postfix_str("best 61.2 %", refresh=False)
             drawn.update()
-        drawn.set_postfix_str("best 61.2 %")
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 5
-    assert lines[0] == "Extracting: 10 of 100, 00:10 passed, about 01:30 left"
-    assert lines[-1] == "Extracting: 50 of 100, 00:50 passed, about 00:50 left"
+    assert lines[0] == "Extracting: 10 of 100, 00:10 passed, about 01:30 left, best 61.2 %"
+    assert lines[-1] == "Extracting: 50 of 100, 00:50 passed, about 00:50 left, best 61.2 %"
 
 
 def test_short_and_hidden_work_writes_nothing(capfd, now):
