@@ -12,7 +12,7 @@ from typing import Any
 import hydra.utils
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ser.core import paths
@@ -38,12 +38,20 @@ def as_hydra_reads(word: str, *, is_sweep: bool = False) -> str:
     is_sweep : bool
         Whether a comma parts values, unless there is a file of that name.
 
+    Raises
+    ------
+    SerError
+        If a group is given no choice, as in ``model=null``.
+
     Examples
     --------
     >>> as_hydra_reads("data.root=/my data (1)/it's, all")
     "data.root='/my data (1)/it\\'s, all'"
     """
     key, _, value = word.partition("=")
+    if value in ("null", "") and "=" in word and (group := paths.CONF / key).is_dir():
+        choices = sorted(file.stem for file in group.glob("*.yaml"))
+        raise SerError(f"{word} names no choice. {_listed(key, choices)}")
     if word.startswith("-") or key.split(".")[-1] not in _PATHS:
         return word
     if re.match(r"~(/|\\|$)", value):
@@ -140,13 +148,18 @@ def check_values(cfg: DictConfig) -> None:
         Which names the key, its value and what fits.
     """
     for key, (fits, what) in _FITS.items():
-        node = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
-        name = key.rpartition(".")[2]
-        if not isinstance(node, DictConfig) or name not in node:
-            continue
-        value = node[name]
-        if not fits(value):
-            raise SerError(f"{key}={shown(str(value))} does not fit: give {what}.")
+        node, name = cfg, key
+        if "." in key:
+            section, _, name = key.partition(".")
+            if section not in cfg:
+                continue
+            node = cfg[section]
+            if not isinstance(node, DictConfig):
+                value = "null" if node is None else shown(str(node))
+                raise SerError(f"{section}={value} does not fit: set keys of it, as {key}=VALUE.")
+        if name in node and not fits(value := node[name]):
+            given = "null" if value is None else shown(str(value))
+            raise SerError(f"{key}={given} does not fit: give {what}.")
 
 
 def _is_whole(value: object, least: float = -float("inf"), most: float = float("inf")) -> bool:
@@ -155,6 +168,19 @@ def _is_whole(value: object, least: float = -float("inf"), most: float = float("
 
 def _is_switch(value: object) -> bool:
     return isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_limit(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and value >= 0)  # type: ignore[operator]
+
+
+def _is_section_or_none(value: object) -> bool:
+    return value is None or isinstance(value, DictConfig)
 
 
 _FITS: dict[str, tuple[Any, str]] = {
@@ -174,7 +200,21 @@ _FITS: dict[str, tuple[Any, str]] = {
         lambda value: _is_whole(value) and value != 0,
         "how many workers, or -1 for one per core",
     ),
-    "store": (lambda value: isinstance(value, str) and value.strip(), "a path"),
+    "store": (_is_text, "a path"),
+    "tracking.uri": (_is_text, "a path, or the address of a database or a server"),
+    "tracking.experiment": (lambda value: value is not None, "a name"),
+    "data.corpus": (lambda value: isinstance(value, DictConfig), "keys of it, as data.root=DIR"),
+    "register": (lambda value: value is None or _is_text(value), "a name, or null"),
+    "variants": (_is_section_or_none, "keys of it, as in conf/experiment/protocols.yaml, or null"),
+    "tuner.n_trials": (
+        lambda value: value is None or _is_whole(value, 0),
+        "how many, or null for no limit",
+    ),
+    "tuner.timeout": (_is_limit, "seconds, or null for no limit"),
+    "tuner.cpu_seconds": (_is_limit, "seconds, or null for no limit"),
+    "tuner.nested": (_is_switch, "true or false"),
+    "explore.max_clips": (lambda value: _is_whole(value, 1), "how many clips"),
+    "explore.top": (lambda value: _is_whole(value, 1), "how many features"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ from ser.tune.objective import Objective, features_key, overrides_of
 from ser.tune.question import question_of, short_digest
 from ser.tune.space import SearchSpace
 from ser.tune.trials import StudyResult, run_trials, value_of
+
+# Samplers that Optuna only offers beside a package of others.
+_PACKAGE_OF = {"optuna.samplers.CmaEsSampler": "cmaes", "optuna.samplers.GPSampler": "torch"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +248,9 @@ def _kind_tags(outcome: Outcome) -> dict[str, str]:
 
 def _check(cfg: DictConfig) -> None:
     tuner = cfg.tuner
+    needed = _PACKAGE_OF.get(str(tuner.sampler.get("_target_")))
+    if needed and find_spec(needed) is None:
+        raise SerError(f"This sampler needs the package {needed}: pip install {needed}.")
     if tuner.metric not in tunable():
         raise SerError(f"tuner.metric={tuner.metric} is none of {', '.join(tunable())}.")
     if tuner.prune_by not in ("folds", "epochs"):

@@ -105,3 +105,22 @@ def test_a_step_that_is_none_is_refused_before_anything_is_read():
 
     with pytest.raises(SerError, match="The last step is the classifier"):
         model_pipeline(compose(["+model.foo=1"]).cfg)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("cv=null", "cv=null does not fit: set keys of it, as cv.n_splits=VALUE."),
+        ("tracking=5", "tracking=5 does not fit: set keys of it, as tracking.uri=VALUE."),
+        ("model=null", "model=null names no choice. model has adaboost,"),
+        ("experiment=", "experiment= names no choice. experiment has augmentation,"),
+        ("data.corpus=null", "data.corpus=null does not fit: give keys of it"),
+        ("variants=5", "variants=5 does not fit"),
+        ("tuner.n_trials=x", "tuner.n_trials=x does not fit: give how many"),
+        ("tuner.timeout=-1", "tuner.timeout=-1 does not fit: give seconds"),
+    ],
+)
+def test_sections_and_groups_are_no_values(word, says):
+    with pytest.raises(SerError) as refused:
+        compose([word], config="tune")
+    assert str(refused.value).startswith(says)
