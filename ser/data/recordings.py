@@ -182,8 +182,10 @@ def _matches(pattern: str) -> Iterator[Path]:
 def _from_table(file: Path, speaker: str | None) -> Iterator[Recording]:
     import pandas as pd
 
+    from ser.data.corpora.table import clip_path, dialect
+
     try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        table = pd.read_csv(file, **dialect(file), dtype=str, keep_default_na=False).fillna("")
     except (ValueError, OSError) as error:
         raise SerError(f"{file} cannot be read as CSV: {error}") from error
     column = speaker if speaker not in (None, BY_FOLDER) else "speaker"
@@ -194,6 +196,6 @@ def _from_table(file: Path, speaker: str | None) -> Iterator[Recording]:
             f"{', '.join(table.columns)}."
         )
     for row in table.to_dict("records"):
-        path = file.parent / row["path"]  # an absolute one stays as it is
+        path = Path(clip_path(file.parent, row["path"]))
         who = path.parent.name if speaker == BY_FOLDER else tidy(row.get(column, ""))
         yield Recording(str(path), speaker=who or None)

@@ -337,6 +337,14 @@ def test_recordings_of_tables_without_the_column_name_it(tmp_path):
     assert recording == Recording(str(tmp_path / "a.wav"), speaker="1")
 
 
+def test_recordings_of_a_table_as_other_programs_write_it(tmp_path):
+    text = 'actor;path\r\n1;"week 1\\a;b.wav"\r\n2\r\n'
+    (tmp_path / "t.csv").write_bytes(text.encode("utf-16"))
+    first, short = find_recordings([tmp_path / "t.csv"], speaker="actor")
+    assert first == Recording(str(tmp_path / "week 1" / "a;b.wav"), speaker="1")
+    assert short == Recording(str(tmp_path), speaker="2")  # refused as what it is: a folder
+
+
 @pytest.mark.slow
 def test_trained_model_keeps_the_order_with_many_workers(model, demo_root):
     wanted = [Recording(str(path)) for path in sorted(demo_root.rglob("*.wav"))]

@@ -77,7 +77,7 @@ def load(
     _check_filled(clips, table, {"path": "path", "emotion": label, "actor": speaker})
     clips = clips.astype({"path": str, "emotion": str}).sort_values("path", kind="stable")
     clips = tidied(relabelled(clips, labels) if labels else clips)
-    clips["path"] = [_found(table.parent, path) for path in clips["path"]]
+    clips["path"] = [clip_path(table.parent, path) for path in clips["path"]]
     _check_paths(clips["path"], table)
     check_labels(clips["emotion"], table, min_clips)
     clips = clips.reset_index(drop=True)
@@ -85,7 +85,7 @@ def load(
     return clips if known else with_durations(clips)
 
 
-def _found(folder: Path, path: str) -> str:
+def clip_path(folder: Path, path: str) -> str:
     r"""Where a clip is: ``~`` is the home folder, and ``\`` parts folders as on Windows."""
     place = os.path.normpath(folder / os.path.expanduser(path))  # noqa: PTH111  Path's may raise
     if os.sep == "/" and "\\" in path and not _is_file(place):
@@ -113,7 +113,7 @@ def _read(table: Path, names: set[str]) -> pd.DataFrame:
             return clips
         # Read twice: blank lines count in an editor's numbering, but as rows of NaN they would make
         # floats of whole columns of integers.
-        how = _CSV | _dialect(table)
+        how = _CSV | dialect(table)
         clips = pd.read_csv(table, **how).dropna(how="all")
         text = pd.read_csv(table, **how, skip_blank_lines=False, dtype=str).dropna(how="all")
         text.index += 2  # line 1 is the header
@@ -124,7 +124,7 @@ def _read(table: Path, names: set[str]) -> pd.DataFrame:
         raise SerError(f"Cannot read the table {table}: {error}.") from error
 
 
-def _dialect(table: Path) -> dict[str, str]:
+def dialect(table: Path) -> dict[str, str]:
     """Encoding, by a byte order mark, and separator, by what parts a column `path` off."""
     start = table.read_bytes()[:65536]
     marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
