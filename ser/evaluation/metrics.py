@@ -128,19 +128,35 @@ class Metric:
 def _accuracy(
     y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[str]
 ) -> float:
-    return metrics.accuracy_score(y_true, y_pred)
+    return np.mean(y_true == y_pred)
+
+
+# Of an emotion, from how many of its clips are named right, it has, and are named so.
+# scikit-learn's functions give the same, and take forty times as long on a fold's hundred clips.
+def _recall(right: np.ndarray, n_true: np.ndarray, n_pred: np.ndarray) -> np.ndarray:
+    return right / n_true
+
+
+def _precision(right: np.ndarray, n_true: np.ndarray, n_pred: np.ndarray) -> np.ndarray:
+    return right / np.maximum(n_pred, 1)  # 0 of an emotion that is never named
+
+
+def _f1(right: np.ndarray, n_true: np.ndarray, n_pred: np.ndarray) -> np.ndarray:
+    return 2 * right / (n_true + n_pred)
 
 
 def _macro(
-    score: Callable[..., float],
+    score: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     y_true: np.ndarray,
     y_pred: np.ndarray,
     proba: np.ndarray | None,
     labels: Sequence[str],
 ) -> float:
     """Mean over the emotions that `y_true` has: of another the recall is not defined."""
-    present = np.unique(y_true)
-    return score(y_true, y_pred, labels=present, average="macro", zero_division=0)
+    present, of_clip, n_true = np.unique(y_true, return_inverse=True, return_counts=True)
+    right = np.bincount(of_clip, y_true == y_pred)
+    n_pred = (np.asarray(y_pred) == present[:, None]).sum(axis=1)
+    return score(right, n_true, n_pred).mean()
 
 
 def _log_loss(
@@ -173,20 +189,20 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(name="accuracy", label="accuracy", function=_accuracy),
-        Metric(name="uar", label="UAR", function=partial(_macro, metrics.recall_score)),
+        Metric(name="uar", label="UAR", function=partial(_macro, _recall)),
         Metric(
             name="precision_macro",
             label="macro precision",
-            function=partial(_macro, metrics.precision_score),
+            function=partial(_macro, _precision),
             in_tables=False,
         ),
         Metric(
             name="recall_macro",
             label="macro recall",
-            function=partial(_macro, metrics.recall_score),
+            function=partial(_macro, _recall),
             in_tables=False,
         ),
-        Metric(name="f1_macro", label="macro F1", function=partial(_macro, metrics.f1_score)),
+        Metric(name="f1_macro", label="macro F1", function=partial(_macro, _f1)),
         Metric(
             name="log_loss",
             label="log loss",
