@@ -7,7 +7,7 @@ import pandas as pd
 
 from ser.data.dataset import Dataset
 from ser.features import FeatureSet
-from ser.models.layers import compared_rows, layers_of, left_out_uar, ridge_inverse
+from ser.models.layers import compared_rows, layers_of, left_out_uar, ridge_factor
 from ser.models.pipeline import originals
 
 
@@ -44,8 +44,8 @@ def layer_scores(data: Dataset, rows: np.ndarray) -> pd.DataFrame:
     n_actors = len(np.unique(actors))
     scores = []
     for layer, columns in layers_of(data.names).items():
-        inverse = ridge_inverse(X[:, columns] @ X[:, columns].T)
-        emotion = left_out_uar(inverse, emotions, actors if n_actors > 1 else None)
-        actor = left_out_uar(inverse, actors, None) if n_actors > 1 else np.nan
+        factor = ridge_factor(X[:, columns] @ X[:, columns].T)
+        emotion = left_out_uar(factor, emotions, actors if n_actors > 1 else None)
+        actor = left_out_uar(factor, actors, None) if n_actors > 1 else np.nan
         scores.append({"layer": layer, "emotion_uar": emotion, "actor_accuracy": actor})
     return pd.DataFrame(scores)

@@ -110,11 +110,13 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         self.scale_ = _scale(X, squared)
         best = np.inf
         for gamma in self.gammas if self.kernel == "rbf" else (1.0,):
-            K = weight * self._similar(X, squared, gamma) * weight.T
+            K = self._similar(X, squared, gamma)
+            K *= weight
+            K *= weight.T
             for alpha in self.alphas:
-                inverse = inverse_of(K, alpha)
-                dual = inverse @ (weight * Y)
-                left_out = Y - _residuals(inverse, dual, blocks) / weight
+                factor = inverse_factor(K, alpha)
+                dual = factor.T @ (factor @ (weight * Y))
+                left_out = Y - _residuals(factor, dual, blocks) / weight
                 temperature, loss = best_temperature(left_out, target)
                 if loss < best:
                     best, self.alpha_, self.gamma_ = loss, float(alpha), float(gamma)
@@ -155,16 +157,21 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         """Kernel of clips and the training clips, with a 1 for the intercept: float64."""
         if squared is None:
             return 1 + (X @ self.X_fit_.T).astype(np.float64) / self.scale_
-        return 1 + np.exp(-gamma * squared.astype(np.float64) / self.scale_)
+        K = squared.astype(np.float64)
+        K *= -gamma
+        K /= self.scale_
+        np.exp(K, out=K)
+        K += 1
+        return K
 
 
-def left_out(inverse: np.ndarray, target: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def left_out(factor: np.ndarray, target: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """What the regressions say of each clip, fitted without its actor (without it, if no groups).
 
     Parameters
     ----------
-    inverse : (n_clips, n_clips) float64
-        Of the kernel with the penalty on its diagonal (`inverse_of`): one for whatever is told.
+    factor : (n_clips, n_clips) float64
+        Of the inverse of the kernel and its penalty (`inverse_factor`): one for whatever is told.
     target : (n_clips,) int
         Class of each, from 0.
     groups : (n_clips,) or None
@@ -175,7 +182,7 @@ def left_out(inverse: np.ndarray, target: np.ndarray, groups: np.ndarray | None)
     """
     n_classes = int(target.max()) + 1
     Y = np.eye(n_classes)[target] - 1 / n_classes
-    return Y - _residuals(inverse, inverse @ Y, _blocks(groups, len(target)))
+    return Y - _residuals(factor, factor.T @ (factor @ Y), _blocks(groups, len(target)))
 
 
 def _squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -206,25 +213,21 @@ def _blocks(groups: np.ndarray | None, n_clips: int) -> list[np.ndarray] | None:
     return np.split(order, edges)
 
 
-def inverse_of(K: np.ndarray, alpha: float) -> np.ndarray:
-    """(K + alpha I)^-1, in a third of the time of a general matrix's inverse."""
-    regularised = K.copy()
+def inverse_factor(K: np.ndarray, alpha: float) -> np.ndarray:
+    """Lower triangular L with L.T @ L = (K + alpha I)^-1: a third of the inverse's time."""
+    regularised = K.copy(order="F")  # K is symmetric; LAPACK works in place on columns
     regularised.flat[:: len(K) + 1] += alpha
     factor, _ = scipy.linalg.lapack.dpotrf(regularised, lower=True, overwrite_a=True)
-    lower, _ = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-    whole = np.tril(lower)
-    return whole + np.tril(whole, -1).T
+    inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=True, overwrite_c=True)
+    return inverse
 
 
-def _residuals(
-    inverse: np.ndarray, dual: np.ndarray, blocks: list[np.ndarray] | None
-) -> np.ndarray:
+def _residuals(factor: np.ndarray, dual: np.ndarray, blocks: list[np.ndarray] | None) -> np.ndarray:
     """Of every clip, by the model that was not fitted on its block."""
     if blocks is None:
-        return dual / np.diag(inverse)[:, None]
+        return dual / np.einsum("ij,ij->j", factor, factor)[:, None]
     residuals = np.empty_like(dual)
     for rows in blocks:
-        residuals[rows] = scipy.linalg.solve(
-            inverse[np.ix_(rows, rows)], dual[rows], assume_a="pos"
-        )
+        columns = factor[:, rows]
+        residuals[rows] = scipy.linalg.solve(columns.T @ columns, dual[rows], assume_a="pos")
     return residuals

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ser.core.errors import SerError
 from ser.features import FeatureSet
-from ser.models.kernel_ridge import inverse_of, left_out
+from ser.models.kernel_ridge import inverse_factor, left_out
 
 PENALTY = 0.1  # of the ridge that layers are compared by, on a kernel that is 1 on average
 MAX_CLIPS = 3000  # that layers are compared on: memory and time grow with their square and cube
@@ -65,8 +65,8 @@ class LayerSelection(TransformerMixin, BaseEstimator):
         def uar(low: int, high: int) -> float:
             name = _range(names, low, high)
             if name not in self.inner_uar_:
-                inverse = ridge_inverse(sum(grams[low : high + 1]))
-                self.inner_uar_[name] = left_out_uar(inverse, known, actors)
+                factor = ridge_factor(sum(grams[low : high + 1]))
+                self.inner_uar_[name] = left_out_uar(factor, known, actors)
             return self.inner_uar_[name]
 
         last = len(names) - 1
@@ -225,23 +225,23 @@ def compared_rows(n_clips: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_clips - 1, min(n_clips, MAX_CLIPS)).astype(int))
 
 
-def ridge_inverse(gram: np.ndarray) -> np.ndarray:
+def ridge_factor(gram: np.ndarray) -> np.ndarray:
     """(n_clips, n_clips) what every regression on these inner products of clips follows from."""
     scale = float(np.diag(gram).mean()) or 1.0
-    return inverse_of(1 + gram.astype(np.float64) / scale, PENALTY)
+    return inverse_factor(1 + gram.astype(np.float64) / scale, PENALTY)
 
 
-def left_out_uar(inverse: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
+def left_out_uar(factor: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> float:
     """UAR of a kernel ridge on actors left out one after the other; on clips, without `groups`.
 
     Parameters
     ----------
-    inverse : (n_clips, n_clips) float64
-        `ridge_inverse` of the clips' inner products.
+    factor : (n_clips, n_clips) float64
+        `ridge_factor` of the clips' inner products.
     y : (n_clips,)
         What is told: emotions, or anything else.
     groups : (n_clips,) or None
     """
     target = np.unique(y, return_inverse=True)[1]
-    answers = left_out(inverse, target, groups)
+    answers = left_out(factor, target, groups)
     return float(recall_score(target, answers.argmax(axis=1), average="macro", zero_division=0))

@@ -15,7 +15,7 @@ from ser.models.layers import (
     chosen_among,
     layers_of,
     left_out_uar,
-    ridge_inverse,
+    ridge_factor,
 )
 from ser.models.pipeline import build_pipeline, fit
 
@@ -54,7 +54,7 @@ def test_inner_uar_is_that_of_ridges_fitted_without_each_actor(clips, grouped):
         ridge.fit(Z[train], np.eye(3)[target[train]] - 1 / 3)
         expected[test] = ridge.predict(Z[test]).argmax(axis=1)
     uar = recall_score(target, expected, average="macro")
-    assert left_out_uar(ridge_inverse(gram), y, actors if grouped else None) == pytest.approx(uar)
+    assert left_out_uar(ridge_factor(gram), y, actors if grouped else None) == pytest.approx(uar)
 
 
 def test_selection_takes_the_layer_that_tells_strangers_emotions(clips):
