@@ -43,7 +43,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     ),
     (r"^dask |HOST:8786", "needs a cluster: tests/core/test_compute.py starts one"),
     (r"postgresql://", "needs a server: tests/tune/test_tune.py starts one"),
-    (r"experiment=(seed|features)\b", "tests/train/test_variants.py runs such a comparison"),
+    (r"experiment=(seed|features)\b", "15 and 33 runs: tests/train/test_train.py runs a comparison"),
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
     (r"benchmarks/long_haul\.py", "a thousand runs; tests/test_ui.py shows as many"),
@@ -95,6 +95,11 @@ def place(tmp_path_factory, demo_root):
         (place / folder).mkdir(parents=True)
         for clip in clips[:4]:
             shutil.copy(clip, place / folder)
+    for clip in clips:
+        emotion, speaker = clip.stem[6:8], clip.stem[-2:]
+        for name in (f"my_clips/{emotion}/{speaker}/1.wav", f"my_files/{speaker}_{emotion}_1.wav"):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(clip, place / name)
     for name in ("my_recording.wav", "interview.wav"):
         shutil.copy(next(demo_root.rglob("*.wav")), place / name)
     table = {"path": clips, "emotion": [p.stem[6:8] for p in clips]}
