@@ -1,8 +1,8 @@
 """Every command of the README and the docs runs as it is printed, in a small copy of the project.
 
-The copy has a corpus in RAVDESS's shape and the recordings that the pages name. `REWRITTEN` has what
-cannot stand in a page, `ELSEWHERE` says why some commands are not run here and which test does it.
-A rule that fits no command fails.
+The copy has a corpus in RAVDESS's shape and the recordings that the pages name. `REWRITTEN` has
+what cannot stand in a page, `ELSEWHERE` says why some commands are not run here and which test
+runs them. A rule that fits no command fails.
 """
 
 import os

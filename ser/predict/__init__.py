@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     add_model_options(parser)
     recordings = parser.add_argument_group("recordings")
     recordings.add_argument(
-        "--window", type=float, metavar="SECONDS", help="cut long recordings into windows of this length"
+        "--window", type=float, metavar="SECONDS", help="cut recordings into windows this long"
     )
     recordings.add_argument(
         "--hop",
