@@ -36,8 +36,14 @@ def test_introduction_runs_on_a_few_demo_speakers(notebook, monkeypatch, demo_ro
     text = "".join(o.text for o in outputs(notebook) if o.output_type == "stream")
     assert "240 clips of 4 actors, 8 emotions" in text
     assert "Warning" not in text
-    # That the corpus is incomplete is said besides.
+    # That the corpus is incomplete is said, too.
     assert len([o for o in outputs(notebook) if o.get("name") != "stderr"]) == stored
+
+
+def test_introduction_opens_with_sound_and_pictures(notebook):
+    opening = notebook.cells[1]
+    assert "Audio(" in opening.source
+    assert any("image/png" in output.get("data", ()) for output in opening.outputs)
 
 
 def test_introduction_uses_the_python_api_alone(notebook):
@@ -50,7 +56,8 @@ def test_introduction_is_stored_executed_on_ravdess_and_without_its_sounds(noteb
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     kinds = {kind for output in outputs(notebook) for kind in output.get("data", ())}
-    assert kinds == {"text/plain", "text/html", "image/png"}  # no audio: it is not ours to give
+    assert kinds == {"text/plain", "text/html", "image/png"}
     assert all(output.output_type != "error" for output in outputs(notebook))
-    assert "1440 clips of 24 actors" in outputs(notebook)[0].text
+    assert "<audio" not in NOTEBOOK.read_text(encoding="utf-8")
+    assert any("1440 clips of 24 actors" in output.get("text", "") for output in outputs(notebook))
     assert NOTEBOOK.stat().st_size < 1_000_000

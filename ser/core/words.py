@@ -20,8 +20,8 @@ from ser.core.errors import SerError
 from ser.core.overrides import key_of
 from ser.core.printable import shown
 
-# The last part of the keys that take a path, or a URL.
-_PATHS = {"checkpoint", "clip", "dir", "out", "root", "storage", "store", "table", "uri"}
+# The last part of the keys that take a path, a URL or a pattern of names.
+_PATHS = {"checkpoint", "clip", "dir", "out", "pattern", "root", "storage", "store", "table", "uri"}
 _PLAIN = re.compile(r"[\w./:-]*|null", re.ASCII)  # what Hydra reads as it is
 _WRITTEN = re.compile(r"""['"\[].*|\w+\(.*\)""", re.DOTALL)  # quoted, a list, a sweep
 _LARGEST_SEED = 2**32 - 1

@@ -138,7 +138,7 @@ def check_copies(data: Dataset, split: Split) -> str:
             f"another: {_listed(data, bad)}. Copies {because}. {_WAYS}{_NEAR}"
         )
     known = " as published" if all(_is_published(data, rows) for rows in groups) else ""
-    where = "never on two sides of a fold" if split.grouped else "perhaps on both sides of a fold"
+    where = "never in training and test" if split.grouped else "perhaps in training and test"
     return f"{count} the same sound as another{known}, {where}: {_listed(data, groups)}."
 
 

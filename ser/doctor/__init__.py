@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
     parser.add_argument("--store", type=Path, help="feature store; by default ser.train's")
     parser.add_argument(
-        "--fast", action="store_true", help="compare files by their sizes, not by what they hold"
+        "--fast", action="store_true", help="compare files by size only, not by content"
     )
     parser.add_argument("--look", action="store_true", help="close no run, change nothing")
     parser.add_argument(

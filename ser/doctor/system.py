@@ -60,7 +60,7 @@ def versions() -> Iterator[Finding]:
     known = ", ".join(f"{name} {version(name)}" for name in SHOWN if not _is_missing(name))
     yield Finding("versions", f"Python {platform.python_version()}, ser {version('ser')}, {known}")
     for fault in wrong:
-        yield Finding("versions", fault, "pip install -e . brings what is needed")
+        yield Finding("versions", fault, "pip install -e . installs what is needed")
 
 
 def disks(places: Iterable[Path]) -> Iterator[Finding]:

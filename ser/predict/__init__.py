@@ -52,7 +52,7 @@ def main() -> None:
     try:
         n_errors = predict(arguments)
     except KeyboardInterrupt:
-        print("Interrupted. With --out, the same command goes on from here.", file=sys.stderr)
+        print("Interrupted. With --out, the same command continues here.", file=sys.stderr)
         sys.exit(streams.INTERRUPTED)
     if n_errors:
         print(f"{n_errors} could not be used.", file=sys.stderr)
@@ -150,12 +150,12 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="RECORDING",
         help="audio file, folder, glob, CSV with a column path, or - for one on standard input; "
-        "behind -- also names that start with -",
+        "put -- before names that start with -",
     )
     add_model_options(parser)
     recordings = parser.add_argument_group("recordings")
     recordings.add_argument(
-        "--window", type=float, metavar="SECONDS", help="cut long recordings into such windows"
+        "--window", type=float, metavar="SECONDS", help="cut recordings into windows this long"
     )
     recordings.add_argument(
         "--hop",
@@ -179,13 +179,13 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--output",
         choices=("table", "csv", "json", "parquet"),
-        help="default: a table, or what --out ends with; json is an object a line",
+        help="default: a table, or by the ending of --out; json writes an object per line",
     )
     output.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="file; goes on where it stopped when the command is repeated",
+        help="write to this file; the same command continues it",
     )
     output.add_argument(
         "--pictures",

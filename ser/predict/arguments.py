@@ -57,7 +57,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--trust-everything",
         action="store_true",
-        help="load a model whatever it holds: it can run any code on this machine",
+        help="load a model although it may run any code on this machine",
     )
     best = parser.add_argument_group(
         "best run", "--run best is the best by a metric within one corpus and split, never across"
@@ -66,12 +66,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     best.add_argument("--best-corpus", metavar="CORPUS", default="ravdess", help=_DEFAULT)
     best.add_argument("--best-split", metavar="SPLIT", default="loso", help=_DEFAULT)
     best.add_argument(
-        "--best-transductive", action="store_true", help="among models that scale by speaker"
+        "--best-transductive", action="store_true", help="among models with scaler=speaker"
     )
     best.add_argument(
         "--best-pretrained",
         action="store_true",
-        help="among models on a pretrained encoder that heard the corpus, or may have",
+        help="among models on a pretrained encoder that has, or may have, heard the corpus",
     )
 
 

@@ -47,23 +47,23 @@ FIGURES = {
     ),
     "breakdown": Caption(
         "Breakdown",
-        "Accuracy by everything known of the clips; diamonds are human listeners, where the corpus "
-        "tells how they did.",
+        "Accuracy by each known property of the clips; diamonds are human listeners, if the corpus "
+        "has their scores.",
     ),
     "feature_importance": Caption(
         "Feature importance",
         "UAR lost when features are shuffled among each actor's test clips, with 95 % intervals "
-        "over actors: what the model leans on.",
+        "over actors.",
     ),
     "learning_curve": Caption(
         "Learning curve",
-        "What more training data would bring. Where the line of the held-out folds is flat, more "
-        "of the same will not help; the gap above it is what was learned by heart.",
+        "What more training data would gain. If the line of the held-out folds is flat, more data "
+        "of the same kind will not help; the gap between the lines is overfitting.",
     ),
     "validation_curve": Caption(
         "Validation curve",
         "Accuracy for each value of one parameter. Where the line of training clips rises and that "
-        "of the held-out folds falls, the model learns by heart.",
+        "of the held-out folds falls, the model overfits.",
         each=True,
     ),
     "roc_and_precision_recall": Caption(
@@ -82,8 +82,8 @@ FIGURES = {
     ),
     "permutations": Caption(
         "Permutations",
-        "UAR after the emotions were shuffled among the clips: it must lie at chance, or test "
-        "clips leak into the training.",
+        "UAR after the emotions were shuffled among the clips: it must fall to chance; otherwise "
+        "test clips leak into training.",
     ),
     "class_balance": Caption(
         "Class balance",
@@ -100,7 +100,7 @@ FIGURES = {
     ),
     "optimization_history": Caption(
         "Optimization history",
-        "Score of each trial, and the best so far. No test clip was looked at.",
+        "Score of each trial, and the best so far, on training clips only.",
     ),
     "intermediate_values": Caption(
         "Intermediate values",
@@ -112,15 +112,15 @@ FIGURES = {
     ),
     "parallel_coordinate": Caption(
         "Parallel coordinate",
-        "Each trial a line through its parameters to its score.",
+        "Each line is a trial, through its parameters to its score.",
     ),
     "importance_fanova": Caption(
         "Importance (fANOVA)",
-        "Which parameters move the score, over the whole space (fANOVA).",
+        "Which parameters change the score most, over the whole space (fANOVA).",
     ),
     "importance_ped_anova": Caption(
         "Importance (PED-ANOVA)",
-        "Which parameters decide who is in the best tenth (PED-ANOVA).",
+        "Which parameters decide whether a trial is in the best tenth (PED-ANOVA).",
     ),
     "contour": Caption(
         "Contour",
@@ -167,11 +167,11 @@ FIGURES = {
     ),
     "correlation": Caption(
         "Correlation of the features",
-        "Red squares are features that say the same (neighbouring mel bands), blue ones rise where "
-        "the other falls. Many features that say the same weigh much in a distance.",
+        "Red: two features rise together, such as neighbouring mel bands. Blue: one rises as the "
+        "other falls. A group of features that rise together dominates a distance.",
     ),
     "ranking": Caption(
-        "What a feature tells by itself",
+        "What each feature tells alone",
         "Left, how much one feature alone tells of the emotion; neighbours in the list often say "
         "the same. Right, every feature: how much of its variance lies between emotions, and how "
         "much between actors. What is above the dotted line tells who speaks rather than how.",
@@ -194,8 +194,8 @@ FIGURES = {
     ),
     "layers": Caption(
         "What each layer tells",
-        "Emotion and speaker, from each layer of the encoder alone, on the clips that train. A "
-        "layer that names the actor may lean on who speaks where emotions are to be told.",
+        "Score for emotion and for speaker, from each layer of the encoder alone, on the training "
+        "clips. A model on a layer that identifies the actor may rely on the voice.",
     ),
     "neighbours": Caption(
         "Whose clips are near",
@@ -213,13 +213,13 @@ FIGURES = {
 TABLES = {
     "chosen_layers": Caption(
         "Layers that the folds chose",
-        "Every candidate that a fold tried, its UAR on training actors that were left out, and "
-        "which one it took; or the weight that it learned for each layer.",
+        "Every candidate that a fold tried, its UAR on held-out training actors, and which one it "
+        "chose; or the weight that it learned for each layer.",
     ),
     "layers": Caption(
         "Layers",
-        "How well the emotion of an actor who was left out, and the actor of a clip that was, are "
-        "told from each layer alone, on the clips that train. Nothing was chosen by it.",
+        "Scores of each layer alone on the training clips: emotion for held-out actors, and actor "
+        "for held-out clips. Nothing was chosen by them.",
     ),
     "predictions": Caption(
         "Predictions",
@@ -233,7 +233,7 @@ TABLES = {
     ),
     "breakdown": Caption(
         "Breakdown",
-        "Accuracy and UAR of every level of what is known of the test clips.",
+        "Accuracy and UAR for every value of each known property of the test clips.",
         own_section=True,
     ),
     "confusion_matrix": Caption(
@@ -248,7 +248,7 @@ TABLES = {
     ),
     "variants": Caption(
         "Variants",
-        "Every variant's scores; numbers of another kind (kind) stand last and apart.",
+        "Every variant's scores; transductive and pretrained ones (column kind) come last.",
     ),
     "sweep": Caption(
         "Sweep",
@@ -315,7 +315,7 @@ TABLES = {
     ),
     "feature_ranking": Caption(
         "Feature ranking",
-        "What each feature by itself tells of the emotion, and of the actor.",
+        "What each feature alone tells of the emotion, and of the actor.",
     ),
     "feature_correlation": Caption(
         "Feature correlation",
@@ -323,7 +323,7 @@ TABLES = {
     ),
     "map": Caption(
         "Map",
-        "Where each clip lies on the maps.",
+        "Coordinates of each clip on the maps.",
     ),
     "neighbours": Caption(
         "Neighbours",

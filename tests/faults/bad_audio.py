@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,15 +89,17 @@ def kinds():
 
 
 def table():
-    """Markdown: kind | outcome."""
+    """Markdown: kinds that follow each other and end alike | outcome."""
     rows = [
-        f"| {kind.name} | {kind.outcome if isinstance(kind.outcome, Clip) else _quoted(kind)} |"
-        for kind in kinds()
+        f"| {'; '.join(kind.name for kind in alike)} | {outcome} |"
+        for outcome, alike in groupby(kinds(), _shown)
     ]
-    return "\n".join(["| kind | outcome |", "|---|---|", *rows]) + "\n"
+    return "\n".join(["| kinds | outcome |", "|---|---|", *rows]) + "\n"
 
 
-def _quoted(kind):
+def _shown(kind):
+    if isinstance(kind.outcome, Clip):
+        return str(kind.outcome)
     return f"refused: \N{LEFT DOUBLE QUOTATION MARK}{kind.outcome}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,6 +124,17 @@ def recording(path):
 def expected(model, path):
     y, sr = read_audio(path)
     return model.probabilities(model.feature_set(y, sr)[None])[0]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_the_request_of_the_docs_is_answered(served, demo_root, tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "using.md").read_text("utf-8")
+    (request,) = (code for code in re.findall(r"```bash\n(.*?)```", page, re.S) if "curl" in code)
+    shutil.copy(next(demo_root.rglob("*.wav")), tmp_path / "my_recording.wav")
+    request = request.replace("http://127.0.0.1:5050", served.address)
+    said = subprocess.run(request, shell=True, cwd=tmp_path, check=True, stdout=subprocess.PIPE)
+    (answer,) = json.loads(said.stdout)["predictions"]
+    assert answer["emotion"]
 
 
 def test_served_model_answers_recordings_and_allowed_paths_as_it_was_trained(served, demo_root):
