@@ -30,6 +30,7 @@ SHORTER = [  # pattern, what stands there instead; every rule that fits is appli
     (r"data=demo", "data=demo data.root={demo} data.speakers=4"),
     (r"\bdata/ravdess\b", "{ravdess}"),
     (r"clips\.csv", "{folder}/clips.csv"),
+    (r"data\.root=voices", "data.root={voices}"),
     (r"ser\.predict my_recording\.wav", "ser.predict {clip}"),
     (r"recordings/ 'calls/\S+ --run best", "{recordings} --run best --best-split random"),
     (r"--out answers\.csv", "--out {folder}/answers.csv"),
@@ -84,6 +85,7 @@ ELSEWHERE = [  # pattern, why it is not run here
         "test_serving.py and test_app.py do",
     ),
     (r"^dask |HOST:8786", "needs a cluster: tests/core/test_compute.py starts one"),
+    (r"^optuna-dashboard", "a server of another project's"),
     (r"postgresql://", "needs a server: tests/tune/test_tune.py starts one"),
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
@@ -153,6 +155,10 @@ def place(tmp_path_factory, demo_root, demo_store):
     table = {"path": some, "emotion": [p.stem[6:8] for p in some]}
     table["speaker"] = [p.stem[-2:] for p in some]
     pd.DataFrame(table).to_csv(folder / "clips.csv", index=False)
+    for clip in some:
+        voice = folder / "voices" / clip.stem[6:8] / clip.stem[-2:]
+        voice.mkdir(parents=True, exist_ok=True)
+        (voice / clip.name).symlink_to(clip)
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(folder),
@@ -161,6 +167,7 @@ def place(tmp_path_factory, demo_root, demo_store):
         "SER_RAVDESS_ROOT": str(ravdess),
     }
     words = {"folder": folder, "demo": demo_root, "ravdess": ravdess, "clip": some[0]}
+    words["voices"] = folder / "voices"
     words["recordings"] = ravdess / "Actor_01"
     for word, model in (("run", "naive_bayes"), ("other_run", "dummy")):
         said = _run(f"python -m ser.train model={model} curves=none", environment, folder)
