@@ -227,9 +227,11 @@ def evaluate(
     data : Dataset
         With features.
     split : Split
-    n_splits, seed : int
-        Folds of the cross-validation, by default ten or as many as the clips allow, and of how they
-        are drawn.
+        Of the same clips.
+    n_splits : int, optional
+        Folds of the cross-validation; by default ten, or as many as the clips allow.
+    seed : int
+        By which these folds are drawn.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 

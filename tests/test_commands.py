@@ -42,6 +42,7 @@ ELSEWHERE = [  # pattern, why it is not run here
         "tests/tracking/test_serving.py and test_app.py do",
     ),
     (r"^dask |HOST:8786", "needs a cluster: tests/core/test_compute.py starts one"),
+    (r"^optuna-dashboard", "a server of another project's"),
     (r"postgresql://", "needs a server: tests/tune/test_tune.py starts one"),
     (r"experiment=(seed|features)\b", "33 and 15 runs: tests/train/test_train.py compares a few"),
     (r"experiment=best_inductive\b", "minutes; best_transductive, run here, has the same model"),

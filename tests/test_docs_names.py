@@ -5,9 +5,12 @@ import re
 from functools import cache
 from pathlib import Path
 
+import ser
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-PATTERNS = ("*.md", "docs/*.md", "mlruns/*.md", "experiments/**/*.md", "conf/**/*.yaml")
+PATTERNS = ("*.md", ".github/*.md", "docs/**/*.md", "mlruns/*.md", "experiments/**/*.md")
 PAGES = [page for pattern in PATTERNS for page in sorted(CHECKOUT.glob(pattern))]
+PAGES += sorted(CHECKOUT.glob("conf/**/*.yaml"))
 PAGES += [CHECKOUT / ".ci" / "run", CHECKOUT / "Makefile"]
 PAGES.remove(CHECKOUT / "CHANGELOG.md")  # has the names of older versions
 PLACEHOLDERS = re.compile(r"\b(NAME|MODEL|N)\b")
@@ -81,6 +84,13 @@ def test_dotted_names_are_there():
         return {name for name in wanted if not is_there(name)}
 
     assert lacking(look) == {}
+
+
+def test_the_version_is_the_same_everywhere():
+    released = re.search(r"^## (\d\S+) - (\S+)$", (CHECKOUT / "CHANGELOG.md").read_text(), re.M)
+    citation = (CHECKOUT / "CITATION.cff").read_text()
+    assert f"\nversion: {ser.__version__}\ndate-released: {released[2]}\n" in citation
+    assert released[1] == ser.__version__
 
 
 def test_options_are_there():
