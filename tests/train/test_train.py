@@ -65,9 +65,19 @@ def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
     confusions = table(client, run, "confusion_matrix")
     assert confusions[confusions["part"] == "test"].filter(like="predicted_").to_numpy().sum() == 48
 
+    (model,) = client.search_logged_models(
+        [run.info.experiment_id], order_by=[{"field_name": "metrics.test_uar"}]
+    )
+    assert {metric.key: metric.value for metric in model.metrics} == {
+        key: value for key, value in metrics.items() if not key.startswith("cv_fold_")
+    }
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert {metric.dataset_digest for metric in model.metrics} == {dataset.digest}
+    assert model.tags["scored"] == "this model"
+    assert (model.tags["corpus"], model.tags["synthetic"]) == ("demo", "true")
+
     assert run.data.params["model.classifier.C"] == "10.0"
     assert run.data.tags["split"] == "random"
-    assert (dataset := run.inputs.dataset_inputs[0].dataset).digest
     assert '"clips": 240' in dataset.profile
     names = {
         a.path for folder in ("", "figures") for a in client.list_artifacts(run.info.run_id, folder)
