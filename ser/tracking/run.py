@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import mlflow
 import pandas as pd
@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 
 _SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a sweep
 
-SERIES = ("fold_", "cv_fold_", "epoch_")
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 # Of a disk, not of a program: full, over its quota, read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -66,7 +65,7 @@ class Run:
         self._left_out: list[str] = []
         self._meant: dict[str, None] = {}  # files, by their paths among the artifacts
         self._model: tuple[str | None, Mapping[str, Listed]] = (None, {})
-        self._dataset: tuple[str, str] | tuple[None, None] = (None, None)  # its name and digest
+        self._dataset: dict[str, Any] = {}  # what MLflow knows the clips by
         self._folder = process.temporary_folder()
 
     def params(self, values: Mapping[str, object]) -> None:
@@ -86,7 +85,7 @@ class Run:
     def steps(self, key: str, values: Sequence[float], *, first: int = 0) -> None:
         """Log a series under one key, one step for each value: folds, or epochs.
 
-        MLflow's tables show the last step of it, so the key begins with one of `SERIES`.
+        MLflow's tables show the last step of it, so the key has ``fold`` or ``epoch`` in it.
         """
         now = int(time.time() * 1000)
         self._metrics += [
@@ -148,7 +147,7 @@ class Run:
         """Say which clips went in: MLflow's dataset, whose digest is the clips' fingerprint."""
         name, source = printable(name), printable(source)
         dataset = Dataset(name, fingerprint, "local", source, profile=profile)
-        self._dataset = (name, fingerprint)
+        self._dataset = {"dataset_name": name, "dataset_digest": fingerprint}
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         for last in (False, False, True):
             try:
@@ -240,25 +239,10 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _of_model(self, metric: Metric) -> Metric:
-        """The metric with the model and the clips that it is of, by which MLflow ranks models."""
-        model_id, _ = self._model
-        if model_id is None or metric.key.startswith(SERIES):
-            return metric
-        name, digest = self._dataset
-        return Metric(
-            metric.key,
-            metric.value,
-            metric.timestamp,
-            metric.step,
-            model_id=model_id,
-            dataset_name=name,
-            dataset_digest=digest,
-        )
-
     def _send(self) -> None:
         send(self.uri, self.info.artifact_uri, self.folder)
-        metrics = [self._of_model(metric) for metric in self._metrics]
+        of = {"model_id": self._model[0], **self._dataset}  # by which MLflow ranks models
+        metrics = [Metric(m.key, m.value, m.timestamp, m.step, **of) for m in self._metrics]
         for i in range(0, len(metrics), 1000):  # as many as one request may carry
             self._client.log_batch(self.id, metrics=metrics[i : i + 1000])
         tags = [RunTag(key, value) for key, value in self._tags.items()]
