@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.core import ports, streams
-from ser.core.comparable import kind_of, reason
 from ser.core.errors import SerError
+from ser.core.printable import markdown
 from ser.core.process import temporary_folder
 from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
 
@@ -283,22 +283,10 @@ def remarks(prediction: Prediction, sr: int | None) -> str:
 
 
 def earned(model: Model) -> str:
-    """The model's protocol and score, in a sentence of Markdown."""
-    run = model.run
-    if run is None or "test_uar" not in run.metrics:
-        return f"Model **{model.name}**. It is not known how good it is: do not trust it."
-    numbers = {key: 100 * value for key, value in run.metrics.items()}
-    chance = 100 / len(model.emotions)
-    between = ""
-    if "test_uar_low" in numbers:  # of one actor there is no interval
-        between = f" ({numbers['test_uar_low']:.0f} to {numbers['test_uar_high']:.0f})"
-    knew = f"It may flatter the model: {why}. " if (why := reason(kind_of(run.tags))) else ""
+    """What the model is known by, in Markdown."""
     return (
-        f"Model **{run.name}**, trained on *{run.tags['corpus']}*. On voices of that corpus "
-        f"({run.tags.get('protocol', run.tags['split'])}) its UAR was "
-        f"**{numbers['test_uar']:.0f} %**{between}, where guessing has {chance:.0f} %. "
-        f"{knew}On yours expect less. It hears how a voice sounds, not how somebody feels, and is "
-        "not for decisions about people."
+        f"{markdown(model.about)} On your voice expect less. The model hears how a voice sounds, "
+        "not how somebody feels, and is not for decisions about people."
     )
 
 

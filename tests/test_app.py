@@ -99,7 +99,7 @@ def test_app_shows_a_recording_and_its_probabilities(app, page, demo_root):
     text = page.inner_text("body")
     assert f"{100 * proba.max():.0f}%" in text
     metrics = model.run.metrics
-    assert f"its UAR was {100 * metrics['test_uar']:.0f} %" in text
+    assert f"Test UAR {100 * metrics['test_uar']:.1f} %" in text
     assert "not for decisions about people" in text
     assert page.locator("img[src^='data:image'], .matplotlib img").count() >= 2
     assert page.outside == []

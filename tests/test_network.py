@@ -121,7 +121,7 @@ def test_app_is_on_loopback_not_shared_and_silent(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", gradio)
     trained = SimpleNamespace(scale_by_speaker=False)
     model = SimpleNamespace(
-        name="svm", trained=trained, emotions=("calm", "sad"), run=None, card=""
+        name="svm", trained=trained, emotions=("calm", "sad"), about="svm", card=""
     )
     monkeypatch.setattr("ser.app.chosen_model", lambda arguments: model)
     ser.app.serve(SimpleNamespace(window=3, hop=1, port=7860))

@@ -36,6 +36,15 @@ def kind(*, transductive: bool, pretrained: bool) -> str:
     return KINDS[transductive + 2 * pretrained]
 
 
+def is_synthetic(tags: Mapping[str, str]) -> bool:
+    """Whether a run's model was trained on synthetic voices; runs of an older ser only have a name.
+
+    >>> is_synthetic({"corpus": "demo"}), is_synthetic({"corpus": "demo", "synthetic": "false"})
+    (True, False)
+    """
+    return tags.get("synthetic", str(tags.get("corpus") == "demo").lower()) == "true"
+
+
 def order(kinds: pd.Series) -> pd.Series:
     """Places in `KINDS`, to sort a table by."""
     return kinds.map(KINDS.index)

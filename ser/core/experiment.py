@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ser.core import paths, words
 from ser.core.errors import SerError, ser_error_behind
-from ser.core.overrides import Choices, key_of
+from ser.core.overrides import TOLD, UNTOLD, Choices, key_of, run_name
 from ser.core.redact import learn
 from ser.core.second_corpus import with_test_corpus
 
@@ -103,6 +103,13 @@ class Experiment:
             if key_of(override) not in replaced and key_of(override).split(".")[0] not in leave_out
         ]
         return compose([*self.search_path, *kept, *overrides], config=self.config)
+
+    def run_name(self, *groups: str, before: str = "", after: Sequence[str] = ()) -> str:
+        """A name for its run: choices of some groups, and what else is not as by default."""
+        choices = {group: self.choices[group] for group in groups} | {"data": self.cfg.data.name}
+        told = [choices[group] for group in groups if choices[group] != UNTOLD.get(group)]
+        parts = filter(None, [before, *told, *after])
+        return run_name(list(parts), self.choices.overrides, (*TOLD, *groups))
 
     def under(self, config: str) -> Experiment:
         """The same choices for another command; a copy for the same one."""

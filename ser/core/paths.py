@@ -16,12 +16,23 @@ PROJECT = PACKAGE.parent if _IN_CHECKOUT else Path.cwd()
 
 
 def register_resolvers() -> None:
-    """Let configs write ``${project:data}``, a path in the project's folder, and `DEFAULTS`."""
+    """Let configs write ``${project:data}``, a path in the project's folder, and others such."""
     for name, resolve in (
         ("project", lambda path: str(PROJECT / path)),
         ("default", lambda name: str(DEFAULTS[name]())),
+        ("called", called),
     ):
         OmegaConf.register_new_resolver(name, resolve, use_cache=False, replace=True)
+
+
+def called(path: str | None, otherwise: str) -> str:
+    """What a table or a folder is called, without what its name ends in.
+
+    >>> called("calls/2024.csv", "table"), called(None, "table")
+    ('2024', 'table')
+    """
+    place = Path(path or "").absolute()
+    return ((place.name if place.is_dir() else place.stem) if path else "") or otherwise
 
 
 def feature_store() -> Path:

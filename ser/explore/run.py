@@ -53,7 +53,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
     out = None if cfg.explore.out is None else Path(cfg.explore.out)
     if out is not None:
         make_folder(out)
-    name = f"explore-{choices['data']}-{choices['features']}"
+    name = experiment.run_name("features", before=f"explore-{cfg.data.name}")
     with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +53,19 @@ class Layout:
     emotions : sequence of str
     windows, speakers : bool
         Whether recordings are cut, and whether it is known who speaks.
+    model : mapping of str to object
+        Further columns, the same in each row: what is to be known of the model.
     """
 
-    def __init__(self, emotions: Sequence[str], *, windows: bool, speakers: bool) -> None:
-        self.emotions = tuple(emotions)
+    def __init__(
+        self,
+        emotions: Sequence[str],
+        *,
+        windows: bool,
+        speakers: bool,
+        model: Mapping[str, object] = {},
+    ) -> None:
+        self.emotions, self._model = tuple(emotions), model
         self.columns = (
             "clip",
             *(("speaker",) if speakers else ()),
@@ -66,12 +75,14 @@ class Layout:
             "unfamiliar",
             "resampled_from",
             "error",
+            *model,
         )
 
     def row(self, prediction: Prediction, *, digits: int = 17) -> dict[str, object]:
         """Column -> value; None where there is none. Probabilities are rounded to some digits."""
         start, end = prediction.start, prediction.end
         values: dict[str, object] = {
+            **self._model,
             "clip": prediction.name,
             "speaker": prediction.speaker,
             "start": None if math.isnan(start) else round(start, MILLISECONDS),

@@ -94,6 +94,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from ser.models.predictions import DIGITS, Layout
     from ser.predict.journal import identity
     from ser.predict.output import opened
+    from ser.tracking.origin import columns
 
     refuse_assignments(arguments.recordings)
     recordings = find_recordings(arguments.recordings, speaker=arguments.speaker)
@@ -104,6 +105,7 @@ def predict(arguments: argparse.Namespace) -> int:
         model.emotions,
         windows=windows is not None,
         speakers=any(recording.speaker is not None for recording in recordings),
+        model=columns(model.origin),
     )
     made_by: dict[str, object] = {
         "model": model.digest,

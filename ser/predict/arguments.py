@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.core.errors import SerError
+from ser.core.printable import shown
 
 if TYPE_CHECKING:
     from ser.tracking.registry import Model
@@ -36,7 +37,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--run",
         metavar="RUN",
-        help="run id, its first characters, latest (default), or best (see --best-...)",
+        help="run id, its first characters, latest (default: the newest trained on people), or "
+        "best (see --best-...)",
     )
     source.add_argument(
         "--model",
@@ -76,7 +78,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_model(arguments: argparse.Namespace) -> Model:
-    """The model that the options name; what may make its predictions differ is said.
+    """The model that the options name; what it is, and what may make it answer otherwise, is said.
 
     Raises
     ------
@@ -103,6 +105,11 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
         ),
         trust=[EVERYTHING] if arguments.trust_everything else arguments.trust,
     )
+    origin = model.origin
+    about = (
+        origin.said(len(model.emotions)) if origin else f"Model {model.name}, of an unknown run."
+    )
+    print(shown(about), file=sys.stderr)
     for sentence in model.differing_packages():
         print(f"Warning: {sentence}", file=sys.stderr)
     return model

@@ -305,7 +305,8 @@ def _to_parquet(rows: Iterator[dict[str, object]], file: Path, layout: Layout) -
     import pyarrow as pa
     from pyarrow import parquet
 
-    kinds = dict.fromkeys(("clip", "speaker", "emotion", "error"), pa.string())
+    texts = ("clip", "speaker", "emotion", "error", "run", "trained_on", "protocol")
+    kinds = dict.fromkeys(texts, pa.string())
     kinds |= {"unfamiliar": pa.bool_(), "resampled_from": pa.int64()}
     schema = pa.schema([(column, kinds.get(column, pa.float64())) for column in layout.columns])
     with file.open("wb") as out, parquet.ParquetWriter(out, schema) as writer:

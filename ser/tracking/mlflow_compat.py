@@ -29,12 +29,6 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 # Each of MLflow's retries; that a server does not answer is said once (`ser.core.locks.told`).
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
-# What MLflow's UI keeps in a browser where its banner was closed, and its switch put off.
-_CLOSED = (
-    b"<script>localStorage.setItem('mlflow.telemetry.info.alert.dismissed_v1', 'true');"
-    b"localStorage.setItem('mlflow.settings.telemetry.enabled_v1', 'false');</script>"
-)
-
 _patching = Lock()
 # Alembic keeps the migration under way for the whole process: two threads would mix theirs.
 migrating = Lock()
@@ -158,50 +152,3 @@ def limit_server(middleware: Any) -> None:
         app.add_middleware(middleware)
 
     FastAPI.__init__ = make_limited  # type: ignore[assignment, method-assign]
-
-
-def server_app() -> Any:
-    """The web application that MLflow's server serves: a plugin for it has nothing else to give."""
-    from mlflow.server.fastapi_app import app
-
-    app.add_middleware(WithoutBanner)
-    return app
-
-
-class WithoutBanner:
-    """ASGI middleware: MLflow's UI without its banner that it collects usage data, which is false.
-
-    The UI shows the banner whether or not anything is collected, until the browser keeps that it
-    was closed.
-
-    Parameters
-    ----------
-    app : ASGI application
-    """
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on; what is HTML comes back with a line that closes the banner."""
-        parts: list[bytes] = []
-        start: list[Any] = []
-
-        async def send_closed(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                headers = dict(message["headers"])
-                if headers.get(b"content-type", b"").startswith(b"text/html"):
-                    start.append(message)
-                    return
-            if not start or message["type"] != "http.response.body":
-                await send(message)
-                return
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                body = b"".join(parts).replace(b"<head>", b"<head>" + _CLOSED, 1)
-                kept = [h for h in start[0]["headers"] if h[0] != b"content-length"]
-                length = (b"content-length", str(len(body)).encode())
-                await send({**start[0], "headers": [*kept, length]})
-                await send({"type": "http.response.body", "body": body})
-
-        await self._app(scope, receive, send_closed)

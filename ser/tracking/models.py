@@ -19,10 +19,13 @@ from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.features import classes_in, settings
 from ser.models.trained import CARD, PIPELINE_FILE, TrainedModel, save_model
+from ser.tracking import origin
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import connect
+from ser.tracking.database import PROCESS
 from ser.tracking.manifest import Listed, changed, differences, listed, manifest_of, some_of
 from ser.tracking.mlflow_compat import unchecked_requirements
+from ser.tracking.queries import LoggedRun
 
 MODEL = "model"  # name under which a run logs its model
 # What a loaded model needs; ser itself travels inside the model.
@@ -47,7 +50,7 @@ PACKAGES_OF = {
 
 
 def log_model(
-    client: mlflow.MlflowClient, run_id: str, model: TrainedModel, card: str
+    client: mlflow.MlflowClient, run: LoggedRun, model: TrainedModel, card: str
 ) -> tuple[str, dict[str, Listed]]:
     """Log a model, from audio (and a speaker) to probabilities, as a run's.
 
@@ -57,7 +60,8 @@ def log_model(
     ----------
     client : MlflowClient
         Of the run's log.
-    run_id : str
+    run : LoggedRun
+        As far as it has come: the model gets its tags, and knows its corpus, protocol and score.
     model : TrainedModel
     card : str
         Its model card, in Markdown.
@@ -69,17 +73,22 @@ def log_model(
     files : dict of str to Listed
         What it has, by paths in its folder.
     """
-    run = client.get_run(run_id)
+    known = client.get_run(run.id)
     logged = client.create_logged_model(
-        run.info.experiment_id, name=MODEL, source_run_id=run_id, params=run.data.params
+        known.info.experiment_id,
+        name=MODEL,
+        source_run_id=run.id,
+        params=known.data.params,
+        tags={k: v for k, v in run.tags.items() if k != PROCESS and not k.startswith("mlflow.")},
     )
     try:
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        client.log_outputs(run.id, [LoggedModelOutput(logged.model_id, step=0)])
         description = Model(
             artifact_path=logged.artifact_location,
-            run_id=run_id,
+            run_id=run.id,
             model_uuid=logged.model_id,
             model_id=logged.model_id,
+            metadata=origin.record(run),
         )
         with temporary_folder() as folder:
             path = _save(model, card, description, Path(folder))

@@ -12,6 +12,7 @@ import base64
 import binascii
 import logging
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,12 +25,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from ser.core.errors import SerError
+from ser.core.printable import shown
 from ser.data.audio import AudioError, probe
 from ser.data.recordings import Recording
 from ser.features import check_ready
 from ser.models.predictions import Layout
 from ser.models.trained import load_model, recorded_plugins
 from ser.tracking.mlflow_compat import is_served, limit_server
+from ser.tracking.origin import of_folder
 from ser.tracking.serving import Limits
 
 _log = logging.getLogger(__name__)
@@ -69,6 +72,8 @@ class EmotionModel(PythonModel):
         folder = Path(context.artifacts["pipeline"]).parent
         self.model = load_model(folder, trust=recorded_plugins(folder))
         check_ready(self.model.feature_set)  # at the start, not in answer to a request
+        if known := of_folder(folder.parent):
+            print(shown(known.said(len(self.model.emotions))), file=sys.stderr)
         if is_served():
             limit_server(Limits)
 

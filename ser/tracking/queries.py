@@ -5,6 +5,7 @@ Every function says which log it means; none depends on the process's own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +16,17 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
-from ser.core.comparable import kind_of
+from ser.core.comparable import is_synthetic, kind_of
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.tracking.artifacts import fetch, send
 from ser.tracking.client import client_of, connect
 from ser.tracking.manifest import changed, differences, differing_metrics, manifest_of
 from ser.tracking.tables import read_table, reading
+
+log = logging.getLogger(__name__)
+
+NEWEST = ["attributes.start_time DESC"]  # first
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,8 @@ def find_run(
     uri : str
         MLflow's tracking URI.
     wanted : str
-        Its id, or the first characters of it, or ``latest``.
+        Its id, or the first characters of it, or ``latest``: with `with_model` the newest whose
+        model was trained on people, if there is one.
     experiment : str, optional
         Where to look; everywhere unless given.
     with_model : bool
@@ -145,9 +151,7 @@ def find_run(
     query += " and metrics.n_development_clips > 0" if with_model else ""
     if wanted != "latest":
         query += f" and attributes.run_id LIKE '{_id_start(wanted)}%'"
-    runs = client.search_runs(
-        list(names), query, max_results=2, order_by=["attributes.start_time DESC"]
-    )
+    runs = client.search_runs(list(names), query, max_results=2, order_by=NEWEST)
     if not runs and wanted == "latest":
         raise SerError(f"There is no finished run in {where}: python -m ser.train makes one.")
     if wanted != "latest" and len(runs) != 1:
@@ -156,7 +160,10 @@ def find_run(
             f"{wanted!r}. Ids are in the UI (ser-ui) and at the end of a run's output; "
             "a run of another experiment needs --experiment NAME."
         )
-    return logged_run(runs[0], experiment=names[runs[0].info.experiment_id], uri=uri)
+    run = runs[0]
+    if wanted == "latest" and with_model and is_synthetic(run.data.tags):
+        run = _of_people(client, list(names), query) or run
+    return logged_run(run, experiment=names[run.info.experiment_id], uri=uri)
 
 
 def best_run(
@@ -281,6 +288,19 @@ def _matches(
         return client.search_runs(experiments, query_of_finished, **options)
     except mlflow.MlflowException as error:
         raise SerError(f"MLflow cannot search by {query!r}: {error.message}") from error
+
+
+def _of_people(client: mlflow.MlflowClient, experiments: list[str], query: str) -> MlflowRun | None:
+    """The newest run of a query whose model was not trained on synthetic voices."""
+    page = None
+    while page != "":
+        runs = client.search_runs(experiments, query, order_by=NEWEST, page_token=page)
+        for run in runs:
+            if not is_synthetic(run.data.tags):
+                log.warning("Newer runs are passed over: synthetic voices trained their models.")
+                return run
+        page = runs.token or ""
+    return None
 
 
 def _experiment_names(client: mlflow.MlflowClient, experiment: str | None = None) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models.known_answers import differing
 from ser.models.predictions import Layout
 from ser.models.trained import CARD, FEATURES_FILE, PIPELINE_FILE, TrainedModel, load_model
+from ser.tracking.origin import Origin, of_folder, of_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,6 +111,18 @@ class Model:
         return self.trained.emotions
 
     @property
+    def origin(self) -> Origin | None:
+        """Its run, corpus and score; None where neither the log nor the model has them."""
+        return of_run(self.run) if self.run else of_folder(self.folder)
+
+    @property
+    def about(self) -> str:
+        """Its run, corpus, protocol and score, in sentences."""
+        if origin := self.origin:
+            return origin.said(len(self.emotions))
+        return f"Model {self.name}. It is not known how good it is: do not trust it."
+
+    @property
     def card(self) -> str:
         """Its model card, in Markdown; empty where it has none."""
         file = _files(self.folder) / CARD
@@ -168,7 +181,8 @@ def find_model(
     Parameters
     ----------
     source : str or Path
-        A run's id or its first characters, ``latest``, or ``best``; ``models:/NAME@ALIAS``,
+        A run's id or its first characters; ``latest``, the newest run with a model trained on
+        people, if there is one; or ``best``; ``models:/NAME@ALIAS``,
         ``models:/NAME/VERSION`` or ``runs:/ID/model``; or a folder that MLflow wrote.
     uri : str, optional
         MLflow's tracking URI; by default where ser.train logs.

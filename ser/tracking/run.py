@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import mlflow
 import pandas as pd
@@ -65,6 +65,7 @@ class Run:
         self._left_out: list[str] = []
         self._meant: dict[str, None] = {}  # files, by their paths among the artifacts
         self._model: tuple[str | None, Mapping[str, Listed]] = (None, {})
+        self._dataset: dict[str, Any] = {}  # what MLflow knows the clips by
         self._folder = process.temporary_folder()
 
     def params(self, values: Mapping[str, object]) -> None:
@@ -144,8 +145,9 @@ class Run:
         self, *, name: str, fingerprint: str, source: str, profile: str, context: str
     ) -> None:
         """Say which clips went in: MLflow's dataset, whose digest is the clips' fingerprint."""
-        source = printable(source)
-        dataset = Dataset(printable(name), fingerprint, "local", source, profile=profile)
+        name, source = printable(name), printable(source)
+        dataset = Dataset(name, fingerprint, "local", source, profile=profile)
+        self._dataset = {"dataset_name": name, "dataset_digest": fingerprint}
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         for last in (False, False, True):
             try:
@@ -158,7 +160,7 @@ class Run:
 
     def model(self, model: TrainedModel, card: str) -> None:
         """Log the whole way from audio (and a speaker) to probabilities, with its model card."""
-        self._model = log_model(self._client, self.id, model, card)
+        self._model = log_model(self._client, self.so_far(), model, card)
 
     @property
     def folder(self) -> Path:
@@ -239,8 +241,10 @@ class Run:
 
     def _send(self) -> None:
         send(self.uri, self.info.artifact_uri, self.folder)
-        for i in range(0, len(self._metrics), 1000):  # as many as one request may carry
-            self._client.log_batch(self.id, metrics=self._metrics[i : i + 1000])
+        of = {"model_id": self._model[0], **self._dataset}  # by which MLflow ranks models
+        metrics = [Metric(m.key, m.value, m.timestamp, m.step, **of) for m in self._metrics]
+        for i in range(0, len(metrics), 1000):  # as many as one request may carry
+            self._client.log_batch(self.id, metrics=metrics[i : i + 1000])
         tags = [RunTag(key, value) for key, value in self._tags.items()]
         self._client.log_batch(self.id, tags=tags)
         self._metrics, self._tags = [], {}

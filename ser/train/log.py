@@ -35,6 +35,7 @@ from ser.report import figures, model_card, training_figures
 from ser.report.explanation import log_explanation
 from ser.tracking import provenance, queries
 from ser.tracking.inputs import log_config, log_dataset
+from ser.tracking.origin import THIS_MODEL
 from ser.tracking.queries import LoggedRun
 from ser.tracking.registry import CARD
 from ser.tracking.run import start_run
@@ -143,7 +144,9 @@ def log_whole_evaluation(
     with run.decoration(CARD):
         card = without_secrets(model_card.card(run.so_far(), evaluation, about=about))
     run.text(card, CARD)
-    data = evaluation.data
+    data, n_folds = evaluation.data, len(evaluation.split.folds)
+    scored = f"the procedure: {n_folds} other models, each on clips that it never heard"
+    run.tags({"scored": scored if n_folds > 1 else THIS_MODEL})
     if data.feature_set is not None:  # without one nothing leads from audio to the Pipeline
         training = describe(evaluation.pipeline, data.select(evaluation.split.development))
         model = TrainedModel(evaluation.pipeline, data.feature_set, data.transductive, training)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ser.core.comparable import kind_of
 from ser.core.experiment import Experiment, JobResult
+from ser.core.overrides import TOLD
 from ser.core.printable import markdown_code
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
@@ -82,8 +83,8 @@ def run_experiment(
     pipeline, scaler = build.model_pipeline(cfg)
     settings = build.evaluation_settings(cfg)
     check_run(cfg, pipeline)
-    name = "-".join(choices[group] for group in ("model", "split", "data", "features"))
-    name += ("-transductive" if scaler else "") + ("" if fold is None else f"-fold-{fold}")
+    suffixes = ["transductive"] * bool(scaler) + ([] if fold is None else [f"fold-{fold}"])
+    name = experiment.run_name(*TOLD, after=suffixes)
     with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
@@ -145,6 +146,7 @@ def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, s
     """The tags of a run of ``conf/train.yaml``, or of a command whose config has no model."""
     cfg, parts = experiment.cfg, [instantiate(experiment.cfg.features)]
     tags = {"test_corpus": cfg.test_data.name} if "test_data" in cfg else {}
+    tags["synthetic"] = str(cfg.data.get("synthetic", False)).lower()
     if "model" in cfg:
         model, scaler = build.model_pipeline(cfg)
         parts.append(model)
@@ -216,7 +218,7 @@ def load_data(
     log_skipped(run, errors, len(data))
     corpora = _corpora(cfg)
     source = " and ".join(str(corpus.get("root") or corpus.get("table")) for corpus in corpora)
-    name = experiment.choices["data"]
+    name = cfg.data.name
     return used, log_dataset(run, used, name=name, source=source, context=context)
 
 

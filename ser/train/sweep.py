@@ -24,7 +24,7 @@ from ser.core import interrupts, paths
 from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.core.jobs import Job, outcomes, start_sweep
-from ser.core.overrides import key_of
+from ser.core.overrides import key_of, run_name
 from ser.core.printable import markdown_code
 from ser.core.redact import masked_override
 
@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
 SEVERAL = "sweeps"  # MLflow experiment of a sweep whose jobs' runs go to more than one
 # Keys that decide on the names of corpus and experiment.
-_NAMING = ("data", "data.name", "data.test", "experiment", "tracking.experiment")
+_NAMING = (
+    "data",
+    "data.name",
+    "data.root",
+    "data.table",
+    "data.test",
+    "experiment",
+    "tracking.experiment",
+)
 
 # A launcher's worker unpickles the callbacks first: now it can resolve the config's ${project:...}.
 paths.register_resolvers()
@@ -59,7 +67,7 @@ class SweepCallback(Callback):
         self._run = create_run(
             uri=config.tracking.uri,
             experiment=experiments[0] if len(experiments) == 1 else SEVERAL,
-            name=f"sweep-{corpus}",
+            name=run_name([f"sweep-{corpus}"], config.hydra.overrides.task, told=("data",)),
             tags={"kind": "sweep", "corpus": corpus, "command": command} | git_state(paths.PROJECT),
             description=markdown_code(command),
         )

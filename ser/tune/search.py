@@ -16,6 +16,7 @@ from ser import report
 from ser.core.comparable import INDUCTIVE, KINDS, TAGS
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment, JobResult
+from ser.core.overrides import TOLD
 from ser.core.printable import markdown_code
 from ser.core.redact import without_secrets
 from ser.data.dataset import Dataset
@@ -123,14 +124,12 @@ def search(experiment: Experiment) -> SearchResult:
     _check(cfg)
     check_run(cfg, build.model_pipeline(cfg)[0])
     space = instantiate(cfg.search_space, _convert_="all")
-    name = cfg.tuner.study or "-".join(
-        str(choices[g]) for g in ("model", "split", "data", "features", "search_space")
-    )
+    name = cfg.tuner.study or "-".join(str(choices[g]) for g in (*TOLD, "search_space"))
     kind = "nested-tune" if cfg.tuner.nested else "tune"
     with start_run(
         uri=cfg.tracking.uri,
         experiment=cfg.tracking.experiment,
-        name=f"{kind}-{name}",
+        name=experiment.run_name(*TOLD, "search_space", before=kind),
         tags={**train_tags(experiment, "ser.tune"), "kind": kind},
         description=markdown_code(choices.command("ser.tune")),
     ) as parent:

@@ -417,7 +417,7 @@ def test_train_on_one_corpus(run_here, small_emodb, client):
     outcome = run_here("data=emodb", "split=loso", *small())
     assert "56 clips, 4 actors, 7 emotions" in outcome.text
     (run,) = runs(client)
-    assert run.info.run_name == "naive_bayes-loso-emodb-notebook"
+    assert run.info.run_name == "naive_bayes-loso-emodb n_splits=2"
     assert client.get_experiment(run.info.experiment_id).name == "emodb"
     assert run.data.params["data.labels.W"] == "angry"
     assert set(table(client, run, "predictions")["true"]) >= {"boredom", "angry"}
@@ -442,7 +442,7 @@ def test_train_on_demo_and_test_on_emodb(
     assert "goes along" not in caplog.text  # each corpus is of one kind
 
     (run,) = runs(client)
-    assert run.info.run_name == outcome.name == "naive_bayes-cross-demo-emodb-notebook"
+    assert run.info.run_name == "naive_bayes-cross-demo-emodb speakers=4 n_splits=2"
     assert client.get_experiment(run.info.experiment_id).name == "demo-emodb"
     tags = run.data.tags
     assert (tags["split"], tags["corpus"], tags["test_corpus"]) == ("cross", "demo-emodb", "emodb")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from zlib import crc32
 
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 from sklearn.preprocessing import FunctionTransformer
 
 from ser.core.errors import SerError
@@ -24,7 +26,8 @@ from ser.predict import parse, predict
 from ser.predict.arguments import refuse_assignments
 from ser.predict.journal import Journal
 from ser.predict.output import opened
-from ser.tracking.queries import best_run, find_run
+from ser.tracking.origin import SYNTHETIC, columns, of_folder, of_run, record
+from ser.tracking.queries import LoggedRun, best_run, find_run
 
 EMPTY = ["unfamiliar", "resampled_from", "error"]  # columns that tell of nothing here
 
@@ -290,7 +293,7 @@ def test_predict_keeps_recordings_of_any_name_apart_in_pictures_and_parquet(tmp_
             yield [Prediction(recording.name, start=i, end=i + 1, proba=proba) for i in (0, 1)]
 
     trained = SimpleNamespace(scale_by_speaker=False, predict=windows_of, sr=None)
-    model = SimpleNamespace(emotions=("happy", "sad"), digest="1", trained=trained)
+    model = SimpleNamespace(emotions=("happy", "sad"), digest="1", trained=trained, origin=None)
     monkeypatch.setattr("ser.predict.chosen_model", lambda arguments: model)
     monkeypatch.chdir(tmp_path)
     names = ["a/x.wav", "b/x.wav", r"p$\frac$.wav", "bad\udcff.wav"]
@@ -428,6 +431,52 @@ def test_latest_run_with_a_model_passes_over_what_has_none(client):
     uri = client.tracking_uri
     assert find_run(uri, "latest").name == "explored"
     assert find_run(uri, "latest", with_model=True).name == "trained"
+
+
+def test_latest_model_is_of_people_if_there_is_one(client, caplog):
+    uri, experiment = client.tracking_uri, client.create_experiment("x")
+    ages = (("old demo", {"corpus": "demo"}), ("new demo", {"corpus": "x", "synthetic": "true"}))
+    for start, (name, tags) in enumerate(ages):
+        _finished(client, experiment, 10 + start, name, tags)
+    assert find_run(uri, "latest", with_model=True).name == "new demo"
+    assert not caplog.text
+    _finished(client, experiment, 5, "people", {"corpus": "demo", "synthetic": "false"})
+    assert find_run(uri, "latest", with_model=True).name == "people"
+    assert "Newer runs are passed over: synthetic voices trained their models." in caplog.text
+    assert find_run(uri, "latest").name == "new demo"
+
+
+def _finished(client, experiment, start, name, tags):
+    run = client.create_run(experiment, start_time=start, run_name=name, tags=tags)
+    client.log_metric(run.info.run_id, "n_development_clips", 100)
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def test_what_is_said_of_the_model_that_answers(tmp_path):
+    tags = {"corpus": "demo-emodb", "test_corpus": "emodb", "split": "cross", "synthetic": "true"}
+    tags |= {"transductive": "true", "scored": "the procedure: 2 other models"}
+    numbers = {"test_uar": 0.4, "test_uar_low": 0.3512, "test_uar_high": 0.45, "test_ece": 0.1}
+    run = LoggedRun("a1b2", "svm", "x", datetime.now(UTC), tags, numbers, uri="")
+    said = of_run(run).said(8)
+    assert said.startswith(
+        "Model svm, run a1b2, trained on demo, tested on emodb. Test UAR 40.0 % (95 % interval "
+        "35.1 to 45.0, chance 12.5 %), cross. The score is of the procedure: 2 other models."
+    )
+    assert "each speaker's test clips" in said
+    assert said.endswith(SYNTHETIC)
+
+    described = {"run_id": "a1b2", "metadata": record(run)}
+    (tmp_path / "MLmodel").write_text(yaml.safe_dump(described))
+    assert of_folder(tmp_path).said(8) == said  # as the log says it
+    assert columns(of_folder(tmp_path)) == {
+        "run": "a1b2",
+        "trained_on": "demo",
+        "protocol": "cross",
+        "test_uar": 0.4,
+    }
+    (tmp_path / "MLmodel").write_text("run_id: x\nmetadata: {name: 3, tags: [], metrics: no}")
+    assert of_folder(tmp_path) is None
+    assert set(columns(None).values()) == {None}
 
 
 @pytest.mark.slow

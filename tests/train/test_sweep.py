@@ -32,7 +32,7 @@ def sweep_runs(client):
     (experiment,) = client.search_experiments(filter_string="name = 'demo'")
     runs = client.search_runs([experiment.experiment_id])
     sweep = max(
-        (run for run in runs if run.info.run_name == "sweep-demo"),
+        (run for run in runs if run.info.run_name.startswith("sweep-demo ")),
         key=lambda run: run.info.start_time,
     )
     under = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == sweep.info.run_id]
