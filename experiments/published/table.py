@@ -43,7 +43,8 @@ def log_to_table(published: pd.DataFrame, uri: str) -> pd.DataFrame:
     rows = []
     for command in dict.fromkeys(published["ours"].dropna()):
         query = f"attributes.status = 'FINISHED' and tags.command = '{command}'"
-        for run in client.search_runs(experiments, query, 1, ["attributes.start_time DESC"]):
+        newest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
+        for run in client.search_runs(experiments, query, **newest):
             scores, tags = run.data.metrics, run.data.tags
             row = {"command": command, "run": run.info.run_id}
             row["date"] = f"{pd.Timestamp(run.info.start_time, unit='ms'):%Y-%m-%d}"
