@@ -78,7 +78,7 @@ def page(published: pd.DataFrame, ours: pd.DataFrame) -> str:
                 mine, letters = _ours(run, row), _marks(run, row)
                 number = list(by_command.index).index(row.ours) + 1
                 mine += f" ([{number}](#our-runs))"
-            cells = [row.system, row.features, row.metric, f"{row.value:.1f}", " ".join(marks)]
+            cells = [row.system, row.features, row.metric, f"{row.value:g}", " ".join(marks)]
             lines.append(f"| {' | '.join([*cells, mine, letters, row.source])} |")
         lines.append("")
     missing = [c for c in dict.fromkeys(published["ours"].dropna()) if c not in by_command.index]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from ser.report.style import (
     COLOURS,
@@ -184,37 +185,12 @@ def plot_breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], about
     panels = upper.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]
     for axes, factor in zip([*panels, lower.subplots()], ["emotion", *few, "actor"], strict=True):
         levels = by_factor[factor]
-        places, accuracy = np.arange(len(levels)), levels["accuracy"]
-        ends = 100 * wilson(accuracy, levels["clips"])
-        few_bars = len(levels) <= 60
-        axes.bar(
-            places,
-            100 * accuracy,
-            color=COLOURS[0],
-            alpha=0.8,
-            yerr=ends if few_bars else None,
-            ecolor="black",
-            capsize=2,
-        )
-        names = [
-            f"{short(level)}\n({n})"
-            for level, n in zip(levels["level"], levels["clips"], strict=True)
-        ]
-        slanted = factor == "emotion" or (factor == "actor" and sum(map(len, names)) > 220)
-        axes.set_xticks(
-            places,
-            names if few_bars else [""] * len(places),
-            rotation=35 * slanted,
-            ha="right" if slanted else "center",
-            rotation_mode="anchor" if slanted else None,
-        )
-        axes.set(xlabel=factor, ylim=(0, 105))
-        axes.grid(axis="y")
+        _accuracy_bars(axes, levels, factor)
         if factor == "emotion" and listeners:
             heard = [listeners.get(level, np.nan) for level in levels["level"]]
             overall = f" ({listeners['overall']} % of all)" if "overall" in listeners else ""
             axes.plot(
-                places,
+                range(len(levels)),
                 heard,
                 "D",
                 color=COLOURS[1],
@@ -225,6 +201,34 @@ def plot_breakdown(table: pd.DataFrame, *, listeners: Mapping[str, float], about
     panels[0].set(ylabel="accuracy (%)", xlabel="emotion (its accuracy is its recall)")
     axes.set(ylabel="accuracy (%)", xlabel="test actor")
     return figure
+
+
+def _accuracy_bars(axes: Axes, levels: pd.DataFrame, factor: str) -> None:
+    places, accuracy = np.arange(len(levels)), levels["accuracy"]
+    ends = 100 * wilson(accuracy, levels["clips"])
+    few_bars = len(levels) <= 60
+    axes.bar(
+        places,
+        100 * accuracy,
+        color=COLOURS[0],
+        alpha=0.8,
+        yerr=ends if few_bars else None,
+        ecolor="black",
+        capsize=2,
+    )
+    names = [
+        f"{short(level)}\n({n})" for level, n in zip(levels["level"], levels["clips"], strict=True)
+    ]
+    slanted = factor == "emotion" or (factor == "actor" and sum(map(len, names)) > 220)
+    axes.set_xticks(
+        places,
+        names if few_bars else [""] * len(places),
+        rotation=35 * slanted,
+        ha="right" if slanted else "center",
+        rotation_mode="anchor" if slanted else None,
+    )
+    axes.set(xlabel=factor, ylim=(0, 105))
+    axes.grid(axis="y")
 
 
 @in_style

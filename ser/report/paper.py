@@ -62,7 +62,7 @@ def write_paper(run: LoggedRun, artifacts: Path, folder: Path) -> None:
     for file in sorted(artifacts.glob("tables/*.csv")):
         with reading(run.id, f"tables/{file.name}"):
             tables[file.stem] = read_table(file)
-    config = {}
+    config: dict = {}
     if (artifacts / "config.yaml").exists():
         with reading(run.id, "config.yaml"):
             config = yaml.safe_load((artifacts / "config.yaml").read_text(encoding="utf-8")) or {}
@@ -117,11 +117,11 @@ def methods(
     sentences = _trained(tags, tables.get("predictions"))
     if (kind := kind_of(tags)) != INDUCTIVE:
         sentences.append(f"The result is {kind}: {reason(kind)}.")
-    seeds = {config.get("seed")}
+    seeds: set = {config.get("seed")}
     if "seed" in tables.get("jobs", ()):
         seeds = set(tables["jobs"]["seed"])
     if seeds != {None}:
-        sentences.append(f"Seeds: {', '.join(map(str, sorted(seeds)))}.")
+        sentences.append(f"Seeds: {', '.join(map(str, sorted(seeds, key=int)))}.")
     over = _INTERVALS.get(tags.get("interval_over", ""), "")
     for name, _, numbers in _rows(run, tables):
         if score := METRICS["uar"].text_of_part(numbers, "test"):

@@ -14,8 +14,10 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from ser.core.printable import shown
 
@@ -40,13 +42,14 @@ _OWN = {
     "ytick.labelsize": 8,
 }
 _OF_THE_PROCESS = {"backend", "backend_fallback", "interactive", "toolbar", "timezone"}
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
 def _style() -> Iterator[None]:
     """Matplotlib as it comes and what is ser's own, whatever style the process has."""
-    usual = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _OF_THE_PROCESS}
+    usual: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _OF_THE_PROCESS}
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
         dict.update(matplotlib.rcParams, usual)  # they are valid: to check 300 takes 10 ms
@@ -125,6 +128,11 @@ def new_figure(
     if lines:
         figure.suptitle("\n".join(map(shown, lines)))
     return figure
+
+
+def whole(axis: Axis) -> None:
+    """Ticks at whole numbers alone: epochs, trials, counts."""
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def colours() -> Iterator[str]:

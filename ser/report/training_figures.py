@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ser.report.style import COLOURS, NARROW, WIDE, Figure, in_style, new_figure
+from ser.report.style import COLOURS, NARROW, WIDE, Figure, in_style, new_figure, whole
 
 
 @in_style
@@ -22,7 +22,7 @@ def plot_loss_curve(losses: Mapping[str, Sequence[float]], *, about: str) -> Fig
         best = int(np.argmin(losses["validation"]))
         axes.plot(best + 1, losses["validation"][best], "o", color=COLOURS[1], label="lowest")
     axes.set(xlabel="epoch", ylabel="loss (cross-entropy + penalty, nats)", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole(axes.xaxis)
     axes.legend()
     axes.grid()
     return figure
@@ -112,7 +112,7 @@ def plot_permutations(
     axes.axvline(100 / n_labels, color="grey", linestyle=":", label="chance")
     axes.axvline(100 * real, color=COLOURS[1], label="true emotions")
     axes.set(xlabel="test UAR (%)", ylabel="permutations")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    whole(axes.yaxis)
     axes.legend()
     return figure
 

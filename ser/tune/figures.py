@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ser.evaluation.metrics import Metric
-from ser.report.style import COLOURS, NARROW, Figure, in_style, new_figure, short
+from ser.report.style import COLOURS, NARROW, Figure, in_style, new_figure, short, whole
 
 _KINDS = {True: ("pruned", "silver"), False: ("complete", COLOURS[0])}
 _WHITE = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
@@ -47,9 +48,9 @@ def figures(study: Study, metric: Metric) -> dict[str, Callable[[], Figure]]:
     complete = [trial for trial in trials if not _is_pruned(trial)]
     if not complete:
         return {}
-    best = (max if metric.higher_is_better else min)(complete, key=lambda trial: trial.value)
+    best = (max if metric.higher_is_better else min)(complete, key=lambda t: t.value or 0.0)
     about = f"{study.study_name} · {len(complete)} complete trials, {len(trials) - len(complete)} "
-    about += f"pruned · best: trial {best.number}, {metric.text_with_unit(best.value)}"
+    about += f"pruned · best: trial {best.number}, {metric.text_with_unit(best.value or 0.0)}"
     drawn: dict[str, Callable[[], Figure]] = {
         "optimization_history": partial(plot_history, trials, metric, about),
         "intermediate_values": partial(plot_steps, trials, metric, best.number, about),
@@ -102,7 +103,11 @@ def plot_steps(trials: Sequence[FrozenTrial], metric: Metric, best: int, about: 
         label, colour = ("best", COLOURS[1]) if trial.number == best else (label, colour)
         steps, values = list(trial.intermediate_values), list(trial.intermediate_values.values())
         scores = metric.scale * np.array(values)
-        strength = {"alpha": 1 if trial.number == best else 0.5, "linewidth": 1, "marker": "."}
+        strength: dict[str, Any] = {
+            "alpha": 1 if trial.number == best else 0.5,
+            "linewidth": 1,
+            "marker": ".",
+        }
         axes.plot(steps, scores, color=colour, label=label, **strength)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
@@ -135,7 +140,7 @@ def plot_slices(trials: Sequence[FrozenTrial], metric: Metric, about: str) -> Fi
     for row in panels:
         row[0].set(ylabel=_label(metric))
     bar = figure.colorbar(image, ax=panels, label="trial")
-    bar.locator.set_params(integer=True)
+    whole(bar.ax.yaxis)
     return figure
 
 
@@ -179,8 +184,10 @@ def plot_importances(importances: Mapping[str, float], way: str, about: str) -> 
     title = f"Importance of the parameters ({name})"
     figure = new_figure(NARROW, 1.4 + 0.35 * len(importances), title, about)
     axes = figure.subplots()
-    shares = [100 * share for share in reversed(importances.values())]
-    bars = axes.barh([_last(each) for each in reversed(importances)], shares, color=COLOURS[0])
+    shares = [100 * share for share in reversed(list(importances.values()))]
+    bars = axes.barh(
+        [_last(each) for each in reversed(list(importances))], shares, color=COLOURS[0]
+    )
     axes.bar_label(bars, fmt=" %.0f", fontsize=8)
     axes.set(xlabel="share of the importance (%)", xlim=(0, 108))
     axes.grid(axis="x")
@@ -198,11 +205,17 @@ def plot_contour(
     x, scores = _place(axes, trials, names[0]), _scores(trials, metric)
     y = _place(axes, trials, names[1], of_y=True)
     places = np.column_stack([_values(trials, name)[0] for name in names])
-    scale = {"cmap": "Blues", "vmin": scores.min(), "vmax": scores.max()}
+    scale: dict[str, Any] = {"cmap": "Blues", "vmin": scores.min(), "vmax": scores.max()}
     if np.linalg.matrix_rank(places - places[0]) == 2:  # else they lie on a line
         triangles = Triangulation(*places.T).triangles  # of what is drawn: logarithms
         axes.tricontourf(Triangulation(x, y, triangles), scores, levels=12, **scale)
-    dots = {"s": 24, "edgecolors": "black", "linewidths": 0.6, "clip_on": False, "zorder": 3}
+    dots: dict[str, Any] = {
+        "s": 24,
+        "edgecolors": "black",
+        "linewidths": 0.6,
+        "clip_on": False,
+        "zorder": 3,
+    }
     image = axes.scatter(x, y, c=scores, **dots, **scale)
     figure.colorbar(image, label=_label(metric))
     return figure
@@ -228,7 +241,7 @@ def _scores(trials: Sequence[FrozenTrial], metric: Metric) -> np.ndarray:
 
 def _whole(axes: Axes, name: str) -> None:
     axes.set(xlabel=name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole(axes.xaxis)
 
 
 def _parameters(trials: Sequence[FrozenTrial]) -> list[str]:
