@@ -75,7 +75,7 @@ def run_figures(
             p=run.metrics["permuted_p"],
             about=about,
         )
-    plots = {
+    plots: dict[str, Callable[..., Figure]] = {
         "layers": training_figures.plot_layers,
         "feature_importance": training_figures.plot_feature_importance,
     }

@@ -49,10 +49,10 @@ R = TypeVar("R")
 @contextmanager
 def _style() -> Iterator[None]:
     """Matplotlib as it comes and what is ser's own, whatever style the process has."""
-    usual: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _OF_THE_PROCESS}
+    usual = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _OF_THE_PROCESS}
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
-        dict.update(matplotlib.rcParams, usual)  # they are valid: to check 300 takes 10 ms
+        dict.update(matplotlib.rcParams, usual)  # type: ignore[arg-type]  # they are valid: to check 300 takes 10 ms
         matplotlib.rcParams.update(_OWN)
         yield
 
