@@ -26,7 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LONGEST = 24  # characters of a name that is drawn
 DPI = 200
 WIDE, NARROW = 10.0, 6.4  # inches; a phone shows a narrow figure without scrolling
-_OWN = {
+_OWN: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.labelsize": 9,
     "axes.spines.right": False,
@@ -49,10 +49,12 @@ R = TypeVar("R")
 @contextmanager
 def _style() -> Iterator[None]:
     """Matplotlib as it comes and what is ser's own, whatever style the process has."""
-    usual = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _OF_THE_PROCESS}
+    usual: dict[Any, Any] = {
+        k: v for k, v in matplotlib.rcParamsDefault.items() if k not in _OF_THE_PROCESS
+    }
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
-        dict.update(matplotlib.rcParams, usual)  # type: ignore[arg-type]  # they are valid: to check 300 takes 10 ms
+        dict.update(matplotlib.rcParams, usual)  # they are valid: to check 300 takes 10 ms
         matplotlib.rcParams.update(_OWN)
         yield
 
