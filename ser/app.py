@@ -251,7 +251,7 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
     ((whole,),) = trained.predict([recording], n_jobs=1)
     if whole.proba is None:
         raise AudioError(recording.name, whole.error)
-    shown = [views(y, sr, "", prosody=ProsodyFeatures())]
+    shown = views(y, sr, "", prosody=ProsodyFeatures())
     course = None
     if len(y) / sr > windows.seconds:
         (parts,) = trained.predict([recording], windows=windows, n_jobs=1)

@@ -171,7 +171,7 @@ def test_a_figure_of_ones_own(extended, tmp_path):
     )
     add(
         extended / "ser/report/figures.py",
-        "\n\ndef plot_reliability(",
+        "\n\n@in_style\ndef plot_reliability(",
         f"\n\n{function}",
         before=True,
     )

@@ -195,6 +195,7 @@ _FITS: dict[str, tuple[Any, str]] = {
     "cv.grouped": (lambda value: value is None or _is_switch(value), "true, false or null"),
     "permutations": (lambda value: _is_whole(value, 0), "a whole number, 0 for none"),
     "explain": (_is_switch, "true or false"),
+    "report.paper": (_is_switch, "true or false"),
     "sweep.resume": (_is_switch, "true or false"),
     "compute.n_jobs": (
         lambda value: _is_whole(value) and value != 0,

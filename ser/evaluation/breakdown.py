@@ -66,3 +66,19 @@ def breakdown(predictions: pd.DataFrame) -> pd.DataFrame:
         table.insert(0, "factor", factor)
         tables.append(table.astype({"level": object}))
     return pd.concat(tables, ignore_index=True)
+
+
+def emotions_of(predictions: pd.DataFrame) -> list[str]:
+    """The emotions that a table of predictions has probabilities of."""
+    return [column.removeprefix("p_") for column in predictions.filter(regex="^p_")]
+
+
+def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Clips of each true emotion by what was predicted, for every part of the predictions."""
+    labels = emotions_of(predictions)
+    tables = []
+    for part, of_part in predictions.groupby("part"):
+        matrix = metrics.confusion_matrix(of_part["true"], of_part["predicted"], labels=labels)
+        table = pd.DataFrame(matrix, columns=[f"predicted_{emotion}" for emotion in labels])
+        tables.append(pd.DataFrame({"part": part, "true": labels}).join(table))
+    return pd.concat(tables, ignore_index=True)

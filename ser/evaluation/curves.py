@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -38,6 +39,20 @@ class Curve:
     grouped: bool
     train: np.ndarray
     validation: np.ndarray
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """(n_points * n_folds, 5): what varied, fold, both accuracies and `grouped`."""
+        n_points, n_folds = self.validation.shape
+        return pd.DataFrame(
+            {
+                self.name: [str(value) for value in self.points for _ in range(n_folds)],
+                "fold": np.tile(np.arange(n_folds), n_points),
+                "train_accuracy": self.train.ravel(),
+                "validation_accuracy": self.validation.ravel(),
+                "grouped": self.grouped,
+            }
+        )
 
 
 def learning_curve(

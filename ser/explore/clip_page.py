@@ -6,12 +6,11 @@ from pathlib import Path
 
 from ser.core.process import temporary_folder
 from ser.data.audio import probe, read_audio
-from ser.explore.pictures import clip_figures, pictures, sound
+from ser.explore.pictures import clip_alts, clip_figures, sound
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import LONGEST, views
 from ser.report.html import check_free, render, write_page
-
-DPI = 110
+from ser.report.pictures import pictures
 
 
 def write_clip_page(clip: str, *, out: str | None = None, prosody: ProsodyFeatures) -> str:
@@ -57,8 +56,8 @@ def render_clip_page(clip: str, *, prosody: ProsodyFeatures) -> str:
     values = dict(zip(prosody.names, map(float, prosody(y, sr)), strict=True))
     with temporary_folder() as folder:
         for picture, draw in clip_figures([shown]).items():
-            draw().savefig(Path(folder, f"{picture}.png"), dpi=DPI)
-        drawn = pictures(Path(folder), [shown])
+            Path(folder, f"{picture}.png").write_bytes(draw().png())
+        drawn = pictures(Path(folder), clip_alts([shown]))
     return render(
         "clip.html",
         name=name,

@@ -10,66 +10,77 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from ser.report.style import COLOURS, Figure, colours, short
+from ser.report.style import COLOURS, NARROW, Figure, colours, in_style, new_figure, short
 
 MARKERS = ("o", "^", "s")
 MAX_ACTORS = len(COLOURS) * len(MARKERS)  # told apart by colour and marker
 MAX_EMOTIONS = len(COLOURS)  # told apart by colour alone
 
 
-def plot_clip_map(
-    positions: np.ndarray,
-    clips: pd.DataFrame,
-    emotions: Sequence[str],
-    *,
-    method: str,
-    note: str,
-    named: bool = True,
-) -> Figure:
-    """The same map twice: coloured by emotion, and by actor.
-
-    The few clips that lie far from all others are drawn at the edge.
+def within(positions: np.ndarray) -> np.ndarray:
+    """Positions with what lies far out moved to the edge, so that the others fill the picture.
 
     Parameters
     ----------
     positions : (n_clips, 2)
-    clips : (n_clips, ...) DataFrame
-    emotions : sequence of str
-    method : str
-        What made the map.
-    note : str
-        What can be said of it.
-    named : bool
-        Whether the actors' names are written on it.
     """
-    figure = Figure(figsize=(10, 5.9), layout="constrained")
-    figure.suptitle(f"{method} of {len(clips)} clips · {note}")
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    positions = _within(positions)
-    emotion, actor = clips["emotion"].to_numpy(), clips["actor"].astype(str).to_numpy()
+    low, high = np.percentile(positions, (3, 97), axis=0)
+    margin = 0.35 * (high - low)
+    return np.clip(positions, low - margin, high + margin)
+
+
+@in_style
+def plot_map_of_emotions(
+    positions: np.ndarray, emotion: pd.Series, emotions: Sequence[str], *, about: str
+) -> Figure:
+    """A map coloured by emotion.
+
+    Parameters
+    ----------
+    positions : (n_clips, 2)
+    emotion : (n_clips,) Series of str
+    emotions : sequence of str
+    about : str
+    """
+    figure, axes = _map("Coloured by emotion", about, height=6.35)
     for name, colour in zip(emotions, colours(), strict=False):
-        left.scatter(
-            *positions[emotion == name].T, s=9, color=colour, label=short(name), linewidths=0
-        )
+        own = positions[(emotion == name).to_numpy()]
+        axes.scatter(own[:, 0], own[:, 1], s=9, color=colour, label=short(name), linewidths=0)
     if len(emotions) <= MAX_EMOTIONS:
         handles = {"markerscale": 2, "handletextpad": 0.1, "columnspacing": 0.8}
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, **handles)
-    most = pd.Series(actor).value_counts().index[:MAX_ACTORS]
-    shown = {name: positions[actor == name] for name in dict.fromkeys(actor) if name in most}
-    grey = ~np.isin(actor, list(shown))
-    right.scatter(*positions[grey].T, s=5, color="lightgrey", linewidths=0)
-    for own, (marker, colour) in zip(shown.values(), product(MARKERS, COLOURS), strict=False):
-        right.scatter(*own.T, s=11, color=colour, marker=marker, linewidths=0)
-    if named:
-        _name_actors(right, shown)
-    left.set_title("coloured by emotion")
-    drawn = f": {len(shown)} of {len(set(actor))}, the others grey" if grey.any() else ""
-    right.set_title(f"coloured by actor{drawn}")
-    for axes in (left, right):
-        axes.set(xticks=[], yticks=[])
+        figure.legend(loc="outside lower center", ncols=4, frameon=False, **handles)
     return figure
 
 
+@in_style
+def plot_map_of_actors(
+    positions: np.ndarray, actor: pd.Series, *, about: str, named: bool = True
+) -> Figure:
+    """The same map coloured by actor; of very many actors, those with the most clips.
+
+    Parameters
+    ----------
+    positions : (n_clips, 2)
+    actor : (n_clips,) Series
+    about : str
+    named : bool
+        Whether the actors' names are written on it.
+    """
+    who = actor.astype(str).to_numpy()
+    most = pd.Series(who).value_counts().index[:MAX_ACTORS]
+    shown = {name: positions[who == name] for name in dict.fromkeys(who) if name in most}
+    grey = ~np.isin(who, list(shown))
+    drawn = f": {len(shown)} of {len(set(who))}, the others grey" if grey.any() else ""
+    figure, axes = _map(f"Coloured by actor{drawn}", about)
+    axes.scatter(positions[grey, 0], positions[grey, 1], s=5, color="lightgrey", linewidths=0)
+    for own, (marker, colour) in zip(shown.values(), product(MARKERS, COLOURS), strict=False):
+        axes.scatter(own[:, 0], own[:, 1], s=11, color=colour, marker=marker, linewidths=0)
+    if named:
+        _name_actors(axes, shown)
+    return figure
+
+
+@in_style
 def plot_neighbours(table: pd.DataFrame) -> Figure:
     """Share of nearest neighbours of the same actor, and emotion, beside chance.
 
@@ -80,7 +91,8 @@ def plot_neighbours(table: pd.DataFrame) -> Figure:
     """
     counts = sorted(table["neighbours"].unique())
     kinds = list(dict.fromkeys(table["same"]))
-    figure = Figure(figsize=(6.5, 1.2 + 0.75 * len(kinds)), layout="constrained")
+    title = "How often a clip's nearest clips have the same actor or emotion"
+    figure = new_figure(NARROW, 1.6 + 0.75 * len(kinds), title)
     axes = figure.subplots()
     height = 0.8 / len(counts)
     for number, (count, colour) in enumerate(zip(counts, colours(), strict=False)):
@@ -105,7 +117,8 @@ def plot_neighbours(table: pd.DataFrame) -> Figure:
     middle = (len(counts) - 1) * height / 2
     axes.set_yticks([-i - middle for i in range(len(kinds))], [f"same {kind}" for kind in kinds])
     axes.set(xlabel="share of a clip's nearest clips (%)", xlim=(0, 108))
-    axes.legend(loc="lower right")
+    axes.grid(axis="x")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return figure
 
 
@@ -128,8 +141,9 @@ def _name_actors(axes: Axes, positions: Mapping[str, np.ndarray]) -> None:
         )
 
 
-def _within(positions: np.ndarray) -> np.ndarray:
-    """Positions with what lies far out moved to the edge, so that the others fill the picture."""
-    low, high = np.percentile(positions, (3, 97), axis=0)
-    margin = 0.35 * (high - low)
-    return np.clip(positions, low - margin, high + margin)
+def _map(title: str, about: str, height: float = 5.9) -> tuple[Figure, Axes]:
+    figure = new_figure(NARROW, height, title, about)
+    axes = figure.subplots()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(True)
+    return figure, axes

@@ -7,15 +7,16 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ser.explore import figures, map_figures
 from ser.explore.measure import Exploration
-from ser.explore.pictures import clip_figures, pictures, sound
+from ser.explore.pictures import CLIP_PICTURES, clip_alts, clip_figures, sound
 from ser.explore.statistics import correlation_table
 from ser.features import feature_groups
 from ser.report.clip_views import LONGEST, ClipViews
 from ser.report.html import render
+from ser.report.pictures import pictures
+from ser.report.style import Figure
 from ser.tracking.queries import LoggedRun
 
 SHOWN_RANKS = 10  # features of the ranking that the page has as text
@@ -58,24 +59,26 @@ def exploration_figures(
     """
     sampled = exploration.clips.iloc[exploration.sampled]
     groups = feature_groups(exploration.names)
+    clips, emotions = exploration.clips, exploration.emotions
     drawn = clip_figures(shown) | {
-        "class_balance": partial(figures.plot_clip_counts, exploration.clips, exploration.emotions),
-        "spoken": partial(
-            figures.plot_spoken, exploration.clips, exploration.prosody, exploration.emotions
-        ),
+        "class_balance_emotions": partial(figures.plot_clip_counts, clips, emotions),
+        "class_balance_actors": partial(figures.plot_actor_counts, clips),
+        "spoken": partial(figures.plot_spoken, clips, exploration.prosody, emotions),
         "correlation": partial(figures.plot_correlation, exploration.correlation, groups),
-        "ranking": partial(figures.plot_ranking, exploration.ranking, top=top),
+        "ranking_emotion": partial(figures.plot_ranking, exploration.ranking, top=top),
+        "ranking_variance": partial(figures.plot_shares, exploration.ranking),
         "loudness": partial(figures.plot_loudness, exploration.loudness),
     }
     for method, (positions, note) in exploration.maps.items():
-        drawn[f"map_{method.lower()}"] = partial(
-            map_figures.plot_clip_map,
-            positions,
-            sampled,
-            exploration.emotions,
-            method=method,
-            note=note,
-            named=method != "PCA",  # where the clips lie too close for names
+        about = f"{method} of {len(sampled)} clips · {note}"
+        name, within = f"map_{method.lower()}", map_figures.within(positions)
+        actor = map_figures.plot_map_of_actors
+        drawn[f"{name}_emotion"] = partial(
+            map_figures.plot_map_of_emotions, within, sampled["emotion"], emotions, about=about
+        )
+        # On a PCA's map the clips lie too close for names.
+        drawn[f"{name}_speaker"] = partial(
+            actor, within, sampled["actor"], about=about, named=method != "PCA"
         )
     if len(exploration.neighbours):
         drawn["neighbours"] = partial(map_figures.plot_neighbours, exploration.neighbours)
@@ -124,7 +127,8 @@ def render_exploration_page(
             (view.title, Path(path).name, sound(view), view.duration > LONGEST - 1)
             for view, path in zip(shown, rows["path"], strict=True)
         ],
-        pictures=pictures(folder, shown, f"{len(exploration.clips)} clips of {corpus}"),
+        pictures=pictures(folder, clip_alts(shown)),
+        clip_pictures=CLIP_PICTURES,
         ranks={
             how: ranked.head(SHOWN_RANKS).to_dict("records")
             for how, ranked in by_measure(exploration.ranking).items()

@@ -286,5 +286,5 @@ def _draw(
             proba = [window.proba for window in windows if window.proba is not None]
             figure = figures.plot_emotions_over_time(middle, proba, emotions, title=Path(name).name)
             with writing(pictures[name]) as part:
-                figure.savefig(part, format="png", dpi=110, metadata={"Software": "ser"})
+                part.write_bytes(figure.png())
                 _check_free(pictures[name])

@@ -27,11 +27,17 @@ def main() -> None:
         description="Everything a run found out, as one HTML page that loads nothing.",
     )
     parser.add_argument("run", metavar="RUN", help="run id, its first characters, or 'latest'")
-    parser.add_argument("--out", type=Path, help="the page's file (default: NAME-ID.html)")
+    parser.add_argument("--out", type=Path, help="the page's file, or folder (default: NAME-ID)")
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="a folder instead: figures as PDF, a LaTeX table, and the methods in sentences",
+    )
     parser.add_argument("--experiment", help="MLflow experiment to look in (default: all)")
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
     given = parser.parse_args()
-    print(report(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
+    write = paper if given.paper else report
+    print(write(given.run, out=given.out, experiment=given.experiment, uri=given.uri))
 
 
 def report(
@@ -78,9 +84,30 @@ def report(
     return f"{shown(out)}  ({write_page(out, html, 'Give another --out.')}, run {run.id})"
 
 
-def attach(run: Run) -> None:
-    """Put the page among the artifacts of a run that is about to end."""
+def paper(
+    wanted: str, *, out: Path | None = None, experiment: str | None = None, uri: str | None = None
+) -> str:
+    """Write what a paper needs of a run into a folder; arguments and errors as of `report`."""
+    from ser.core import paths
+    from ser.report.paper import check_place, write_paper
+    from ser.tracking.queries import find_run
+
+    run = find_run(uri or paths.tracking_uri(), wanted, experiment)
+    out = out or Path(f"{file_name(run.name)}-{run.id[:8]}-paper")
+    check_place(out)
+    with temporary_folder() as folder:
+        run.download(folder)
+        write_paper(run, Path(folder), out)
+    return f"{shown(out)}  (run {run.id})"
+
+
+def attach(run: Run, *, with_paper: bool = False) -> None:
+    """Put the page among the artifacts of a run that is about to end, and perhaps ``paper/``."""
+    from ser.report.paper import write_paper
     from ser.report.run_page import render_run_page
 
     with run.decoration(PAGE):
         run.text(render_run_page(run.so_far(), run.folder), PAGE)
+    if with_paper:
+        with run.decoration("paper"):
+            write_paper(run.so_far(), run.folder, run.folder / "paper")

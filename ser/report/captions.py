@@ -15,345 +15,281 @@ class Caption:
 
     Attributes
     ----------
-    title : str
     text : str
         What it shows, and what to look for.
+    title : str
+        Its name in words, unless given.
     each : bool
-        Whether a run may have several, ``NAME_WHAT``: one for each part, or each parameter.
+        Whether a run may have several, ``NAME_WHAT``: one for each part, parameter or clip.
     own_section : bool
         Whether a run's page shows what is in it elsewhere.
     """
 
-    title: str
     text: str = ""
+    title: str = ""
     each: bool = False
     own_section: bool = False
 
 
 FIGURES = {
     "confusion_matrix": Caption(
-        "Confusion matrix",
-        "True emotions in rows, predicted ones in columns.",
+        "Percent of each true emotion's clips (and clips) by what was predicted: true emotions in "
+        "rows.",
         each=True,
         own_section=True,
     ),
     "variants": Caption(
-        "Variants",
-        "Test UAR of the variants with their 95 % intervals; the dotted line is chance.",
+        "Test UAR of the variants with their 95 % intervals; the dotted line is chance."
     ),
-    "sweep": Caption(
-        "Sweep",
-        "Test UAR of the sweep's configs, mean and standard deviation over seeds.",
-    ),
+    "sweep": Caption("Test UAR of the sweep's configs, mean and standard deviation over seeds."),
     "breakdown": Caption(
-        "Breakdown",
-        "Accuracy by each known property of the clips; diamonds are human listeners, if the corpus "
-        "has their scores.",
+        "Accuracy by each known property of the clips, with 95 % intervals and numbers of clips; "
+        "diamonds are human listeners, if the corpus has their scores."
     ),
     "feature_importance": Caption(
-        "Feature importance",
-        "UAR lost when features are shuffled among each actor's test clips, with 95 % intervals "
-        "over actors.",
+        "UAR lost when features are shuffled among each actor's test clips, with 95 % intervals"
+        " over actors."
     ),
     "learning_curve": Caption(
-        "Learning curve",
-        "What more training data would gain. If the line of the held-out folds is flat, more data "
-        "of the same kind will not help; the gap between the lines is overfitting.",
+        "What more training data would gain. If the line of the held-out folds is flat, more "
+        "data of the same kind will not help; the gap between the lines is overfitting."
     ),
     "validation_curve": Caption(
-        "Validation curve",
-        "Accuracy for each value of one parameter. Where the line of training clips rises and that "
-        "of the held-out folds falls, the model overfits.",
+        "Accuracy for each value of one parameter. Where the line of training clips rises and "
+        "that of the held-out folds falls, the model overfits.",
         each=True,
     ),
-    "roc_and_precision_recall": Caption(
-        "ROC and precision recall",
-        "Each emotion against the rest, for every threshold on its probability. An area of 0.5 on "
-        "the left is chance.",
+    "roc": Caption(
+        "Each emotion against the rest, for every threshold on its probability. An area of 0.5 is "
+        "chance.",
+        title="ROC",
+    ),
+    "precision_recall": Caption(
+        "Each emotion against the rest: of the clips that are called so, how many are "
+        "(precision), against how many are found (recall). The dotted lines are what guessing "
+        "reaches; average precision is the area below the steps.",
+        title="Precision and recall",
     ),
     "reliability": Caption(
-        "Reliability",
-        "Whether the probabilities can be believed: bars on the diagonal are as often right as "
-        "they say.",
+        "Whether the probabilities can be believed: points on the diagonal are as often right as "
+        "they say. The fewer clips a bin has, the smaller its point and the longer its interval."
     ),
     "loss_curve": Caption(
-        "Loss curve",
-        "Training loss after each epoch of the final fit.",
+        "Training loss after each epoch of the final fit, and that of clips held out to stop by, "
+        "where there were some."
     ),
     "permutations": Caption(
-        "Permutations",
-        "UAR after the emotions were shuffled among the clips: it must fall to chance; otherwise "
-        "test clips leak into training.",
+        "UAR after the emotions were shuffled among the clips: it must fall to chance; "
+        "otherwise test clips leak into training."
     ),
     "class_balance": Caption(
-        "Class balance",
-        "Clips of every emotion. Where the bars differ, accuracy flatters a model that prefers the "
-        "common emotions; UAR does not.",
+        "Clips of every emotion. Where the bars differ, accuracy flatters a model that prefers "
+        "the common emotions; UAR does not.",
+        each=True,
     ),
     "uar_by_actor": Caption(
-        "UAR by actor",
-        "UAR of each actor's clips in every run: what the test compares.",
+        "UAR of each actor's clips in every run: what the test compares.", title="UAR by actor"
     ),
     "accuracy_by_actor": Caption(
-        "Accuracy by actor",
-        "Accuracy of each actor's clips in every run: what the test compares.",
+        "Accuracy of each actor's clips in every run: what the test compares."
     ),
     "optimization_history": Caption(
-        "Optimization history",
-        "Score of each trial, and the best so far, on training clips only.",
+        "Score of each trial, and the best so far, on training clips only."
     ),
-    "intermediate_values": Caption(
-        "Intermediate values",
-        "Scores of each trial fold by fold, or epoch by epoch.",
-    ),
-    "slice": Caption(
-        "Slice",
-        "Score against each parameter, a dot for each trial.",
-    ),
-    "parallel_coordinate": Caption(
-        "Parallel coordinate",
-        "Each line is a trial, through its parameters to its score.",
-    ),
+    "intermediate_values": Caption("Scores of each trial fold by fold, or epoch by epoch."),
+    "slice": Caption("Score against each parameter, a dot for each trial."),
+    "parallel_coordinate": Caption("Each line is a trial, through its parameters to its score."),
     "importance_fanova": Caption(
-        "Importance (fANOVA)",
         "Which parameters change the score most, over the whole space (fANOVA).",
+        title="Importance (fANOVA)",
     ),
     "importance_ped_anova": Caption(
-        "Importance (PED-ANOVA)",
         "Which parameters decide whether a trial is in the best tenth (PED-ANOVA).",
+        title="Importance (PED-ANOVA)",
     ),
     "contour": Caption(
-        "Contour",
-        "Score over the two parameters that matter most.",
+        "Score of each trial over the two parameters that matter most, and what lies between them."
     ),
     "waveforms": Caption(
-        "Waveform",
-        "Air pressure over time: how loud each moment is. Look at how high the peaks are, how long "
-        "the speech takes, and how much silence surrounds it.",
+        "Air pressure over time: how loud each moment is. Look at how high the peaks are, how "
+        "long the speech takes, and how much silence surrounds it.",
+        title="Waveform",
+        each=True,
     ),
     "spectrograms": Caption(
-        "STFT power spectrogram",
         "How much power there is at each frequency and moment. Horizontal stripes are the "
         "harmonics of a voiced sound: the further apart, the higher the voice. Hisses such as /s/ "
         "are clouds above 4000 Hz. An aroused voice has more power up there.",
+        title="STFT power spectrogram",
+        each=True,
     ),
     "mel_spectrograms": Caption(
-        "Mel spectrogram",
         "The same on the ear's scale, which takes high frequencies together: 128 mel bands. Their "
         "means over time are the tutorial's mel features.",
+        title="Mel spectrogram",
+        each=True,
     ),
     "mfccs": Caption(
-        "MFCCs",
         "The shape of each moment's mel spectrum in a few numbers: low coefficients for its broad "
         "shape, high ones for detail. The first (loudness) is left out, as it is many times "
         "larger. Steady columns are vowels, changes are consonants.",
+        title="MFCCs",
+        each=True,
     ),
     "chromagrams": Caption(
-        "Chromagram",
         "Power gathered into the twelve pitch classes of music, whatever the octave. In speech it "
         "follows the melody roughly; where it is silent, it shows noise scaled up.",
+        title="Chromagram",
+        each=True,
     ),
     "contours": Caption(
-        "F0 and energy contours",
         "Above, the pitch of the voiced moments (YIN): the melody of the sentence. Below, the "
         "level of every moment. Look at the height, the range and the movement of both: a voice "
         "that is aroused is higher and louder.",
+        title="F0 and energy contours",
+        each=True,
     ),
     "spoken": Caption(
-        "Pitch, energy and duration by emotion",
         "Boxes hold half of the clips, whiskers nine tenths, the line is the median. Emotions "
-        "whose boxes do not overlap can mostly be told apart by this number alone. Where gender is "
-        "known each has boxes of its own, as voices differ in F0 before they feel anything.",
+        "whose boxes do not overlap can mostly be told apart by this number alone. Where gender "
+        "is known each has boxes of its own, as voices differ in F0 before they feel anything.",
+        title="Pitch, energy and duration by emotion",
     ),
     "correlation": Caption(
-        "Correlation of the features",
-        "Red: two features rise together, such as neighbouring mel bands. Blue: one rises as the "
-        "other falls. A group of features that rise together dominates a distance.",
+        "Red: two features rise together, such as neighbouring mel bands. Blue: one rises as "
+        "the other falls. A group of features that rise together dominates a distance.",
+        title="Correlation of the features",
     ),
     "ranking": Caption(
-        "What each feature tells alone",
-        "Left, how much one feature alone tells of the emotion; neighbours in the list often say "
-        "the same. Right, every feature: how much of its variance lies between emotions, and how "
-        "much between actors. What is above the dotted line tells who speaks rather than how.",
+        "First, how much one feature alone tells of the emotion; neighbours in the list often say "
+        "the same. Second, every feature: how much of its variance lies between emotions, and "
+        "how much between actors. What is above the dotted line tells who speaks rather than how.",
+        title="What a feature tells by itself",
+        each=True,
     ),
     "map_t-sne": Caption(
-        "Map of the clips: t-SNE",
-        "Each dot is a clip; clips that sound alike to the features are near. Where the islands on "
-        "the right are of one actor, and the same islands on the left are of all emotions, the "
-        "features know the speaker better than the emotion. A model tested on actors that it has "
-        "heard profits from that. Distances between islands mean little.",
+        "Each dot is a clip; clips that sound alike to the features are near. Where islands are "
+        "of one actor, and the same islands are of all emotions, the features know the speaker "
+        "better than the emotion. A model tested on actors that it has heard profits from that. "
+        "Distances between islands mean little.",
+        title="Map of the clips: t-SNE",
+        each=True,
     ),
     "map_umap": Caption(
-        "Map of the clips: UMAP",
         "As t-SNE, by another method that keeps more of the distances between islands.",
+        title="Map of the clips: UMAP",
+        each=True,
     ),
     "map_pca": Caption(
-        "Map of the clips: PCA",
         "The two directions in which the clips differ most, and nothing bent. Clips that lie far "
         "out are drawn at the edge.",
+        title="Map of the clips: PCA",
+        each=True,
     ),
     "layers": Caption(
-        "What each layer tells",
-        "Score for emotion and for speaker, from each layer of the encoder alone, on the training "
-        "clips. A model on a layer that identifies the actor may rely on the voice.",
+        "Score for emotion and for speaker, from each layer of the encoder alone, on the "
+        "training clips. A model on a layer that identifies the actor may rely on the voice.",
+        title="What each layer tells",
     ),
     "neighbours": Caption(
-        "Whose clips are near",
         "The leak as a number: how often a clip's nearest clips have the same actor, or the same "
         "emotion. The last bars leave out the clip's own actor, as a test on unheard actors does: "
         "what remains above chance is what the features know of emotion in a new voice.",
+        title="Whose clips are near",
     ),
     "loudness": Caption(
-        "Level of each actor's speech",
         "Median and quartiles of the clips' level. Where actors differ as much as emotions do, "
         "loudness tells who was recorded how, and misleads a model on a new voice.",
+        title="Level of each actor's speech",
     ),
 }
 
 TABLES = {
     "chosen_layers": Caption(
-        "Layers that the folds chose",
-        "Every candidate that a fold tried, its UAR on held-out training actors, and which one it "
-        "chose; or the weight that it learned for each layer.",
+        "Every candidate that a fold tried, its UAR on held-out training actors, and which one "
+        "it chose; or the weight that it learned for each layer.",
+        title="Layers that the folds chose",
     ),
     "layers": Caption(
-        "Layers",
-        "Scores of each layer alone on the training clips: emotion for held-out actors, and actor "
-        "for held-out clips. Nothing was chosen by them.",
+        "Scores of each layer alone on the training clips: emotion for held-out actors, and "
+        "actor for held-out clips. Nothing was chosen by them."
     ),
     "predictions": Caption(
-        "Predictions",
         "Every prediction on a held-out clip, with the probability of each emotion.",
         own_section=True,
     ),
     "per_class": Caption(
-        "Per class",
-        "Precision, recall, F1 and clips of every emotion, over the test clips.",
-        own_section=True,
+        "Precision, recall, F1 and clips of every emotion, over the test clips.", own_section=True
     ),
     "breakdown": Caption(
-        "Breakdown",
         "Accuracy and UAR for every value of each known property of the test clips.",
         own_section=True,
     ),
     "confusion_matrix": Caption(
-        "Confusion matrix",
-        "Clips of each true emotion by what was predicted, for every part.",
-        own_section=True,
+        "Clips of each true emotion by what was predicted, for every part.", own_section=True
     ),
     "reliability": Caption(
-        "Reliability",
-        "Test clips, mean confidence and accuracy in every bin of confidence.",
-        own_section=True,
+        "Test clips, mean confidence and accuracy in every bin of confidence.", own_section=True
     ),
     "variants": Caption(
-        "Variants",
-        "Every variant's scores; transductive and pretrained ones (column kind) come last.",
+        "Every variant's scores; transductive and pretrained ones (column kind) come last."
     ),
     "sweep": Caption(
-        "Sweep",
-        "Mean and standard deviation of the scores over seeds, the best config first.",
+        "Mean and standard deviation of the scores over seeds, the best config first."
     ),
-    "jobs": Caption(
-        "Jobs",
-        "What each job of the sweep varied, its state, and the scores of its run.",
-    ),
+    "jobs": Caption("What each job of the sweep varied, its state, and the scores of its run."),
     "comparison": Caption(
-        "Comparison",
         "Every pair of runs: the difference of their scores (the second minus the first), and "
-        "sign-flip permutation tests over actors, the p-values corrected after Holm.",
+        "sign-flip permutation tests over actors, the p-values corrected after Holm."
     ),
-    "uar_by_actor": Caption(
-        "UAR by actor",
-        "UAR of each actor's clips in every run.",
-    ),
-    "accuracy_by_actor": Caption(
-        "Accuracy by actor",
-        "Accuracy of each actor's clips in every run.",
-    ),
+    "uar_by_actor": Caption("UAR of each actor's clips in every run.", title="UAR by actor"),
+    "accuracy_by_actor": Caption("Accuracy of each actor's clips in every run."),
     "chosen": Caption(
-        "Chosen",
-        "What the search inside each outer fold chose, and its cross-validated score.",
+        "What the search inside each outer fold chose, and its cross-validated score."
     ),
-    "trials": Caption(
-        "Trials",
-        "State, score, cost and parameters of every trial of the study.",
-    ),
+    "trials": Caption("State, score, cost and parameters of every trial of the study."),
     "feature_importance": Caption(
-        "Feature importance",
         "UAR lost without each group of features, and without each feature, with 95 % intervals "
-        "over actors.",
+        "over actors."
     ),
     "learning_curve": Caption(
-        "Learning curve",
-        "Accuracy on training clips and on the held-out fold, for every size and fold.",
+        "Accuracy on training clips and on the held-out fold, for every size and fold."
     ),
     "validation_curve": Caption(
-        "Validation curve",
-        "Accuracy on training clips and on the held-out fold, for every value and fold.",
-        each=True,
+        "Accuracy on training clips and on the held-out fold, for every value and fold.", each=True
     ),
-    "permutations": Caption(
-        "Permutations",
-        "Test UAR after each shuffling of the emotions.",
-    ),
-    "skipped_clips": Caption(
-        "Skipped clips",
-        "Clips that could not be used, and why.",
-    ),
-    "left_out_clips": Caption(
-        "Left out clips",
-        "Emotions that only one of the two corpora has.",
-    ),
-    "class_balance": Caption(
-        "Class balance",
-        "Clips of every emotion, by gender where it is known.",
-    ),
+    "permutations": Caption("Test UAR after each shuffling of the emotions."),
+    "skipped_clips": Caption("Clips that could not be used, and why."),
+    "left_out_clips": Caption("Emotions that only one of the two corpora has."),
+    "class_balance": Caption("Clips of every emotion, by gender where it is known."),
     "feature_statistics": Caption(
-        "Feature statistics",
-        "Least, largest, mean and deviation of each group of features, raw and scaled.",
+        "Least, largest, mean and deviation of each group of features, raw and scaled."
     ),
-    "feature_ranking": Caption(
-        "Feature ranking",
-        "What each feature alone tells of the emotion, and of the actor.",
-    ),
-    "feature_correlation": Caption(
-        "Feature correlation",
-        "Pearson's correlation of every pair of features.",
-    ),
-    "map": Caption(
-        "Map",
-        "Coordinates of each clip on the maps.",
-    ),
+    "feature_ranking": Caption("What each feature alone tells of the emotion, and of the actor."),
+    "feature_correlation": Caption("Pearson's correlation of every pair of features."),
+    "map": Caption("Coordinates of each clip on the maps."),
     "neighbours": Caption(
-        "Neighbours",
-        "How often a clip's nearest clips have the same actor or emotion, against chance.",
+        "How often a clip's nearest clips have the same actor or emotion, against chance."
     ),
     "spoken": Caption(
-        "Spoken",
-        "Quantiles of pitch, energy and duration by emotion, and by gender where it is known.",
+        "Quantiles of pitch, energy and duration by emotion, and by gender where it is known."
     ),
     "clip_quality": Caption(
-        "Clip quality",
-        "Channels, sampling rate, level, silence, voice and copies of every clip's recording.",
+        "Channels, sampling rate, level, silence, voice and copies of every clip's recording."
     ),
-    "findings": Caption(
-        "Findings",
-        "What to know of the recordings: each issue, and how many clips have it.",
-    ),
+    "findings": Caption("What to know of the recordings: each issue, and how many clips have it."),
     "loudness": Caption(
-        "Loudness",
-        "Quartiles of the level of each actor's speech (dBFS), the quietest first.",
+        "Quartiles of the level of each actor's speech (dBFS), the quietest first."
     ),
     "told_by_recording": Caption(
-        "Told by the recording",
         "UAR of a small tree that knows only how clips were recorded, on actors it does not know.",
+        title="Told by the recording",
     ),
 }
 
 
 def caption_of(captions: Mapping[str, Caption], name: str) -> Caption:
-    """The entry of a figure or a table.
+    """The entry of a figure or a table, with its title.
 
     >>> caption_of(FIGURES, "validation_curve_classifier.C").title
     'Validation curve: classifier.C'
@@ -363,11 +299,11 @@ def caption_of(captions: Mapping[str, Caption], name: str) -> Caption:
     KeyError
         If it has none.
     """
-    if name in captions:
-        return captions[name]
-    stem = _stem(captions, name)
+    stem = stem_of(captions, name)
     caption = captions[stem]
-    return replace(caption, title=f"{caption.title}: {name.removeprefix(stem)[1:]}")
+    title = caption.title or stem.replace("_", " ").capitalize()
+    what = name.removeprefix(stem)[1:]
+    return replace(caption, title=f"{title}: {what}" if what else title)
 
 
 def in_order(captions: Mapping[str, Caption], names: Iterable[str]) -> dict[str, Caption]:
@@ -377,16 +313,14 @@ def in_order(captions: Mapping[str, Caption], names: Iterable[str]) -> dict[str,
     """
     order = list(captions)
     names = set(names)
-    known = {name for name in names if _stem(captions, name) in captions}
-    ordered = {
-        name: caption_of(captions, name)
-        for name in sorted(known, key=lambda name: (order.index(_stem(captions, name)), name))
-    }
-    others = sorted(names - known)
-    return ordered | {name: Caption(name.replace("_", " ").capitalize()) for name in others}
+    known = {name for name in names if stem_of(captions, name) in captions}
+    ordered = sorted(known, key=lambda name: (order.index(stem_of(captions, name)), name))
+    both = {name: caption_of(captions, name) for name in ordered}
+    return both | {name: caption_of({name: Caption()}, name) for name in sorted(names - known)}
 
 
-def _stem(captions: Mapping[str, Caption], name: str) -> str:
+def stem_of(captions: Mapping[str, Caption], name: str) -> str:
     """The entry's name: without what a figure of several is of."""
     several = (stem for stem, caption in captions.items() if caption.each)
-    return next((stem for stem in several if name.startswith(f"{stem}_")), name)
+    stem = next((stem for stem in several if name.startswith(f"{stem}_")), name)
+    return name if name in captions else stem

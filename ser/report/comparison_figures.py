@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from ser.core.comparable import INDUCTIVE, KINDS
-from ser.report.style import COLOURS, Figure
+from ser.report.style import COLOURS, NARROW, Figure, in_style, new_figure
 
 
+@in_style
 def plot_intervals(
     table: pd.DataFrame, *, chance: float | None, title: str, bars: str = "its 95 % interval"
 ) -> Figure:
@@ -24,7 +25,7 @@ def plot_intervals(
     title, bars : str
         Of the figure, and what the interval is.
     """
-    figure = Figure(figsize=(8, 1.4 + 0.45 * len(table)), layout="constrained")
+    figure = new_figure(NARROW + 1, 1.5 + 0.45 * len(table), title)
     axes = figure.subplots()
     kinds = [kind for kind in KINDS if kind in set(table["kind"])]
     places = -np.arange(len(table)) - 0.6 * table["kind"].map(kinds.index)
@@ -36,22 +37,28 @@ def plot_intervals(
         axes.errorbar(uar, places[rows.index], xerr=ends, fmt="o", capsize=4, color=colour)
         for value, place in zip(uar, places[rows.index], strict=True):
             axes.annotate(
-                f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center"
+                f"{value:.1f}",
+                (value, place),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                size=8,
             )
     if chance is not None:
         axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     names = [
         row.name if row.kind == INDUCTIVE else f"{row.name} ({row.kind})"
         for row in table.itertuples()
     ]
     axes.set_yticks(places, names)
-    axes.set(xlabel=f"test UAR (%) and {bars}", xlim=(0, 100), title=title)
+    axes.set(xlabel=f"test UAR (%) and {bars}", xlim=(0, 100))
     axes.set_ylim(min(places) - 0.8, 0.8)
-    axes.grid(axis="x", alpha=0.3)
+    axes.grid(axis="x")
     return figure
 
 
+@in_style
 def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
     """Score of each actor's clips in several runs.
 
@@ -62,15 +69,19 @@ def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
     label : str
         Of the score.
     """
-    figure = Figure(figsize=(max(7, 1.6 * scores.shape[1] + 3), 6), layout="constrained")
+    title = f"{label} of each actor's test clips · {len(scores)} actors, a line for each"
+    figure = new_figure(max(NARROW, 1.2 * scores.shape[1] + 3), 4.8, title)
     axes = figure.subplots()
     places = np.arange(scores.shape[1])
     for _, row in scores.iterrows():
         axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
     axes.plot(places, 100 * scores.mean(), color=COLOURS[1], marker="D", label="mean over actors")
-    axes.set_xticks(places, scores.columns, rotation=15, ha="right")
-    axes.set(ylabel=f"{label} on the actor's test clips (%)", ylim=(0, 102))
-    axes.set_title(f"{len(scores)} actors, a line for each")
-    axes.grid(axis="y", alpha=0.3)
+    names = [
+        f"{name}\n{value:.1f} %"
+        for name, value in zip(scores.columns, 100 * scores.mean(), strict=True)
+    ]
+    axes.set_xticks(places, names, rotation=15, ha="right")
+    axes.set(ylabel=f"{label} (%)", ylim=(0, 102))
+    axes.grid(axis="y")
     axes.legend()
     return figure

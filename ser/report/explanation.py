@@ -23,6 +23,7 @@ from ser.evaluation.protocol import Evaluation, progress
 from ser.features.prosody import ProsodyFeatures
 from ser.report.clip_views import views
 from ser.report.html import data_uri, png, render
+from ser.report.run_figures import headline
 from ser.report.sound_figures import plot_mel_spectrograms
 from ser.report.training_figures import plot_feature_importance
 
@@ -78,11 +79,13 @@ def log_explanation(run: Run, evaluation: Evaluation, settings: Settings) -> Non
             evaluation.models, data, split, seed=settings.seed, workers=workers
         )
     run.table(table, "feature_importance")
-    run.figure(partial(plot_feature_importance, table), "feature_importance")
+    test = evaluation.part("test")
+    draw = partial(plot_feature_importance, table, about=headline(run.so_far(), len(test)))
+    run.figure(draw, "feature_importance")
     with run.decoration(PAGE):
         rows = np.concatenate([fold.test for fold in split.folds])
-        errors = confident_errors(evaluation.part("test"), data.clips["path"].iloc[rows].to_numpy())
-        picture = png(plot_feature_importance(table))
+        errors = confident_errors(test, data.clips["path"].iloc[rows].to_numpy())
+        picture = png(draw())
         run.text(_render(run.so_far(), picture, table, errors), PAGE)
 
 
@@ -105,7 +108,7 @@ def confident_errors(test: pd.DataFrame, paths: np.ndarray) -> list[ShownError]:
 
 def _shown(row: pd.Series, proba: pd.Series, path: str) -> ShownError:
     y, sr = read_audio(path)
-    picture = plot_mel_spectrograms([views(y, sr, row["clip"], prosody=ProsodyFeatures())])
+    picture = plot_mel_spectrograms(views(y, sr, row["clip"], prosody=ProsodyFeatures()))
     by_size = proba.sort_values(ascending=False)
     return ShownError(
         clip=row["clip"],

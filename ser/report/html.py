@@ -8,7 +8,6 @@ archived, or opened from MLflow's list of artifacts.
 from __future__ import annotations
 
 import base64
-import io
 import os
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,10 @@ from ser.core.process import writing
 
 if TYPE_CHECKING:
     import jinja2
-    from matplotlib.figure import Figure
+
+    from ser.report.style import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
-DPI = 100
-SMALL = 960  # pixels: a picture as wide can be read on a phone as it is
 # How every page begins: ser/report/templates/base.html.
 MARK = b"""<!doctype html>
 <html lang="en">
@@ -54,14 +52,7 @@ def render(template: str, **content: object) -> str:
 
 def png(figure: Figure) -> str:
     """A figure as the data URI of a PNG."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
-    return data_uri(file.getvalue(), "image/png")
-
-
-def is_small(picture: bytes) -> bool:
-    """Whether a phone shows a PNG without scrolling."""
-    return int.from_bytes(picture[16:20], "big") <= SMALL
+    return data_uri(figure.png(), "image/png")
 
 
 def data_uri(data: bytes, media_type: str) -> str:

@@ -18,8 +18,9 @@ import yaml
 
 from ser.core.comparable import NOT_COMPARABLE, kind_of, reason
 from ser.evaluation.metrics import HEADLINES, METRICS
-from ser.report.captions import FIGURES, TABLES, in_order
-from ser.report.html import data_uri, is_small, render
+from ser.report.captions import TABLES, in_order
+from ser.report.html import render
+from ser.report.pictures import pictures
 from ser.report.scores import (
     PARTS,
     interval_in_words,
@@ -30,7 +31,6 @@ from ser.tracking.tables import read_table, reading
 if TYPE_CHECKING:
     from ser.tracking.queries import LoggedRun
 
-_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"  # how every PNG begins and ends
 MAX_ROWS = 60  # of a table on the page; the file has all
 
 
@@ -89,6 +89,8 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
         by_factor = factors(tables.get("breakdown"))
     with reading(run.id, "environment.txt"):
         environment = _read_text(folder / "environment.txt")
+    with reading(run.id, "figures"):
+        shown = list(pictures(folder / "figures").values())
     n_labels = len(confused[0].labels) if confused else None
     return render(
         "report.html",
@@ -105,7 +107,7 @@ def render_run_page(run: LoggedRun, folder: Path) -> str:
         confusions=confused,
         emotions=by_emotion,
         factors=by_factor,
-        figures=list(_figures(run.id, folder / "figures")),
+        pictures=shown,
         tables=list(_tables(tables)),
         config=config,
         environment=environment,
@@ -183,18 +185,6 @@ def factors(table: pd.DataFrame | None) -> dict[str, list[tuple[str, float, floa
         for factor, levels in table.groupby("factor", sort=False)
         if factor != "emotion"
     }
-
-
-def _figures(run: str, folder: Path) -> Iterator[tuple[str, str, str, bool]]:
-    """Title, caption, data URI and whether it is small, of each picture."""
-    files = {file.stem: file for file in folder.glob("*.png")}
-    for name, caption in in_order(FIGURES, files).items():
-        if not caption.own_section:
-            data = files[name].read_bytes()
-            if not (data.startswith(_PNG) and data.endswith(_PNG_END)):
-                with reading(run, f"figures/{name}.png"):
-                    raise ValueError("it is no whole picture")
-            yield caption.title, caption.text, data_uri(data, "image/png"), is_small(data)
 
 
 def _tables(

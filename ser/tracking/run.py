@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import getpass
-import io
 import logging
 import sys
 import time
@@ -20,7 +19,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import mlflow
 import pandas as pd
@@ -39,9 +38,6 @@ from ser.tracking.models import log_model
 from ser.tracking.queries import LoggedRun, logged_run
 from ser.tracking.tables import write_table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 log = logging.getLogger(__name__)
 
 _SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a sweep
@@ -49,6 +45,13 @@ _SAID: set[tuple[int | None, str]] = set()  # what was printed, of each job of a
 PARAM_LIMIT = 6000  # characters of a parameter's value that MLflow takes
 # Of a disk, not of a program: full, over its quota, read-only.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class Drawn(Protocol):
+    """A picture: a `ser.report.style.Figure`."""
+
+    def png(self) -> bytes:
+        """As a PNG file."""
 
 
 class Run:
@@ -124,14 +127,11 @@ class Run:
             self._left_out.append(name)
             self.tags({"left_out": ", ".join(self._left_out)})
 
-    def figure(self, draw: Callable[[], Figure], name: str) -> None:
+    def figure(self, draw: Callable[[], Drawn], name: str) -> None:
         """Keep what is drawn as ``figures/NAME.png``; one that cannot be drawn is left out."""
         file = f"figures/{file_name(name)}.png"
         with self.decoration(file):
-            picture = io.BytesIO()
-            # The strongest compression takes as long as the drawing, for a tenth of the size.
-            draw().savefig(picture, format="png", dpi=110, pil_kwargs={"compress_level": 3})
-            self._path(file).write_bytes(picture.getvalue())
+            self._path(file).write_bytes(draw().png())
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """Keep a table as ``tables/NAME.csv``."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix as count_confusions
 
 from ser import report
 from ser.core import paths
@@ -19,11 +18,10 @@ from ser.data.corpora import speakers_known
 from ser.data.dataset import Dataset
 from ser.data.duplicates import check_copies
 from ser.data.folds import Split
-from ser.evaluation.breakdown import breakdown, per_class
-from ser.evaluation.curves import Curve
+from ser.evaluation.breakdown import breakdown, confusions, per_class
 from ser.evaluation.layers import has_layers, layer_scores
 from ser.evaluation.plan import Settings
-from ser.evaluation.probabilities import precision_recall, reliability, roc
+from ser.evaluation.probabilities import reliability
 from ser.evaluation.protocol import Evaluation
 from ser.features import settings
 from ser.features.pretraining import pretraining_tags
@@ -33,6 +31,7 @@ from ser.models.trained import TrainedModel, check_loadable
 from ser.models.training_clips import describe
 from ser.report import figures, model_card, training_figures
 from ser.report.explanation import log_explanation
+from ser.report.run_figures import run_figures
 from ser.tracking import provenance, queries
 from ser.tracking.inputs import log_config, log_dataset
 from ser.tracking.origin import THIS_MODEL
@@ -42,8 +41,6 @@ from ser.tracking.run import start_run
 from ser.train.dry import check_place
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ser.tracking.run import Run
 
 
@@ -112,10 +109,10 @@ def log_whole_evaluation(
     run: Run,
     evaluation: Evaluation,
     *,
-    title: str,
     about: str | None,
     listeners: Mapping[str, float],
     explain: Settings | None,
+    with_paper: bool = False,
 ) -> None:
     """Log everything that an evaluation found out: numbers, pictures, page, card and model.
 
@@ -123,22 +120,23 @@ def log_whole_evaluation(
     ----------
     run : Run
     evaluation : Evaluation
-    title : str
     about : str or None
         What there is to know of the corpus.
     listeners : mapping of str to float
         Emotion -> recall of human listeners, in percent; may be empty.
     explain : Settings or None
         Of the evaluation, where what the model leans on is wanted too.
+    with_paper : bool
+        Whether the run gets the files of `ser.report.paper`.
     """
     for note in evaluation.notes:
         run.warn(note)
     for message in evaluation.warnings:
         run.warn(f"The fit warned: {message}")
-    log_evaluation(run, evaluation, title=title, listeners=listeners)
+    log_evaluation(run, evaluation, listeners=listeners)
     if explain is not None:
         log_explanation(run, evaluation, explain)
-    report.attach(run)
+    report.attach(run, with_paper=with_paper)
     about = about or "nothing is said of it"
     card = "It could not be written."
     with run.decoration(CARD):
@@ -201,21 +199,15 @@ def track_evaluation(
         log_doubts(run, data, split)
         folder = os.path.commonpath(data.clips["path"].tolist())
         log_dataset(run, data, name=data.corpus, source=folder, context=about["split"])
-        log_whole_evaluation(run, evaluation, title=name, about=None, listeners={}, explain=None)
+        log_whole_evaluation(run, evaluation, about=None, listeners={}, explain=None)
     return queries.find_run(uri, run.id)
 
 
-def log_evaluation(
-    run: Run, evaluation: Evaluation, *, title: str, listeners: Mapping[str, float]
-) -> None:
+def log_evaluation(run: Run, evaluation: Evaluation, *, listeners: Mapping[str, float]) -> None:
     """Send an evaluation's numbers, tables and pictures to a run."""
-    clips, split = evaluation.data.clips, evaluation.split
-    labels, test = evaluation.labels, evaluation.part("test")
+    split, labels, test = evaluation.split, evaluation.labels, evaluation.part("test")
     true, predicted, proba = test["true"].to_numpy(), test["predicted"].to_numpy(), _proba(test)
-    curves, macro_auc = roc(true, proba, labels)
     by_emotion = per_class(true, predicted, labels)
-    by_factor = breakdown(test)
-    bins, error = reliability(true, predicted, proba)
 
     run.metrics(evaluation.metrics)
     for row in by_emotion.itertuples():
@@ -229,81 +221,38 @@ def log_evaluation(
     for part, loss in evaluation.loss.items():
         run.steps(f"epoch_{part}_loss", loss, first=1)
 
-    run.table(evaluation.predictions, "predictions")
     run.table(by_emotion, "per_class")
-    run.table(by_factor, "breakdown")
-    run.table(bins, "reliability")
-    log_confusion_matrices(run, evaluation.predictions, title=title)
-    both = partial(
-        figures.plot_roc_and_precision_recall,
-        curves,
-        precision_recall(true, proba, labels),
-        macro_auc=macro_auc,
-        n_clips=len(test),
-    )
-    run.figure(both, "roc_and_precision_recall")
-    run.figure(partial(figures.plot_reliability, bins, error=error), "reliability")
-    recalls = partial(figures.plot_breakdown, by_factor, listeners=listeners, title=title)
-    run.figure(recalls, "breakdown")
-    balance = _balance(clips, split, labels)
+    run.table(breakdown(test), "breakdown")
+    run.table(reliability(true, predicted, proba)[0], "reliability")
+    run.table(confusions(evaluation.predictions), "confusion_matrix")
+    tables = _tables(evaluation)
+    for name, table in tables.items():
+        run.table(table, name)
+    for name, draw in run_figures(run.so_far(), tables, listeners).items():
+        run.figure(draw, name)
+    balance = _balance(evaluation.data.clips, split, labels)
     run.figure(partial(figures.plot_class_balance, balance, labels), "class_balance")
-    _log_curves(run, evaluation, n_labels=len(labels))
-    _log_layers(run, evaluation)
-
-
-def log_confusion_matrices(run: Run, predictions: pd.DataFrame, *, title: str) -> None:
-    """Send the confusion matrix of each part's predictions to a run, as pictures and a table."""
-    labels = [column.removeprefix("p_") for column in predictions.filter(regex="^p_")]
-    tables = []
-    for part, of_part in predictions.groupby("part"):
-        matrix = count_confusions(of_part["true"], of_part["predicted"], labels=labels)
-        draw = partial(figures.plot_confusion_matrix, matrix, labels, title=f"{title} · {part}")
-        run.figure(draw, f"confusion_matrix_{part}")
-        table = pd.DataFrame(matrix, columns=[f"predicted_{emotion}" for emotion in labels])
-        tables.append(pd.DataFrame({"part": part, "true": labels}).join(table))
-    run.table(pd.concat(tables, ignore_index=True), "confusion_matrix")
-
-
-def _log_curves(run: Run, evaluation: Evaluation, *, n_labels: int) -> None:
     if evaluation.loss:
         n_clips = int(evaluation.metrics["n_development_clips"])
-        draw = partial(training_figures.plot_loss_curve, evaluation.loss, n_clips=n_clips)
+        about = f"{run.so_far().name} · {n_clips} training clips"
+        draw = partial(training_figures.plot_loss_curve, evaluation.loss, about=about)
         run.figure(draw, "loss_curve")
+
+
+def _tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """The tables that figures are drawn of, by name."""
+    tables = {"predictions": evaluation.predictions}
     if evaluation.learning is not None:
-        curve = evaluation.learning
-        xlabel = f"{curve.name} trained on"
-        run.figure(_curve_figure(curve, "Learning curve", xlabel, n_labels), "learning_curve")
-        run.table(_curve_table(curve), "learning_curve")
+        tables["learning_curve"] = evaluation.learning.table
     for curve in evaluation.validation:
-        figure = _curve_figure(curve, "Validation curve", curve.name, n_labels)
-        run.figure(figure, f"validation_curve_{curve.name}")
-        run.table(_curve_table(curve), f"validation_curve_{curve.name}")
+        tables[f"validation_curve_{curve.name}"] = curve.table
     if len(evaluation.permuted):
-        draw = partial(
-            training_figures.plot_permutations,
-            evaluation.permuted,
-            real=evaluation.metrics["test_uar"],
-            n_labels=n_labels,
-            p=evaluation.metrics["permuted_p"],
-        )
-        run.figure(draw, "permutations")
-        run.table(pd.DataFrame({"uar": evaluation.permuted}), "permutations")
-
-
-def _log_layers(run: Run, evaluation: Evaluation) -> None:
-    """Of a speech encoder, what each layer knows, and what the folds chose."""
+        tables["permutations"] = pd.DataFrame({"uar": evaluation.permuted})
     if len(evaluation.layers):
-        run.table(evaluation.layers, "chosen_layers")
+        tables["chosen_layers"] = evaluation.layers
     if has_layers(evaluation.data.feature_set):
-        scores = layer_scores(evaluation.data, evaluation.split.development)
-        run.table(scores, "layers")
-        run.figure(partial(training_figures.plot_layers, scores), "layers")
-
-
-def _curve_figure(curve: Curve, title: str, xlabel: str, n_labels: int) -> Callable[[], Figure]:
-    return partial(
-        training_figures.plot_accuracy_curve, curve, title=title, xlabel=xlabel, n_labels=n_labels
-    )
+        tables["layers"] = layer_scores(evaluation.data, evaluation.split.development)
+    return tables
 
 
 def _proba(predictions: pd.DataFrame) -> np.ndarray:
@@ -319,15 +268,3 @@ def _balance(clips: pd.DataFrame, split: Split, labels: tuple[str, ...]) -> dict
         rows = {"training": fold.train, "validation": fold.validation, "test": fold.test}
     counts = {k: emotion.iloc[r].value_counts(sort=False).tolist() for k, r in rows.items()}
     return {k: v for k, v in counts.items() if sum(v)}
-
-
-def _curve_table(curve: Curve) -> pd.DataFrame:
-    n_values, n_folds = curve.validation.shape
-    return pd.DataFrame(
-        {
-            curve.name: [str(value) for value in curve.points for _ in range(n_folds)],
-            "fold": np.tile(np.arange(n_folds), n_values),
-            "train_accuracy": curve.train.ravel(),
-            "validation_accuracy": curve.validation.ravel(),
-        }
-    )

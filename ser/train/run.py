@@ -105,10 +105,10 @@ def run_experiment(
         log_whole_evaluation(
             run,
             evaluation,
-            title=name,
             about=cfg.data.get("about"),
             listeners=cfg.data.get("listeners") or {},
             explain=settings if cfg.explain else None,
+            with_paper=cfg.report.paper,
         )
         logged = run.so_far()
     return _outcome(evaluation, logged, terminal.where(run))

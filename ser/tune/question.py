@@ -19,7 +19,8 @@ from ser.tracking.inputs import dependencies, digest_of, fingerprint_of
 # What is done with the best, what a search may cost, and how clips are found: no score depends
 # on it. The clips themselves have a fingerprint.
 _NOT_ASKED = (
-    *("data", "test_data", "curves", "explain", "permutations", "register", "tuner", "variants"),
+    *("data", "test_data", "curves", "explain", "permutations", "register", "report"),
+    *("tuner", "variants"),
     "model.validation_curve",
 )
 _SHOWN = 6  # differences that an error lists

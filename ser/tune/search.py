@@ -21,15 +21,16 @@ from ser.core.printable import markdown_code
 from ser.core.redact import without_secrets
 from ser.data.dataset import Dataset
 from ser.data.folds import Split, of_fold
+from ser.evaluation.breakdown import confusions
 from ser.evaluation.metrics import METRICS, tunable
 from ser.evaluation.plan import inner_split
 from ser.evaluation.protocol import pooled_metrics
 from ser.report import terminal
+from ser.report.run_figures import confusion_figures
 from ser.tracking.inputs import log_config
 from ser.tracking.run import Run, start_run
 from ser.train import build
 from ser.train.dry import check_clips, check_run
-from ser.train.log import log_confusion_matrices
 from ser.train.run import Outcome, load_and_split, run_experiment, train_tags
 from ser.tune.objective import Objective, features_key, overrides_of
 from ser.tune.question import question_of, short_digest
@@ -219,8 +220,10 @@ def _log_nested(
         parent.tags(_kind_tags(outcome))
     parent.table(predictions, "predictions")
     parent.table(chosen, "chosen")
-    title = f"{name} · every fold tuned on its own training clips"
-    log_confusion_matrices(parent, predictions, title=title)
+    protocol = f"{split}, every fold tuned on its own training clips"
+    parent.table(confusions(predictions), "confusion_matrix")
+    for figure, draw in confusion_figures(name, predictions, protocol).items():
+        parent.figure(draw, figure)
     report.attach(parent)
     text = terminal.of_nested_search(
         metrics,

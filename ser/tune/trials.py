@@ -94,7 +94,7 @@ def run_trials(name: str, objective: Objective, run: Run, *, total: bool = False
         table = trials_table(study)
         run.table(table, "trials")
         with run.decoration("figures of the study"):
-            for figure_name, draw in figures.figures(study).items():
+            for figure_name, draw in figures.figures(study, metric).items():
                 run.figure(draw, figure_name)
         numbers = {f"best_cv_{metric.name}": value_of(best), "n_trials": float(len(table))}
         run.metrics(numbers | {"cpu_seconds": table["cpu_seconds"].sum()})

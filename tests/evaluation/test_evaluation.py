@@ -184,7 +184,7 @@ def test_learning_curve_leaves_out_what_is_too_few_for_the_model():
     )
     assert np.isnan(curve.validation[0]).all()
     assert (curve.validation[1] > 0.4).all()
-    plot_accuracy_curve(curve, title="x", xlabel="clips", n_labels=3)  # draws what there is
+    plot_accuracy_curve(curve.table, title="x", n_labels=3, about="")  # draws what there is
 
 
 def test_scores_agree_with_audmetric():

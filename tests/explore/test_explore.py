@@ -22,8 +22,10 @@ from ser.report import captions, sound_figures
 from ser.report.clip_views import views
 
 PAIR_FIGURES = ("waveforms", "spectrograms", "mel_spectrograms", "mfccs", "chromagrams", "contours")
-FIGURES = (*PAIR_FIGURES, "class_balance", "spoken", "correlation", "ranking", "neighbours")
-FIGURES += ("map_t-sne", "map_pca", "loudness")
+FIGURES = (*(f"{name}_{number}" for name in PAIR_FIGURES for number in (1, 2)), "spoken")
+FIGURES += ("class_balance_emotions", "class_balance_actors", "correlation", "ranking_emotion")
+FIGURES += ("ranking_variance", "neighbours", "map_t-sne_emotion", "map_t-sne_speaker")
+FIGURES += ("map_pca_emotion", "map_pca_speaker", "loudness")
 BROKEN = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
 
 
@@ -236,26 +238,26 @@ def test_clips_side_by_side_share_all_scales():
 def test_figures_show_a_clips_name_to_the_letter():
     view = views(*sound(1000.0), "p$\\frac$\udcff", prosody=ProsodyFeatures())
     for draw in (sound_figures.plot_waveforms, sound_figures.plot_contours):
-        draw([view]).savefig(io.BytesIO())
+        draw(view).savefig(io.BytesIO())
 
 
 def test_spectrograms_are_brightest_where_the_tone_is():
     view = views(*sound(1000.0), "tone", prosody=ProsodyFeatures())
     for draw, rows in ((sound_figures.plot_spectrograms, view.frequencies[1:]),
                        (sound_figures.plot_mel_spectrograms, view.mel_centres)):  # fmt: skip
-        mesh = draw([view]).axes[0].collections[0]
+        mesh = draw(view).axes[0].collections[0]
         values = np.asarray(mesh.get_array()).reshape(len(rows), -1)
         middle = values[:, values.shape[1] // 2]
         assert middle.max() == pytest.approx(0, abs=1)  # dB
         assert rows[middle.argmax()] == pytest.approx(1000, rel=0.05)
-    chroma = np.asarray(sound_figures.plot_chromagrams([view]).axes[0].collections[0].get_array())
+    chroma = np.asarray(sound_figures.plot_chromagrams(view).axes[0].collections[0].get_array())
     assert chroma.reshape(12, -1)[:, 10].argmax() == 11  # B5 is 988 Hz
 
 
 def test_spectrogram_of_a_long_clip_is_averaged_to_columns():
     y, sr = sound(300.0, seconds=60, sr=16_000)
     view = views(y, sr, "long", prosody=ProsodyFeatures())
-    mesh = sound_figures.plot_spectrograms([view]).axes[0].collections[0]
+    mesh = sound_figures.plot_spectrograms(view).axes[0].collections[0]
     assert len(view.power) > sound_figures.MAX_COLUMNS
     columns = np.asarray(mesh.get_array()).size // (view.power.shape[1] - 1)
     assert sound_figures.MAX_COLUMNS // 2 <= columns <= sound_figures.MAX_COLUMNS
@@ -263,10 +265,9 @@ def test_spectrogram_of_a_long_clip_is_averaged_to_columns():
 
 def test_map_colours_many_actors_and_leaves_the_rest_grey():
     n = 30
-    clips = pd.DataFrame({"actor": [f"a{i}" for i in range(n)] * 4, "emotion": "calm"})
+    actor = pd.Series([f"a{i}" for i in range(n)] * 4)
     positions = np.random.default_rng(0).normal(size=(4 * n, 2))
-    figure = map_figures.plot_clip_map(positions, clips, ["calm"], method="PCA", note="")
-    title = figure.axes[1].get_title()
+    title = map_figures.plot_map_of_actors(positions, actor, about="").get_suptitle()
     assert f"{map_figures.MAX_ACTORS} of {n}" in title
 
 

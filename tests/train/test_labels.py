@@ -96,9 +96,9 @@ def test_labels_and_counts_of_a_data_set_do_not_mix():
 
 def test_figures_draw_names_to_the_letter(tmp_path):
     labels = [r"$\frac$", "a_$b$", "plain"]
-    figure = figures.plot_confusion_matrix(np.eye(3, dtype=int), labels, title=r"$\frac{$")
+    figure = figures.plot_confusion_matrix(np.eye(3, dtype=int), labels, about=r"$\frac{$")
     figure.savefig(tmp_path / "figure.png")
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == labels
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == labels
 
 
 def test_legends_have_names_that_begin_with_an_underscore():
