@@ -227,11 +227,9 @@ def evaluate(
     data : Dataset
         With features.
     split : Split
-        Of the same clips.
-    n_splits : int, optional
-        Folds of the cross-validation; by default ten, or as many as the clips allow.
-    seed : int
-        By which these folds are drawn.
+    n_splits, seed : int
+        Folds of the cross-validation (by default ten, or as many as the clips allow), and the seed
+        by which they are drawn.
     n_jobs : int
         Workers on this machine; -1 for one per core.
 

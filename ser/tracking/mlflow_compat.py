@@ -131,6 +131,13 @@ def registering(uri: str) -> Iterator[None]:
         yield
 
 
+def ui() -> Any:
+    """The web application of MLflow's server: its pages, and what they ask for."""
+    from mlflow.server.fastapi_app import app
+
+    return app
+
+
 def is_served() -> bool:
     """Whether this process is MLflow's scoring server."""
     return any(name in os.environ for name in SERVING_VARIABLES)

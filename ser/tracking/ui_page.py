@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from ser.core.paths import tracking_uri
+from ser.tracking import mlflow_compat
 from ser.tracking.client import LOG_ERRORS, client_of
 from ser.tracking.queries import NEWEST
 
@@ -56,8 +57,7 @@ if (/^(#\\/?)?$/.test(location.hash) && "EXPERIMENT")
 
 def server_app() -> Any:
     """The web application that MLflow's server serves, on the runs of `ser`."""
-    from mlflow.server.fastapi_app import app
-
+    app = mlflow_compat.ui()
     app.add_middleware(OpenOnRuns)
     return app
 

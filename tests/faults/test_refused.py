@@ -133,8 +133,9 @@ def test_a_page_of_damaged_files_names_run_and_file(tmp_path, name, content):
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
     run = LoggedRun("r1", "svm", "demo", datetime.now(UTC), {}, {}, "")
-    with pytest.raises(SerError, match=f"{name} of run r1 is damaged"):
+    with pytest.raises(SerError, match="of run r1 is damaged") as refused:
         render_run_page(run, tmp_path)
+    assert file.name in str(refused.value)
 
 
 def test_runs_whose_predictions_lack_a_column_are_not_compared():

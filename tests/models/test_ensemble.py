@@ -80,6 +80,9 @@ class Listener(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
 
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
 
 def test_members_are_told_the_actors(data):
     X, y, actors = data

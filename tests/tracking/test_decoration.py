@@ -1,6 +1,5 @@
 """Pictures, cards and pages: they never decide whether a result exists."""
 
-import matplotlib.figure
 import pandas as pd
 import pytest
 from composing import experiment
@@ -21,7 +20,7 @@ def fail(*args, **kwargs):
 
 @pytest.fixture
 def nothing_can_be_drawn(monkeypatch):
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", fail)
+    monkeypatch.setattr("ser.report.style.Figure.png", fail)
     monkeypatch.setattr(run_page, "render_run_page", fail)
     monkeypatch.setattr(model_card, "card", fail)
     monkeypatch.setattr("ser.explore.run.render_exploration_page", fail)

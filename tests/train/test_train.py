@@ -86,7 +86,8 @@ def test_train_svm_on_demo_is_all_there(run_cli, demo_root, client):
         for name in (
             "confusion_matrix_test",
             "confusion_matrix_cv",
-            "roc_and_precision_recall",
+            "roc",
+            "precision_recall",
             "reliability",
             "breakdown",
             "class_balance",
