@@ -79,7 +79,7 @@ def small_emodb(tmp_path, monkeypatch):
         ("03", "08", "09", "10"), ("a01", "b10"), enumerate("WLEAFTN")
     ):
         pitch = (150 + 40 * i) * (1 + int(actor) / 40) + (statement == "b10")
-        write(root / f"{actor}{statement}{letter}a.wav", frequency=pitch)
+        write(root / f"{actor}{statement}{letter}a.wav", frequency=pitch, sr=22_050)
     monkeypatch.setenv("SER_EMODB_ROOT", str(root))
     return root
 
@@ -438,6 +438,8 @@ def test_train_on_demo_and_test_on_emodb(
     check_numbers(outcome, client, tmp_path / "shown", words=words, over="actors")
     printed = capsys.readouterr().out
     assert "demo calm 32, demo surprised 32, emodb boredom 8." in printed
+    rates = "22050 Hz (48 clips), 16000 Hz (176 clips); all are resampled to 16000 Hz"
+    assert rates in printed
     assert "goes along" not in caplog.text  # each corpus is of one kind
 
     (run,) = runs(client)
