@@ -438,7 +438,7 @@ def test_train_on_demo_and_test_on_emodb(
     check_numbers(outcome, client, tmp_path / "shown", words=words, over="actors")
     printed = capsys.readouterr().out
     assert "demo calm 32, demo surprised 32, emodb boredom 8." in printed
-    rates = "22050 Hz (48 clips), 16000 Hz (176 clips); all are resampled to 16000 Hz"
+    rates = "16000 Hz (176 clips), 22050 Hz (48 clips); all are resampled to 16000 Hz"
     assert rates in printed
     assert "goes along" not in caplog.text  # each corpus is of one kind
 
