@@ -109,7 +109,7 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
         _log_by_actor(parent, by_actor)
         report.attach(parent)
     texts = [_comparison_text(metric, by_actor[metric], tests[metric]) for metric in by_actor]
-    lines = [*texts, "", _NOTE, "", terminal.where(parent)]
+    lines = [*texts, "", _NOTE, "", terminal.where(parent, report="report.html")]
     return "\n".join(lines)
 
 

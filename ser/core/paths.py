@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -48,3 +51,18 @@ def tracking_uri() -> str:
 
 # What configs call ``${default:feature_store}`` and so on.
 DEFAULTS = {function.__name__: function for function in (feature_store, tracking_uri)}
+
+
+def meant_instead(path: Path) -> str:
+    """The question whether the neighbour of a path that is not there was meant, or nothing.
+
+    Examples
+    --------
+    >>> meant_instead(Path("/etc/hostz"))
+    ' Did you mean hosts?'
+    """
+    with suppress(OSError):
+        names = [file.name for file in islice(path.parent.iterdir(), 1000)]
+        if close := get_close_matches(path.name, names, n=1, cutoff=0.75):
+            return f" Did you mean {close[0]}?"
+    return ""

@@ -23,6 +23,7 @@ import numpy as np
 import soundfile as sf
 
 from ser.core.errors import SerError
+from ser.core.paths import meant_instead
 from ser.core.printable import printable, shown
 from ser.data import containers, mpeg, not_audio
 from ser.data.file_bytes import Bytes, FileBytes
@@ -207,6 +208,8 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         cause = "there is no such file"
         if Path(path).is_symlink():
             cause = not_audio.broken_link(str(Path(path).readlink()))
+        elif meant := meant_instead(Path(path)):
+            cause += f" ({meant.strip()})"
         raise AudioError(str(path), cause) from None
     except (OSError, ValueError, MemoryError) as error:
         raise AudioError(str(path), f"it cannot be read ({error})") from None

@@ -86,7 +86,7 @@ def run_exploration(experiment: Experiment) -> JobResult:
             fill(out, run.folder)
         place = run.artifacts if out is None else str(out)
     lines = [exploration_text(exploration, title=name, note=note), f"page    {place}/{PAGE}"]
-    where = terminal.where(run, page=None)
+    where = terminal.where(run)
     return JobResult(run_id=run.id, text="\n".join([*lines, where]))
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ser.core.errors import SerError
+from ser.core.paths import meant_instead
 from ser.features.hub import of_hub
 
 INSTALL = (
@@ -158,6 +159,7 @@ def find(checkpoint: str, *, revision: str | None = None, download: bool = True)
     if folder.is_absolute() or checkpoint.count("/") != 1 or checkpoint.startswith("."):
         raise SerError(
             f"features.checkpoint={checkpoint} is neither a folder nor an id of a hub (OWNER/NAME)."
+            + meant_instead(folder)
         )
     check_installed()  # the hub's library comes with transformers
     return Checkpoint(of_hub(checkpoint, revision, download=download))

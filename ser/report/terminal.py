@@ -127,12 +127,11 @@ def of_nested_search(
     return "\n".join([*lines, "", table.to_string(index=False, na_rep=""), "", where])
 
 
-def where(run: Run, *, page: str | None = "report.html") -> str:
-    """The run's id, its page among its files, and the link that shows it."""
+def where(run: Run, **pages: str) -> str:
+    """The run's id, its pages by name among its files, and the link that shows it."""
     uri = without_secrets(run.uri)
     lines = [f"run     {run.id} in experiment {run.experiment!r}"]
-    if page is not None:
-        lines.append(f"report  {run.artifacts}/{page}")
+    lines += [f"{name:8}{run.artifacts}/{page}" for name, page in pages.items()]
     link = f"#/experiments/{run.info.experiment_id}/runs/{run.id}"
     if uri.startswith(("http://", "https://")):
         lines.append(f"browse  {uri.rstrip('/')}/{link}")

@@ -19,6 +19,7 @@ from ser.data.folds import Split, of_fold
 from ser.evaluation.protocol import Evaluation, evaluate
 from ser.features.pretraining import pretraining_tags
 from ser.report import terminal
+from ser.report.explanation import PAGE as EXPLANATION
 from ser.tracking import queries
 from ser.tracking.inputs import (
     fingerprint_of,
@@ -111,7 +112,8 @@ def run_experiment(
             with_paper=cfg.report.paper,
         )
         logged = run.so_far()
-    return _outcome(evaluation, logged, terminal.where(run))
+    pages = {"report": "report.html"} | ({"explain": EXPLANATION} if cfg.explain else {})
+    return _outcome(evaluation, logged, terminal.where(run, **pages))
 
 
 def _outcome(evaluation: Evaluation, run: LoggedRun, where: str) -> Outcome:

@@ -57,7 +57,7 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
     for job in failed:
         overrides = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
         lines += ["", f"FAILED  {overrides}", f"        {job.error}"]
-    return "\n".join([*lines, "", where(run)])
+    return "\n".join([*lines, "", where(run, report="report.html")])
 
 
 def _with_ends(summary: pd.DataFrame) -> pd.DataFrame:

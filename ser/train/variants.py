@@ -97,7 +97,7 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         chance = 1 / n_labels.pop() if len(n_labels) == 1 else None
         parent.figure(partial(plot_intervals, table, chance=chance, title=title), "variants")
         report.attach(parent, with_paper=cfg.report.paper)
-    where = terminal.where(parent)
+    where = terminal.where(parent, report="report.html")
     text = f"\n{title}\n\n{terminal.of_variants(table)}\n\n{where}"
     return VariantsResult(run_id=None, text=text, table=table, parent_id=parent.id)
 

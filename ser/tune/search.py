@@ -231,7 +231,7 @@ def _log_nested(
         title=f"{name} · {split}{'' if kind == INDUCTIVE else f' · {kind.upper()}'}",
         unit=split.unit,
         metric=METRICS[cfg.tuner.metric],
-        where=terminal.where(parent),
+        where=terminal.where(parent, report="report.html"),
     )
     params = chosen.drop(columns="cv").set_index("fold").to_dict("index")
     return SearchResult(

@@ -1,7 +1,11 @@
+"""`data=folder`: emotion and speaker by folders or a pattern."""
+
 import pytest
 import soundfile as sf
 
+import ser
 from ser.core.errors import SerError
+from ser.data.audio import AudioError, read_file
 from ser.data.corpora import UNKNOWN
 from ser.data.corpora.folder import fields, load
 
@@ -96,3 +100,15 @@ def test_a_folder_without_sound_is_refused(tmp_path):
 def test_a_field_ends_at_the_sign_that_follows():
     assert fields("a_b/c_1.wav", "{speaker}/{emotion}_*") == {"speaker": "a_b", "emotion": "c"}
     assert fields("a/b/c", "{emotion}/*") is None
+
+
+def test_a_name_that_is_not_there_brings_its_neighbour(tmp_path):
+    (tmp_path / "my_clips").mkdir()
+    (tmp_path / "clips.csv").touch()
+    (tmp_path / "monday.wav").touch()
+    with pytest.raises(SerError, match=r"There is no folder .*my_clip\. Did you mean my_clips\?"):
+        ser.load("folder", tmp_path / "my_clip")
+    with pytest.raises(SerError, match=r"There is no table .*clip\.csv\. Did you mean clips\.csv"):
+        ser.load("table", tmp_path / "clip.csv")
+    with pytest.raises(AudioError, match=r"no such file \(Did you mean monday\.wav\?\)"):
+        read_file(tmp_path / "munday.wav")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ser.core.errors import SerError
+from ser.core.paths import meant_instead
 from ser.data.corpora import UNKNOWN, absolute, audio_files, check_name, with_durations
 from ser.data.corpora.table import check_labels
 from ser.data.names import numbers_if_whole, relabelled, tidied
@@ -68,7 +69,7 @@ def load(
         raise SerError("No folder of clips. Set data.root=FOLDER, with a folder per emotion.")
     root = absolute(root)
     if not root.is_dir():
-        raise SerError(f"There is no folder {root}. Set data.root=FOLDER.")
+        raise SerError(f"There is no folder {root}.{meant_instead(root)} Set data.root=FOLDER.")
     pattern = pattern or ("{emotion}/*" if speaker is None else f"{{emotion}}/{{{speaker}}}/*")
     _check_pattern(pattern, speaker)
     rows = _rows(root, pattern, speaker)

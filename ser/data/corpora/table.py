@@ -18,6 +18,7 @@ import pandas as pd
 from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from ser.core.errors import SerError
+from ser.core.paths import meant_instead
 from ser.data.corpora import UNKNOWN, absolute, with_durations
 from ser.data.names import numbers_if_whole, relabelled, tidied
 
@@ -102,7 +103,7 @@ def _read(table: Path, names: set[str]) -> pd.DataFrame:
     if table.suffix.lower() not in (".csv", ".parquet"):
         raise SerError(f"{table} is neither .csv nor .parquet. Set data.table=FILE.")
     if not table.is_file():
-        raise SerError(f"There is no table {table}. Set data.table=FILE.")
+        raise SerError(f"There is no table {table}.{meant_instead(table)} Set data.table=FILE.")
     try:
         if table.suffix.lower() == ".parquet":
             import pyarrow.parquet  # pandas reads by it too, and looks at text only when it is used
