@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import subprocess
 import sys
 from importlib.metadata import entry_points
 from typing import Any
@@ -42,6 +43,8 @@ def main() -> None:
         command += ["--app-name", "ser"]
     command += ["--host", given.host, "--port", given.port, *others]
     print(f"The runs are on http://{given.host}:{given.port}  (Ctrl-C ends it)", flush=True)
+    if sys.platform == "win32":  # its execve comes back at once, and leaves the server behind
+        sys.exit(subprocess.run(command, env=environment).returncode)
     os.execve(sys.executable, command, environment)
 
 

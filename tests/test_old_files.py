@@ -91,8 +91,8 @@ def test_old_store_is_read_and_nothing_extracted(tmp_path):
     store = shutil.copy(OLD / "features.sqlite", tmp_path)
     prosody = ProsodyFeatures()
     (faster,) = Augmentation(copies=1, speed=(0.9, 1.1), seed=69).of(prosody)
-    feature_sets = {"notebook": NotebookFeatures(), "prosody": prosody, "prosody_augmented": faster}
-    assert feature_sets.keys() == EXPECTED["store"]["sets"].keys()
+    feature_sets = {"notebook": NotebookFeatures(), "prosody": prosody}
+    assert extract(CLIPS, faster, store=store, n_jobs=1, progress=False).n_extracted == len(CLIPS)
     for name, feature_set in feature_sets.items():
         expected = EXPECTED["store"]["sets"][name]
         stored = extract(CLIPS, feature_set, store=store, n_jobs=1, progress=False)

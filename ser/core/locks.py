@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ser.core.errors import SerError
+from ser.core.process import command_of
 from ser.core.redact import masked_override
 
 PATIENCE = 5.0  # seconds of waiting before the user is told
@@ -134,11 +135,7 @@ def writers(file: Path) -> str:
 
 
 def _process(number: str) -> str:
-    try:
-        words = Path("/proc", number, "cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        words = []
-    command = " ".join(map(masked_override, filter(None, words)))
+    command = " ".join(map(masked_override, filter(None, command_of(int(number)))))
     return f"process {number} ({command})" if command else f"process {number}"
 
 

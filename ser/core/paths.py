@@ -7,6 +7,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from omegaconf import OmegaConf
 
@@ -14,8 +15,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel carries conf/ inside the package; a checkout has it beside the package.
 _IN_CHECKOUT = not (PACKAGE / "conf").is_dir()
 CONF = PACKAGE.parent / "conf" if _IN_CHECKOUT else PACKAGE / "conf"
-# Where data/ and mlruns/ lie unless told otherwise: in the checkout, or in the working folder.
+# Where data/ and mlruns/ lie: told by SER_HOME, or the checkout, or else the working folder.
 PROJECT = PACKAGE.parent if _IN_CHECKOUT else Path.cwd()
+if _home := os.environ.get("SER_HOME"):
+    PROJECT = Path(_home).expanduser().absolute()
 
 
 def register_resolvers() -> None:
@@ -45,8 +48,22 @@ def feature_store() -> Path:
 
 def tracking_uri() -> str:
     """MLflow's tracking URI where no config says it: the environment's, or the project's own."""
-    own = f"sqlite:///{PROJECT / 'mlruns' / 'mlflow.db'}"
+    own = f"sqlite:///{(PROJECT / 'mlruns' / 'mlflow.db').as_posix()}"
     return os.environ.get("MLFLOW_TRACKING_URI", own)
+
+
+def path_of(uri: str) -> str:
+    """A file's URI as a path of this system; any other URI as it is.
+
+    >>> path_of("file:///data/a%20b"), path_of("s3://bucket/a")
+    ('/data/a b', 's3://bucket/a')
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return uri
+    from urllib.request import url2pathname  # with half of the web
+
+    return url2pathname(f"//{parts.netloc}{parts.path}" if parts.netloc else parts.path)
 
 
 # What configs call ``${default:feature_store}`` and so on.

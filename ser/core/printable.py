@@ -20,6 +20,7 @@ _UNSEEN = re.compile(
 _RETURN = re.compile(r"(?!\A)\r(?!\n)")  # but a progress bar's, which begins a text
 _UP = re.compile("[\r\n]*(\x1b\\[A)+")  # a progress bar's below another
 _NO_FILE = re.compile(r"""[^\w.,=+@()\[\]{}'~!#$&; -]""")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)  # Windows's, in any folder
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
@@ -64,6 +65,7 @@ def file_name(name: str) -> str:
     ('svm-loso', '.._.._x-9cdf6a50')
     """
     plain = _NO_FILE.sub("_", shown(name)).rstrip(". ").lstrip(" ")
+    plain = f"_{plain}" if _DEVICE.fullmatch(plain) else plain
     if plain == name and plain.strip(".") and len(name.encode()) <= _LONGEST:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

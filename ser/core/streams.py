@@ -106,8 +106,8 @@ def _end_stopped_workers() -> None:
     if "joblib" in sys.modules:
         from ser.core.process import stopped_workers
 
-        for number in stopped_workers():
-            os.kill(number, signal.SIGKILL)
+        for worker in stopped_workers():
+            worker.kill()
 
 
 def _have_a_home() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities import Experiment, LoggedModel, ViewType
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
+
+from ser.core.paths import path_of
 
 PAGE = 1000  # rows asked for at once
 
@@ -52,7 +54,4 @@ def all_versions(client: mlflow.MlflowClient) -> Iterator[ModelVersion]:
 
 def local_folder(uri: str) -> Path | None:
     """Folder of a URI on this machine; None for another."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file"):
-        return None
-    return Path(unquote(parts.path))
+    return Path(path_of(uri)) if urlsplit(uri).scheme in ("", "file") else None

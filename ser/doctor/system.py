@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -123,7 +124,8 @@ def _folders_in(place: Path) -> list[Path]:
 def _is_ours(path: Path) -> bool:
     """Whether it is this user's, and no link: a folder for everybody may have anything."""
     with suppress(OSError):
-        is_mine = os.name == "nt" or path.stat().st_uid == os.getuid()  # Windows has one for each
+        # Windows has a folder for each user.
+        is_mine = sys.platform == "win32" or path.stat().st_uid == os.getuid()
         return is_mine and not path.is_symlink()
     return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -157,7 +158,7 @@ def predictions_table(
     rows = clips.iloc[result.test]
     known = [column for column in KNOWN if column in rows]
     table = rows[known].reset_index(drop=True)
-    table.insert(0, "clip", [path.rsplit("/", 1)[-1] for path in rows["path"]])
+    table.insert(0, "clip", [Path(path).name for path in rows["path"]])
     table.insert(0, "fold", fold)
     table.insert(0, "part", part)
     table["true"] = rows["emotion"].to_numpy(dtype=str)

@@ -7,6 +7,7 @@ the store keeps: no audio is read again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,7 @@ def _shared_peak(peaks: pd.Series) -> str:
 
 
 def _name(path: str) -> str:
-    return "/".join(str(path).replace("\\", "/").rsplit("/", 2)[-2:])
+    return "/".join(Path(path).parts[-2:])
 
 
 def _first(names: Iterator[str], shown: int = 6) -> str:

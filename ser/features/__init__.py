@@ -6,7 +6,8 @@ A feature set is a frozen dataclass whose fields are its settings. It has
 - `min_samples`: int, the samples that one analysis frame needs;
 - `version`: class variable, raised whenever the same settings would give other numbers;
 - `sr`, where it can resample: the rate in Hz that every clip is brought to first, or None for each
-  clip's own. Clips of several rates need one (`ser.features.resampling.at_one_rate`);
+  clip's own. Clips of several rates need one (`ser.features.resampling.at_one_rate`). Where it is a
+  field and set, `RESAMPLING` counts like a version;
 - `package`: class variable of a set that another package computes: its name, whose version counts;
 - `stored`: class variable of a set whose numbers the store keeps in another precision than float32,
   as NumPy names it, little-endian; it gives numbers that this precision holds;
@@ -31,6 +32,8 @@ import numpy as np
 
 from ser.core.errors import SerError
 from ser.core.trust import is_trusted, load_by_name
+
+RESAMPLING = 2  # raised when `ser.features.resampling` gives other numbers; 1 was in no file
 
 
 class FeatureSet(Protocol):
@@ -94,6 +97,7 @@ def settings(feature_set: FeatureSet) -> dict[str, object]:
         "_target_": _name(kind),
         "version": kind.version,
         **_made_by(kind),
+        **({"resampling": RESAMPLING} if values.get("sr") else {}),
         **{name: _written(value) for name, value in values.items() if value is not None},
     }
 
@@ -145,7 +149,8 @@ def restore(wanted: Mapping[str, Any], *, trust: Sequence[str] = ()) -> FeatureS
             f"version {kind.version}, with other numbers. Use the code that trained it."
         )
     # Another version of the package that computes a set is said, not refused: tracking.registry.
-    values = {k: v for k, v in wanted.items() if k not in ("_target_", "version", "made_by")}
+    about = ("_target_", "version", "made_by", "resampling")
+    values = {k: v for k, v in wanted.items() if k not in about}
     places = {of.name for of in fields(kind) if of.metadata.get("place")} & set(values)
     if places:  # a file must not choose what is fetched or opened
         raise SerError(

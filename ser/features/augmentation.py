@@ -80,7 +80,7 @@ class Augmentation:
     frequency_mask: Range | None = None
     seed: int = 0
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if self.copies < 1:

@@ -17,8 +17,8 @@ from ser.core.threads import one_thread
 from ser.data.audio import MAX_SAMPLES, AudioError, read_audio, read_blocks
 from ser.data.facts import RecordingFacts, facts_of, recording_facts
 from ser.data.recordings import Recording, Windows
-from ser.features import FeatureSet, check_ready
-from ser.features.resampling import own_rate, resample, resample_blocks
+from ser.features import RESAMPLING, FeatureSet, check_ready
+from ser.features.resampling import own_rate, rates_of, resample, resample_blocks
 
 BATCH_RECORDINGS = 16
 FEW = 8  # recordings that are done before a second process has started
@@ -71,12 +71,15 @@ class Extractor:
         Whole recordings unless given.
     max_samples : int
         Most samples that are decoded of one without windows, over all channels.
+    resampling : int
+        `RESAMPLING` of the training clips. Under another the feature set hears only its own rate.
     """
 
     feature_set: FeatureSet
     trained_sr: int | None = None
     windows: Windows | None = None
     max_samples: int = MAX_SAMPLES
+    resampling: int = RESAMPLING
 
     @property
     def sr(self) -> int | None:
@@ -201,9 +204,15 @@ def _at_rate(whole: Excerpt, sr: int, extractor: Extractor) -> tuple[Excerpt, in
     Raises
     ------
     AudioError
-        If the recording has a lower rate.
+        If the recording has a lower rate, or one that an older ser resampled otherwise.
     """
     heard = extractor.sr
+    if extractor.resampling != RESAMPLING and rates_of(extractor.feature_set) - {None, sr}:
+        cause = (
+            f"its sampling rate is {sr} Hz, and the model is of an older ser, which resampled "
+            f"otherwise: it takes {own_rate(extractor.feature_set)} Hz alone. Train it again"
+        )
+        raise AudioError(whole.name, cause)
     if heard is not None and sr > heard:
         whole = replace(whole, resampled_from=sr)
     if heard is None or extractor.trained_sr is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -12,29 +11,27 @@ from ser.core.errors import SerError
 from ser.features import FeatureSet
 
 MIN_SR, MAX_SR = 1000, 768_000  # Hz
-# Of the ratio of two rates. The filter has 20 taps for each: an odd rate that a header claims, such
-# as 767 999 Hz, would ask for a gigabyte. Rates up to this one are met exactly.
-MAX_DENOMINATOR = 192_000
 
 
-def resample(y: np.ndarray, sr: int, target_sr: int) -> np.ndarray:
-    """A clip at another sampling rate, by a polyphase filter (`scipy.signal.resample_poly`).
+def resample(y: np.ndarray, sr: float, target_sr: float) -> np.ndarray:
+    """A clip at another sampling rate, by soxr ("HQ").
 
-    What lies above half of the lower rate is filtered out. A clip that is raised to a higher rate
-    holds nothing above half of its own.
+    What lies above half of the lower rate is filtered out, to less than -100 dB, and what lies
+    below 0.9 times that half is left as it is. A clip that is raised to a higher rate holds nothing
+    above half of its own.
 
     Parameters
     ----------
     y : (n_samples,) float32
-    sr : int
+    sr : float
         Its rate, in Hz.
-    target_sr : int
+    target_sr : float
         The rate it is to have, in Hz.
 
     Returns
     -------
-    (ceil(n_samples * target_sr / sr),) float32
-        To a sample, where the ratio is not met exactly.
+    (n_samples * target_sr / sr,) float32
+        Rounded; none of a clip that is shorter than half a sample of the new rate.
 
     Examples
     --------
@@ -43,10 +40,9 @@ def resample(y: np.ndarray, sr: int, target_sr: int) -> np.ndarray:
     """
     if sr == target_sr:
         return y
-    from scipy.signal import resample_poly  # half a second, for those who need it
+    import soxr  # for those who need it
 
-    ratio = _ratio(sr, target_sr)
-    return resample_poly(y, ratio.numerator, ratio.denominator).astype(np.float32, copy=False)
+    return soxr.resample(y, sr, target_sr)
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], sr: int, target_sr: int) -> Iterator[np.ndarray]:
@@ -65,25 +61,11 @@ def resample_blocks(blocks: Iterable[np.ndarray], sr: int, target_sr: int) -> It
     if sr == target_sr:
         yield from blocks
         return
-    ratio = _ratio(sr, target_sr)
-    up, down = ratio.numerator, ratio.denominator
-    # Samples on each side that one is made of: the filter has 10 max(up, down) taps there. Blocks
-    # are cut where a sample of the new rate lies on one of the old.
-    side = (10 * max(up, down) // up // down + 2) * down
-    y, n_before = np.empty(0, np.float32), 0  # of y: samples that are done and still reached
-    for block in blocks:
-        y = np.concatenate([y, block])
-        n_ready = (len(y) - n_before - side) // down * down
-        if n_ready > 0:
-            yield resample(y, sr, target_sr)[n_before * up // down :][: n_ready * up // down]
-            keep = n_before + n_ready - side
-            n_before = side if keep >= 0 else n_before + n_ready
-            y = y[max(keep, 0) :]
-    yield resample(y, sr, target_sr)[n_before * up // down :]
+    import soxr
 
-
-def _ratio(sr: int, target_sr: int) -> Fraction:
-    return Fraction(target_sr, sr).limit_denominator(MAX_DENOMINATOR)
+    stream = soxr.ResampleStream(sr, target_sr, num_channels=1, dtype="float32")
+    yield from map(stream.resample_chunk, blocks)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def at_one_rate(feature_set: FeatureSet, rates: Sequence[int]) -> FeatureSet:

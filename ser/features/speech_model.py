@@ -27,6 +27,7 @@ from ser.features.onnx_encoder import (
     onnx_encoder_of,
 )
 from ser.features.pretraining import Pretraining
+from ser.features.resampling import resample
 
 MIN_SECONDS = 0.1  # of sound that an encoder is given: its first frames see 25 ms
 STATISTICS = ("mean", "std")
@@ -201,16 +202,13 @@ class SpeechModelFeatures:
         y : (n_samples,) float32
             Shorter than `MIN_SECONDS`, it is followed by silence.
         sr : int
-            Sampling rate, in Hz: brought to the encoder's by soxr.
+            Sampling rate, in Hz: brought to the encoder's.
 
         Returns
         -------
         (len(names),) float32
         """
-        if sr != self.sr:
-            import soxr
-
-            y = soxr.resample(y, sr, self.sr)
+        y = resample(y, sr, self.sr)
         y = np.pad(y, (0, max(0, round(MIN_SECONDS * self.sr) - len(y))))
         moments = [self._encoder.moments(piece, self.tail) for piece in self._pieces(y)]
         n, total, squares = (sum(each) for each in zip(*moments, strict=True))

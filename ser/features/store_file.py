@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import astuple, dataclass
@@ -96,7 +97,10 @@ def stamp_of(path: str, *, read: int | None = None) -> str:
     except (OSError, ValueError):  # ValueError: a NUL in the name
         read_file(path)  # says why, in the words of all other causes
         raise
-    late = "" if read is None or read - s.st_ctime_ns > TICK else " and may have changed since"
+    changed = s.st_ctime_ns
+    if sys.platform == "win32":  # where ctime is when it was made
+        changed = max(changed, s.st_mtime_ns)
+    late = "" if read is None or read - changed > TICK else " and may have changed since"
     return f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}{late}"
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ser.features import check_bounds, level
+from ser.features.resampling import resample
 
 FRAME = 320  # samples: 20 ms, what encoders of speech take one step for
 
@@ -68,18 +69,14 @@ class WaveformFeatures:
         ----------
         y : (n_samples,) float32
         sr : int
-            Sampling rate, in Hz: brought to 16 kHz by soxr.
+            Sampling rate, in Hz: brought to 16 kHz.
 
         Returns
         -------
         (1 + n_frames * FRAME,) float32
             That float16 holds.
         """
-        y = level.trim(y, sr)
-        if sr != self.sr:
-            import soxr
-
-            y = soxr.resample(y, sr, self.sr)
+        y = resample(level.trim(y, sr), sr, self.sr)
         n_kept = self.n_frames * FRAME
         y = y[max(0, (len(y) - n_kept) // 2) :][:n_kept]
         vector = np.zeros(1 + n_kept, dtype=np.float32)

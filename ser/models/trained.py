@@ -20,7 +20,7 @@ from ser.core.trust import check_trusted
 from ser.data.audio import MAX_SAMPLES
 from ser.data.names import check_twins
 from ser.data.recordings import Recording, Windows
-from ser.features import FeatureSet, restore, settings
+from ser.features import RESAMPLING, FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, Extractor, extract_batches
 from ser.models import compiled, plugins, training_clips
 from ser.models.archives import SCHEMA, check_archive, with_parts
@@ -66,12 +66,15 @@ class TrainedModel:
         and needs to know who speaks.
     training : TrainingClips or None
         What is known of the clips that it was fitted on; None in models of an older ser.
+    resampling : int
+        `ser.features.RESAMPLING` under which they were heard.
     """
 
     pipeline: Pipeline
     feature_set: FeatureSet
     scale_by_speaker: bool
     training: TrainingClips | None = None
+    resampling: int = RESAMPLING
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -135,7 +138,7 @@ class TrainedModel:
         self, windows: Windows | None = None, max_samples: int = MAX_SAMPLES
     ) -> Extractor:
         trained_sr = self.training.sr if self.training else None
-        return Extractor(self.feature_set, trained_sr, windows, max_samples)
+        return Extractor(self.feature_set, trained_sr, windows, max_samples, self.resampling)
 
     def _predict_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Prediction]:
         usable = [excerpt for excerpt in excerpts if excerpt.vector is not None]
@@ -221,7 +224,8 @@ def save_model(model: TrainedModel, folder: Path) -> list[Path]:
         compiled.check_parts(model.pipeline)
     except ValueError as error:
         raise SerError(f"The model could not be loaded again: {error}.") from error
-    record = {**settings(model.feature_set), "scale_by_speaker": model.scale_by_speaker}
+    record = settings(model.feature_set)
+    record |= {"scale_by_speaker": model.scale_by_speaker, "resampling": model.resampling}
     if modules := plugins.modules(data, record):
         record["plugins"] = modules
     names = [PIPELINE_FILE, FEATURES_FILE, *([TRAINING_FILE] if model.training else [])]
@@ -261,6 +265,7 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     unchanged = is_whole(record)
     record.pop(CHECKSUM, None)
     scale_by_speaker = record.pop("scale_by_speaker", False)
+    resampling = record.pop("resampling", 1)  # an older ser's, which has not written it down
     record.pop("plugins", None)  # for whoever reads it: what counts is what the files name
     saved = record.pop("files", [])  # an older ser has not written down which
     try:
@@ -291,7 +296,7 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
     except Exception as error:  # whatever zipfile, json, skops or scikit-learn make of such a file
         reason = str(error) or type(error).__name__
         raise SerError(f"{file} cannot be read as a model ({reason}): train it again.") from error
-    return TrainedModel(pipeline, feature_set, scale_by_speaker, training)
+    return TrainedModel(pipeline, feature_set, scale_by_speaker, training, resampling)
 
 
 def _built(data: bytes) -> Pipeline:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import mlflow
 from sqlalchemy import make_url
@@ -23,6 +22,7 @@ from sqlalchemy import make_url
 from ser.core.databases import has_tables
 from ser.core.errors import SerError
 from ser.core.locks import locked
+from ser.core.paths import path_of
 from ser.core.printable import file_name
 from ser.core.process import is_alive, writing
 from ser.tracking import mlflow_compat
@@ -218,7 +218,7 @@ def moved(file: Path) -> dict[str, str]:
         if uri
         and uri != artifact_location(file, name)
         and uri.startswith("file:")
-        and uri.endswith(artifact_location(Path("/log"), name).removeprefix("file://"))
+        and uri.endswith(f"/{'/'.join(artifact_location(file, name).split('/')[-2:])}")
         and (file.parent / ARTIFACTS / file_name(name)).is_dir()
         and not _is_folder(uri, file.parent / ARTIFACTS / file_name(name))
     }
@@ -227,7 +227,7 @@ def moved(file: Path) -> dict[str, str]:
 def _is_folder(uri: str, folder: Path) -> bool:
     """Whether a URI is a folder by another path, as of a bind mount: it may stay as it is."""
     try:
-        return folder.samefile(unquote(urlsplit(uri).path))
+        return folder.samefile(path_of(uri))
     except OSError:
         return False
 

@@ -25,7 +25,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunInfo, RunTag
 
-from ser.core import interrupts, jobs, process
+from ser.core import interrupts, jobs, paths, process
 from ser.core.errors import SerError
 from ser.core.printable import file_name, printable
 from ser.models.trained import TrainedModel
@@ -178,7 +178,7 @@ class Run:
     @property
     def artifacts(self) -> str:
         """Where they will be: a folder of this machine, or a URI."""
-        return located(self.uri, self.info.artifact_uri).removeprefix("file://")
+        return paths.path_of(located(self.uri, self.info.artifact_uri))
 
     @property
     def uri(self) -> str:

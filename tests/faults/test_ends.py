@@ -196,9 +196,6 @@ signal.raise_signal(signal.SIGINT)"""
 
 @pytest.mark.slow
 def test_stopped_workers_do_not_keep_a_command_from_its_end():
-    if not Path("/proc/self/task").is_dir():
-        pytest.skip("the system does not tell")
-    pytest.importorskip("psutil")
     process = started(STOPPED_WORKERS, stdout=subprocess.PIPE)
     assert process.communicate(timeout=60) == ("2\n", "Interrupted.\n")
 

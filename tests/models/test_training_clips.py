@@ -100,6 +100,19 @@ def test_features_that_resample_take_every_rate_from_their_own_on(tmp_path):
     assert "at 16000 Hz" in answer(model, tmp_path, resample(y, SR, 8000), 8000)[0].error
 
 
+def test_model_of_an_older_resampling_hears_only_the_rate_of_its_features(tmp_path):
+    model = trained(data_set(tmp_path, replace(FEATURES, sr=16_000)))
+    save_model(replace(model, resampling=1), tmp_path / "model")
+    old = load_model(tmp_path / "model")
+    y = voice(np.random.default_rng(1))
+    y_16k = resample(y, SR, 16_000)
+    (new,), (same,) = (answer(one, tmp_path, y_16k, 16_000) for one in (model, old))
+    np.testing.assert_array_equal(same.proba, new.proba)
+    for windows in (None, Windows(0.25, 0.25)):
+        (refused,) = answer(old, tmp_path, y, SR, windows)
+        assert refused.proba is None and "takes 16000 Hz alone" in refused.error
+
+
 def test_rate_of_a_union_is_known_where_all_its_sets_resample():
     logmel = LogMelFeatures(sr=8000)
     assert own_rate(UnionFeatures(sets={"a": logmel, "b": LogMelFeatures()})) == 16_000
