@@ -111,6 +111,8 @@ def place(tmp_path_factory, demo_root):
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(place),
         "PYTHONPATH": str(place),
+        # As in conftest.py: a process for each of pytest's workers.
+        **{k: "1" for k in ("LOKY_MAX_CPU_COUNT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")},
     }
     return place, environment
 

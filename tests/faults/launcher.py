@@ -89,7 +89,7 @@ class Launcher:
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": f"{cwd}{os.pathsep}{cwd / 'tests'}"},
         )
-        self._read(60.0)  # it is ready
+        assert self._read(600.0) == {"ready": True}  # a minute and more where all is busy
 
     def start(self, target, *arguments, env, draw=False):
         """Start ``python -m TARGET ARGUMENTS``, whose module has a function `main`.

@@ -67,8 +67,8 @@ def test_a_run_takes_any_label(corpus, client, tmp_path):
     assert set(predictions["true"]) == set(LABELS)
     assert {f"p_{label}" for label in LABELS} <= set(predictions.columns)
     assert set(predictions["actor"]) == {"01", "02"}
-    page = (next(tmp_path.glob("mlruns/artifacts/table/*/artifacts/report.html"))).read_text()
-    card = next(tmp_path.glob("mlruns/artifacts/table/*/artifacts/model_card.md")).read_text()
+    page = (next(tmp_path.glob("mlruns/artifacts/clips/*/artifacts/report.html"))).read_text()
+    card = next(tmp_path.glob("mlruns/artifacts/clips/*/artifacts/model_card.md")).read_text()
     assert card.count(r"\<b\>\|\`") == 2 and "<b>" not in card  # the list, and its row
     assert "&lt;b&gt;|`" in page and "<b>|`" not in page and r"$\frac$" in page
     model = ser.load_model(outcome.run_id, uri=outcome.logged.uri)
