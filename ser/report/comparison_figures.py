@@ -26,7 +26,7 @@ def plot_intervals(table: pd.DataFrame, *, about: str) -> Figure:
         What was tested, on which corpus and by which protocol.
     """
     bars = "95 % interval"
-    if "test_uar_mean" in table:
+    if "test_uar" not in table:
         bars = "standard deviation over jobs"
         mean, deviation = table["test_uar_mean"], table["test_uar_std"]
         table = table.assign(

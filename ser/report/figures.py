@@ -82,7 +82,7 @@ def plot_roc(curves: Mapping[str, tuple], *, macro_auc: float, about: str) -> Fi
     about : str
     """
     title = f"ROC, one emotion against the rest · macro AUC {macro_auc:.3f}"
-    figure = new_figure(NARROW + 1.4, 5.2, title, about)
+    figure = new_figure(NARROW + 1.2, 5.2, title, about)
     axes = figure.subplots()
     for (emotion, (x, y, area)), colour in zip(curves.items(), colours(), strict=False):
         axes.plot(x, y, color=colour, label=f"{short(emotion)} ({area:.2f})")
@@ -109,7 +109,7 @@ def plot_precision_recall(
     about : str
     """
     title = "Precision and recall, one emotion against the rest · dotted: chance"
-    figure = new_figure(NARROW + 1.4, 5.2, title, about)
+    figure = new_figure(NARROW + 1.2, 5.2, title, about)
     axes = figure.subplots()
     for (emotion, (x, y, area)), colour in zip(curves.items(), colours(), strict=False):
         step = np.append(np.diff(x) != 0, True)  # of several thresholds with one recall the highest
