@@ -16,7 +16,7 @@ UNTOLD = {"data": "ravdess", "features": "notebook"}  # but for these, the defau
 # What a run's name tells otherwise, or no number depends on.
 _NOT_IN_NAMES = (
     *("data.root", "data.table", "data.name", "data.test", "explain", "register"),
-    *("tuner.nested", "tuner.storage", "scaler=speaker", "variants=null"),
+    *("report.paper", "tuner.nested", "tuner.storage", "scaler=speaker", "variants=null"),
 )
 LONGEST = 100  # characters of a run's name
 _LONGEST_VALUE = 24  # and of a value in it

@@ -92,7 +92,9 @@ def plot_spoken(clips: pd.DataFrame, prosody: pd.DataFrame, emotions: Sequence[s
 
 
 @in_style
-def plot_correlation(matrix: np.ndarray, groups: Mapping[str, np.ndarray]) -> Figure:
+def plot_correlation(
+    matrix: np.ndarray, groups: Mapping[str, np.ndarray], *, n_clips: int
+) -> Figure:
     """Correlation of every pair of features, with lines between groups.
 
     Parameters
@@ -101,8 +103,9 @@ def plot_correlation(matrix: np.ndarray, groups: Mapping[str, np.ndarray]) -> Fi
         In [-1, 1]; NaN stays white.
     groups : mapping of str to (n,) int
         Group -> its columns, one group after the other.
+    n_clips : int
     """
-    title = f"Correlation of {len(matrix)} features"
+    title = f"Correlation of {len(matrix)} features · {n_clips} clips"
     figure = new_figure(NARROW, 5.4, title, layout="compressed")
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
@@ -126,7 +129,7 @@ def plot_correlation(matrix: np.ndarray, groups: Mapping[str, np.ndarray]) -> Fi
 
 
 @in_style
-def plot_ranking(table: pd.DataFrame, *, top: int) -> Figure:
+def plot_ranking(table: pd.DataFrame, *, top: int, n_clips: int) -> Figure:
     """The features that tell most of the emotion.
 
     Parameters
@@ -135,10 +138,11 @@ def plot_ranking(table: pd.DataFrame, *, top: int) -> Figure:
         See `statistics.ranking`.
     top : int
         Features whose mutual information is drawn.
+    n_clips : int
     """
     best = table.head(top)[::-1]
     title = f"The {len(best)} of {len(table)} features that tell most of the emotion"
-    figure = new_figure(NARROW, 1.5 + 0.2 * max(len(best), 16), title)
+    figure = new_figure(NARROW, 1.5 + 0.2 * max(len(best), 16), f"{title} · {n_clips} clips")
     axes = figure.subplots()
     axes.barh(list(map(short, best["feature"])), best["mutual_information"], color=COLOURS[0])
     axes.set(xlabel="mutual information with the emotion (bits)")
@@ -147,10 +151,11 @@ def plot_ranking(table: pd.DataFrame, *, top: int) -> Figure:
 
 
 @in_style
-def plot_shares(table: pd.DataFrame) -> Figure:
+def plot_shares(table: pd.DataFrame, *, n_clips: int) -> Figure:
     """How much of each feature's variance lies between emotions, and between actors."""
-    title = f"What {len(table)} features tell · dotted: as much of the emotion as of the actor"
-    figure = new_figure(NARROW, 4.7, title, layout="compressed")
+    title = f"What {len(table)} features tell of {n_clips} clips"
+    dotted = "dotted: as much of the emotion as of the actor"
+    figure = new_figure(NARROW, 4.7, title, dotted, layout="compressed")
     axes = figure.subplots()
     group = table["feature"].str.split("_").str[0]
     for (name, rows), colour in zip(table.groupby(group), colours(), strict=False):

@@ -60,13 +60,16 @@ def exploration_figures(
     sampled = exploration.clips.iloc[exploration.sampled]
     groups = feature_groups(exploration.names)
     clips, emotions = exploration.clips, exploration.emotions
+    ranking, n = exploration.ranking, len(clips)
     drawn = clip_figures(shown) | {
         "class_balance_emotions": partial(figures.plot_clip_counts, clips, emotions),
         "class_balance_actors": partial(figures.plot_actor_counts, clips),
         "spoken": partial(figures.plot_spoken, clips, exploration.prosody, emotions),
-        "correlation": partial(figures.plot_correlation, exploration.correlation, groups),
-        "ranking_emotion": partial(figures.plot_ranking, exploration.ranking, top=top),
-        "ranking_variance": partial(figures.plot_shares, exploration.ranking),
+        "correlation": partial(
+            figures.plot_correlation, exploration.correlation, groups, n_clips=n
+        ),
+        "ranking_emotion": partial(figures.plot_ranking, ranking, top=top, n_clips=n),
+        "ranking_variance": partial(figures.plot_shares, ranking, n_clips=n),
         "loudness": partial(figures.plot_loudness, exploration.loudness),
     }
     for method, (positions, note) in exploration.maps.items():

@@ -23,18 +23,24 @@ CLIP_PICTURES = tuple(draw.__name__.removeprefix("plot_") for draw in _DRAWN)
 
 
 def clip_figures(shown: Sequence[ClipViews]) -> dict[str, Callable[[], Figure]]:
-    """What draws the pictures of each clip on the scale of all: ``mfccs_1``, ``mfccs_2``."""
+    """What draws the pictures of each clip on the scale of all: ``mfccs_1``, ``mfccs_2``.
+
+    Those of a single clip have no number.
+    """
     return {
-        f"{name}_{number}": partial(draw, clip, [other for other in shown if other is not clip])
+        name + end: partial(draw, clip, [other for other in shown if other is not clip])
         for name, draw in zip(CLIP_PICTURES, _DRAWN, strict=True)
-        for number, clip in enumerate(shown, start=1)
+        for end, clip in _by_number(shown)
     }
 
 
 def clip_alts(shown: Sequence[ClipViews]) -> dict[str, str]:
     """What each of `clip_figures` is of, for those who do not see it."""
-    numbered = enumerate(shown, start=1)
-    return {f"{name}_{n}": clip.title for n, clip in numbered for name in CLIP_PICTURES}
+    return {name + end: clip.title for end, clip in _by_number(shown) for name in CLIP_PICTURES}
+
+
+def _by_number(shown: Sequence[ClipViews]) -> list[tuple[str, ClipViews]]:
+    return [(f"_{n}" if len(shown) > 1 else "", clip) for n, clip in enumerate(shown, start=1)]
 
 
 def sound(view: ClipViews) -> str:

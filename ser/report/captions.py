@@ -108,7 +108,8 @@ FIGURES = {
         title="Importance (PED-ANOVA)",
     ),
     "contour": Caption(
-        "Score of each trial over the two parameters that matter most, and what lies between them."
+        "Score of each trial over the two parameters that matter most; where both are numbers, it "
+        "is interpolated between the trials."
     ),
     "waveforms": Caption(
         "Air pressure over time: how loud each moment is. Look at how high the peaks are, how "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -10,22 +13,26 @@ from ser.report.style import COLOURS, NARROW, Figure, in_style, new_figure
 
 
 @in_style
-def plot_intervals(
-    table: pd.DataFrame, *, chance: float | None, title: str, bars: str = "its 95 % interval"
-) -> Figure:
-    """Test UAR of several runs, or configs, with an interval around it, one under the other.
+def plot_intervals(table: pd.DataFrame, *, about: str) -> Figure:
+    """Test UAR of several runs with its 95 % interval, or of configs over seeds, one below another.
 
     Parameters
     ----------
     table : DataFrame
-        name, test_uar, test_uar_low, test_uar_high (in [0, 1]; not there, or not a number, of one
-        actor) and kind (of `core.comparable`); each kind in a colour of its own, under a gap.
-    chance : float or None
-        In [0, 1]; None where the runs have not the same.
-    title, bars : str
-        Of the figure, and what the interval is.
+        name, kind (of `core.comparable`; each in a colour of its own, under a gap), and of runs
+        test_uar, test_uar_low, test_uar_high (in [0, 1]; not there, or not a number, of one actor),
+        clips and chance; of configs n, test_uar_mean and test_uar_std.
+    about : str
+        What was tested, on which corpus and by which protocol.
     """
-    figure = new_figure(NARROW + 1, 1.5 + 0.45 * len(table), title)
+    bars = "95 % interval"
+    if "test_uar" not in table:
+        bars = "standard deviation over jobs"
+        mean, deviation = table["test_uar_mean"], table["test_uar_std"]
+        table = table.assign(
+            test_uar=mean, test_uar_low=mean - deviation, test_uar_high=mean + deviation
+        )
+    figure = new_figure(NARROW, 1.6 + 0.45 * len(table), f"Test UAR · bars: {bars}", about)
     axes = figure.subplots()
     kinds = [kind for kind in KINDS if kind in set(table["kind"])]
     places = -np.arange(len(table)) - 0.6 * table["kind"].map(kinds.index)
@@ -44,15 +51,13 @@ def plot_intervals(
                 ha="center",
                 size=8,
             )
-    if chance is not None:
-        axes.axvline(100 * chance, color="grey", linestyle=":", label="chance")
+    chances = set(table.get("chance", ()))
+    if len(chances) == 1:
+        chance = 100 * chances.pop()
+        axes.axvline(chance, color="grey", linestyle=":", label=f"chance ({chance:.1f})")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
-    names = [
-        row.name if row.kind == INDUCTIVE else f"{row.name} ({row.kind})"
-        for row in table.itertuples()
-    ]
-    axes.set_yticks(places, names)
-    axes.set(xlabel=f"test UAR (%) and {bars}", xlim=(0, 100))
+    axes.set_yticks(places, [_named(row) for row in table.to_dict("records")])
+    axes.set(xlabel="test UAR (%)", xlim=(0, 100))
     axes.set_ylim(min(places) - 0.8, 0.8)
     axes.grid(axis="x")
     return figure
@@ -85,3 +90,15 @@ def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
     axes.grid(axis="y")
     axes.legend()
     return figure
+
+
+def _named(row: Mapping[Hashable, Any]) -> str:
+    """Name of a run or config, how many test clips or jobs it has, and what it knew of the test."""
+    of = [
+        f"{row[column]} {unit}"
+        for column, unit in (("clips", "clips"), ("n", "jobs"))
+        if column in row
+    ]
+    if row["kind"] != INDUCTIVE:
+        of.append(row["kind"])
+    return f"{row['name']}\n({', '.join(of)})" if of else row["name"]

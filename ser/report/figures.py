@@ -29,7 +29,9 @@ MOST_LEVELS = 20  # of a factor that a breakdown draws; a table has more
 
 
 @in_style
-def plot_confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, about: str) -> Figure:
+def plot_confusion_matrix(
+    counts: np.ndarray, labels: Sequence[str], *, of: str, about: str
+) -> Figure:
     """Confusion matrix: recall in percent of each true emotion, and the clips below it.
 
     Parameters
@@ -37,15 +39,17 @@ def plot_confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, about: s
     counts : (n_labels, n_labels) int
         Rows are true, columns predicted.
     labels : sequence of str
+    of : str
+        What was predicted: test clips, or others.
     about : str
-        What was predicted, and by what; UAR and the number of clips are added.
+        Run and protocol.
     """
     support = counts.sum(axis=1)
     percent = 100 * counts / np.maximum(support, 1)[:, None]
     uar = percent.diagonal()[support > 0].mean()
-    about = f"{about} · UAR {uar:.1f} % · {counts.sum()} clips"
+    title = f"Confusion matrix, {of} · UAR {uar:.1f} % · {counts.sum()} clips"
     size = max(NARROW, 2.5 + 0.45 * len(labels))
-    figure = new_figure(size, size - 0.6, "Confusion matrix", about, layout="compressed")
+    figure = new_figure(size, size - 0.6, title, about, layout="compressed")
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     names = [short(label) for label in labels]
@@ -78,7 +82,7 @@ def plot_roc(curves: Mapping[str, tuple], *, macro_auc: float, about: str) -> Fi
     about : str
     """
     title = f"ROC, one emotion against the rest · macro AUC {macro_auc:.3f}"
-    figure = new_figure(NARROW + 1.4, 5.2, title, about)
+    figure = new_figure(NARROW + 1.2, 5.2, title, about)
     axes = figure.subplots()
     for (emotion, (x, y, area)), colour in zip(curves.items(), colours(), strict=False):
         axes.plot(x, y, color=colour, label=f"{short(emotion)} ({area:.2f})")
@@ -105,7 +109,7 @@ def plot_precision_recall(
     about : str
     """
     title = "Precision and recall, one emotion against the rest · dotted: chance"
-    figure = new_figure(NARROW + 1.4, 5.2, title, about)
+    figure = new_figure(NARROW + 1.2, 5.2, title, about)
     axes = figure.subplots()
     for (emotion, (x, y, area)), colour in zip(curves.items(), colours(), strict=False):
         step = np.append(np.diff(x) != 0, True)  # of several thresholds with one recall the highest

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -13,10 +16,11 @@ import yaml
 from ser.core.comparable import INDUCTIVE, kind_of, reason
 from ser.core.errors import SerError
 from ser.core.printable import file_name, printable
+from ser.core.process import temporary_folder
 from ser.evaluation.metrics import METRICS, Metric, table_metrics
 from ser.report.comparison_figures import plot_intervals
 from ser.report.run_figures import run_figures
-from ser.tracking.queries import LoggedRun
+from ser.tracking.queries import LoggedRun, runs_by_id
 from ser.tracking.tables import read_table, reading
 
 METHODS = "methods.txt"
@@ -26,6 +30,16 @@ _INTERVALS = {
     "clips": " over clips, Price and Bonett 2004",
 }
 _SPECIAL = re.compile(r"[\\&%$#_{}~^]")
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A run with its tables, its config, and the packages that it was made with."""
+
+    run: LoggedRun
+    tables: Mapping[str, pd.DataFrame]
+    config: Mapping[str, Any]
+    packages: str
 
 
 def check_place(folder: Path) -> None:
@@ -45,6 +59,8 @@ def check_place(folder: Path) -> None:
 def write_paper(run: LoggedRun, artifacts: Path, folder: Path) -> None:
     """Write ``figures/*.pdf``, ``table.tex`` and ``methods.txt``.
 
+    A figure that no table holds, such as a map or a study's, is there as PNG.
+
     Parameters
     ----------
     run : LoggedRun
@@ -56,8 +72,33 @@ def write_paper(run: LoggedRun, artifacts: Path, folder: Path) -> None:
     Raises
     ------
     SerError
-        If a file of the run is damaged, or the folder cannot be written.
+        If a file of the run, or of one that it compares, is damaged, or the folder cannot be
+        written.
     """
+    logged = _read(run, artifacts)
+    tables = logged.tables
+    drawn = run_figures(run, tables, (logged.config.get("data") or {}).get("listeners") or {})
+    for name in {"variants", "sweep"} & tables.keys():
+        drawn[name] = partial(plot_intervals, tables[name], about=run.name)
+    texts = {
+        "table.tex": latex_table(run, tables),
+        METHODS: methods(logged, list(_trained_runs(logged))),
+    }
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        for name, draw in drawn.items():
+            draw().savefig(folder / "figures" / f"{file_name(name)}.pdf")
+        for file in artifacts.glob("figures/*.png"):
+            if file.stem not in map(file_name, drawn):
+                shutil.copyfile(file, folder / "figures" / file.name)
+        for name, text in texts.items():
+            (folder / name).write_text(printable(text), encoding="utf-8", newline="\n")
+    except OSError as error:
+        cause = f"{folder} cannot be written: {error.strerror}."
+        raise SerError(f"{cause} Give another --out.") from error
+
+
+def _read(run: LoggedRun, artifacts: Path) -> Logged:
     tables = {}
     for file in sorted(artifacts.glob("tables/*.csv")):
         with reading(run.id, f"tables/{file.name}"):
@@ -68,21 +109,24 @@ def write_paper(run: LoggedRun, artifacts: Path, folder: Path) -> None:
             config = yaml.safe_load((artifacts / "config.yaml").read_text(encoding="utf-8")) or {}
     environment = artifacts / "environment.txt"
     packages = environment.read_text(encoding="utf-8") if environment.exists() else ""
-    drawn = run_figures(run, tables, (config.get("data") or {}).get("listeners") or {})
-    if "variants" in tables:
-        drawn["variants"] = partial(plot_intervals, tables["variants"], chance=None, title=run.name)
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, draw in drawn.items():
-            draw().savefig(folder / "figures" / f"{file_name(name)}.pdf")
-        for name, text in (
-            ("table.tex", latex_table(run, tables)),
-            (METHODS, methods(run, tables, config, packages)),
-        ):
-            (folder / name).write_text(printable(text), encoding="utf-8", newline="\n")
-    except OSError as error:
-        cause = f"{folder} cannot be written: {error.strerror}."
-        raise SerError(f"{cause} Give another --out.") from error
+    return Logged(run, tables, config, packages)
+
+
+def _trained_runs(logged: Logged) -> Iterator[Logged]:
+    """The run, if it tested a model; or those that it compares, or the best that it found."""
+    if "predictions" in logged.tables:
+        yield logged
+        return
+    ids = [logged.run.tags.get("best_run")]
+    for name in {"variants", "jobs"} & logged.tables.keys():
+        ids += logged.tables[name]["run_id"].tolist()
+    known = [
+        run_id for run_id in ids if isinstance(run_id, str) and run_id
+    ]  # a failed job has none
+    for run in runs_by_id(logged.run.uri, known).values():
+        with temporary_folder() as folder:
+            run.download(folder)
+            yield _read(run, Path(folder))
 
 
 def latex_table(run: LoggedRun, tables: Mapping[str, pd.DataFrame]) -> str:
@@ -109,56 +153,64 @@ def latex_table(run: LoggedRun, tables: Mapping[str, pd.DataFrame]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
-def methods(
-    run: LoggedRun, tables: Mapping[str, pd.DataFrame], config: Mapping, packages: str
-) -> str:
-    """What was done, in sentences: model, features, protocol, folds, seeds, scores, versions."""
-    tags = run.tags
-    sentences = _trained(tags, tables.get("predictions"))
-    if (kind := kind_of(tags)) != INDUCTIVE:
-        sentences.append(f"The result is {kind}: {reason(kind)}.")
-    seeds: set = {config.get("seed")}
-    if "seed" in tables.get("jobs", ()):
-        seeds = set(tables["jobs"]["seed"])
-    if seeds != {None}:
-        sentences.append(f"Seeds: {', '.join(map(str, sorted(seeds, key=int)))}.")
-    over = _INTERVALS.get(tags.get("interval_over", ""), "")
-    for name, _, numbers in _rows(run, tables):
+def methods(logged: Logged, trained: Sequence[Logged]) -> str:
+    """What was done, in sentences: model, features, protocol, folds, seeds, scores, versions.
+
+    Parameters
+    ----------
+    logged : Logged
+        The run.
+    trained : sequence of Logged
+        The run itself, if it tested a model; or those that it compares, or the best that it found.
+    """
+    run = logged.run
+    sentences = list(dict.fromkeys(map(_trained, trained)))  # those of one sentence differ in seed
+    if "trials" in logged.tables:
+        n_trials = len(logged.tables["trials"])
+        sentences.append(f"{n_trials} trials on the training clips chose the hyperparameters.")
+    for kind in dict.fromkeys(kind_of(each.run.tags) for each in trained):
+        if kind != INDUCTIVE:
+            sentences.append(f"A result is {kind}: {reason(kind)}.")
+    seeds = {each.config["seed"] for each in trained if each.config.get("seed") is not None}
+    if seeds:
+        sentences.append(f"Seeds: {', '.join(map(str, sorted(seeds)))}.")
+    for name, _, numbers in _rows(run, logged.tables):
         if score := METRICS["uar"].text_of_part(numbers, "test"):
             ends = METRICS["uar"].text_of_interval(numbers)
             of = "" if name == run.name else f" of {name}"
+            over = _INTERVALS.get(str(numbers.get("interval_over", "")), "")
             between = f" (95 % interval{over}: {ends})" if ends else ""
             sentences.append(f"The unweighted average recall{of} was {score} %{between}.")
+    packages = "\n".join(each.packages for each in trained)
     found = dict(line.split("==", 1) for line in packages.splitlines() if "==" in line)
-    versions = [f"{name} {found[name]}" for name in _NAMED if name in found]
     facts = {
-        "Versions": ", ".join(versions),
-        "Code": tags.get("mlflow.source.git.commit", ""),
-        "Fingerprint of clips and labels": tags.get("data_fingerprint", ""),
-        "Command": tags.get("command", ""),
+        "Versions": ", ".join(f"{name} {found[name]}" for name in _NAMED if name in found),
+        "Code": run.tags.get("mlflow.source.git.commit", ""),
+        "Fingerprint of clips and labels": ", ".join(
+            dict.fromkeys(each.run.tags.get("data_fingerprint", "") for each in trained)
+        ),
+        "Command": run.tags.get("command", ""),
     }
     told = [f"{head}: {text}" for head, text in facts.items() if text]
     return "\n".join([" ".join(sentences), *told, ""])
 
 
-def _trained(tags: Mapping[str, str], predictions: pd.DataFrame | None) -> list[str]:
-    if predictions is None or "model" not in tags:
-        return []
+def _trained(logged: Logged) -> str:
+    tags, predictions = logged.run.tags, logged.tables["predictions"]
     test, cv = (predictions[predictions["part"] == part] for part in ("test", "cv"))
     n_folds, n_inner = test["fold"].nunique(), cv["fold"].nunique()
-    sentence = (
+    inner = f" Cross-validation on the training clips had {n_inner} folds." if n_inner else ""
+    return (
         f"We trained the model {tags['model']} on {tags['features']} features of {tags['corpus']} "
         f"(scaler: {tags['scaler']}) and tested it on {len(test)} clips of "
         f"{test['actor'].nunique()} actors in {n_folds} fold{'s' if n_folds > 1 else ''} "
-        f"(protocol {tags['split']}: {tags.get('protocol', '')})."
+        f"(protocol {tags['split']}: {tags.get('protocol', '')}).{inner}"
     )
-    inner = [f"Cross-validation on the training clips had {n_inner} folds."] if n_inner else []
-    return [sentence, *inner]
 
 
 def _rows(
     run: LoggedRun, tables: Mapping[str, pd.DataFrame]
-) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Name, kind and metrics of what stands in a row: variants, a sweep's configs, or the run."""
     for name in ("variants", "sweep"):
         if name in tables:
@@ -166,7 +218,7 @@ def _rows(
                 yield row["name"], row["kind"], row
             return
     if "test_uar" in run.metrics:
-        yield run.name, kind_of(run.tags), run.metrics
+        yield run.name, kind_of(run.tags), {**run.tags, **run.metrics}
 
 
 def _cell(metric: Metric, numbers: Mapping[str, float]) -> str:

@@ -92,7 +92,8 @@ def confusion_figures(name: str, predictions: pd.DataFrame, protocol: str) -> Dr
             figures.plot_confusion_matrix,
             matrix.iloc[:, 2:].to_numpy(),
             labels,
-            about=f"{name} · {protocol} · {PARTS[part]}",
+            about=f"{name} · {protocol}",
+            of=PARTS[part],
         )
         for part, matrix in confusions(predictions).groupby("part")
     }

@@ -23,7 +23,7 @@ from ser.data.dataset import Dataset, check_duplicates_choice
 from ser.data.folds import Split
 from ser.evaluation.parallel import estimators_in
 from ser.evaluation.plan import plan, try_model
-from ser.models.pipeline import inner_classifier
+from ser.models.pipeline import inner_classifier, without_probabilities
 from ser.models.trained import check_loadable
 from ser.tracking.client import unusable
 from ser.tracking.database import ARTIFACTS, sqlite_file
@@ -60,7 +60,7 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
     check_duplicates_choice(cfg.data.get("duplicates", "raise"))
     if cfg.get("register") is not None:
         check_name(str(cfg.register))
-    known = pipeline.get_params()
+    known = without_probabilities(pipeline).get_params()  # as the curves are drawn
     for parameter in build.evaluation_settings(cfg).validation:
         if parameter not in known:
             raise SerError(

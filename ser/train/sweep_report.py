@@ -48,23 +48,14 @@ def log_sweep(run: Run, jobs: Sequence[Job], *, uri: str) -> str:
         # Else the best is of the easiest question; what a failed job was tested on is not known.
         if len(set(table["tested_on"].dropna())) == 1 and not asked & {"data", "split"}:
             run.metrics(_best(summary))
-        title, bars = f"{len(jobs)} jobs, mean over seeds", "its standard deviation"
-        table = _with_ends(summary)
-        draw = partial(plot_intervals, table, chance=None, title=title, bars=bars)
-        run.figure(draw, "sweep")
+        about = " · ".join([run.so_far().name, *table["protocol"].dropna().unique()])
+        run.figure(partial(plot_intervals, summary, about=about), "sweep")
         lines += ["", _sweep_text(summary)]
     report.attach(run)
     for job in failed:
         overrides = " ".join(f"{key}={value}" for key, value in differing[job.number].items())
         lines += ["", f"FAILED  {overrides}", f"        {job.error}"]
     return "\n".join([*lines, "", where(run, report="report.html")])
-
-
-def _with_ends(summary: pd.DataFrame) -> pd.DataFrame:
-    """The summary with the mean UAR, and the ends of one deviation around it."""
-    mean, deviation = summary["test_uar_mean"], summary["test_uar_std"]
-    low, high = mean - deviation, mean + deviation
-    return summary.assign(test_uar=mean, test_uar_low=low, test_uar_high=high)
 
 
 def _best(summary: pd.DataFrame) -> dict[str, float]:
@@ -84,6 +75,7 @@ def jobs_table(jobs: Sequence[Job], uri: str) -> pd.DataFrame:
         if job.run_id:
             tags = runs[job.run_id].tags
             row["tested_on"] = " ".join(str(tags.get(key)) for key in _QUESTION)
+            row["protocol"] = tags.get("protocol", "")
             row["kind"] = kind_of(tags)
             metrics = runs[job.run_id].metrics  # an exploration has no scores
             row |= {name: metrics[name] for name in _score_names() if name in metrics}
@@ -107,7 +99,7 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = table[table["run_id"] != ""]
     scores = [name for name in _score_names() if name in table]
-    fixed = {"job", "state", "run_id", "tested_on", "kind", "seed", *scores}
+    fixed = {"job", "state", "run_id", "tested_on", "protocol", "kind", "seed", *scores}
     keys = [column for column in table if column not in fixed]
     choices = table[keys].apply(lambda column: [_choice(column.name, value) for value in column])
     name = choices.agg(" ".join, axis=1) if keys else pd.Series("all", table.index)

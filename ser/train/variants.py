@@ -33,7 +33,8 @@ class VariantsResult(JobResult):
     Attributes
     ----------
     table : DataFrame
-        name, kind, the metrics, perhaps `published`, and run_id of every variant.
+        name, kind, the metrics, test clips, chance, perhaps `published`, and run_id of every
+        variant.
     parent_id : str
         Of the run that has them under it.
     """
@@ -93,9 +94,7 @@ def run_variants(experiment: Experiment) -> VariantsResult:
         parent.metrics(
             {f"{row['name']}_test_uar": row["test_uar"] for row in table.to_dict("records")}
         )
-        n_labels = {outcome.n_labels for outcome in outcomes.values()}
-        chance = 1 / n_labels.pop() if len(n_labels) == 1 else None
-        parent.figure(partial(plot_intervals, table, chance=chance, title=title), "variants")
+        parent.figure(partial(plot_intervals, table, about=title), "variants")
         report.attach(parent, with_paper=cfg.report.paper)
     where = terminal.where(parent, report="report.html")
     text = f"\n{title}\n\n{terminal.of_variants(table)}\n\n{where}"
@@ -126,6 +125,8 @@ def _table(outcomes: Mapping[str, Outcome], published: Mapping[str, float]) -> p
     rows = []
     for variant, outcome in outcomes.items():
         row = {"name": variant, "kind": outcome.kind, **outcome.metrics}
+        row |= {"clips": len(outcome.predictions), "chance": 1 / outcome.n_labels}
+        row["interval_over"] = outcome.logged.tags.get("interval_over", "")
         if published:
             row["published"] = published.get(variant, float("nan"))
         rows.append(row | {"run_id": outcome.run_id})

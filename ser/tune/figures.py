@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.tri import Triangulation
 from optuna.importance import (
     FanovaImportanceEvaluator,
@@ -198,15 +199,18 @@ def plot_importances(importances: Mapping[str, float], way: str, about: str) -> 
 def plot_contour(
     trials: Sequence[FrozenTrial], names: Sequence[str], metric: Metric, about: str
 ) -> Figure:
-    """Score of each trial over two parameters; the shades between are interpolated."""
-    title = f"Score over {' and '.join(map(_last, names))} · between the trials interpolated"
+    """Score of each trial over two parameters; between those of numbers it is interpolated."""
+    title = f"Score over {' and '.join(map(_last, names))}"
+    numbers = not any(_values(trials, name)[1] for name in names)  # nothing is between choices
+    if numbers:
+        title += " · between the trials interpolated"
     figure = new_figure(NARROW, 4.6, title, about)
     axes = figure.subplots()
     x, scores = _place(axes, trials, names[0]), _scores(trials, metric)
     y = _place(axes, trials, names[1], of_y=True)
     places = np.column_stack([_values(trials, name)[0] for name in names])
     scale: dict[str, Any] = {"cmap": "Blues", "vmin": scores.min(), "vmax": scores.max()}
-    if np.linalg.matrix_rank(places - places[0]) == 2:  # else they lie on a line
+    if numbers and np.linalg.matrix_rank(places - places[0]) == 2:  # else they lie on a line
         triangles = Triangulation(*places.T).triangles  # of what is drawn: logarithms
         axes.tricontourf(Triangulation(x, y, triangles), scores, levels=12, **scale)
     dots: dict[str, Any] = {
@@ -284,5 +288,9 @@ def _place(
         return np.array(values)
     if _is_log(trials, name):
         axes.set(**{f"{letter}scale": "log"})
+        if max(values) - min(values) < 2:  # decades: powers of ten would be too few, or overlap
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         return 10 ** np.array(values)
     return np.array(values)

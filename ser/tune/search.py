@@ -143,8 +143,8 @@ def search(experiment: Experiment) -> SearchResult:
         result = of_all.run_trials(of_all.inner(split), parent)
         outcome = of_all.evaluate_best(result, parent)
         parent.metrics({k: v for k, v in outcome.metrics.items() if k.startswith("test_")})
-        parent.tags(_kind_tags(outcome))
-        report.attach(parent)
+        parent.tags(_kind_tags(outcome) | {"best_run": outcome.run_id})
+        report.attach(parent, with_paper=cfg.report.paper)
     return SearchResult(
         run_id=outcome.run_id,
         text=_search_text(of_all, result, outcome),
@@ -224,7 +224,7 @@ def _log_nested(
     parent.table(confusions(predictions), "confusion_matrix")
     for figure, draw in confusion_figures(name, predictions, protocol).items():
         parent.figure(draw, figure)
-    report.attach(parent)
+    report.attach(parent, with_paper=cfg.report.paper)
     text = terminal.of_nested_search(
         metrics,
         chosen,

@@ -15,8 +15,9 @@ import ser
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.probabilities import precision_recall
 from ser.report.captions import FIGURES, TABLES, caption_of, in_order
+from ser.report.comparison_figures import plot_intervals
 from ser.report.figures import plot_precision_recall
-from ser.report.paper import latex_table
+from ser.report.paper import Logged, latex_table, methods
 from ser.report.run_figures import run_figures
 from ser.report.style import wilson
 from ser.report.training_figures import plot_loss_curve
@@ -134,3 +135,25 @@ def test_a_latex_table_is_to_the_letter_and_keeps_kinds_apart():
     assert r"a\_b \& 5 \% &  & 50.0 [40.0, 60.0] &  \\" in text
     assert text.count(r"\midrule") == 2 and "c (transductive)" in text
     assert "95 \\% intervals over actors" in text
+
+
+def test_methods_of_a_sweep_tell_its_protocols_and_seeds_once():
+    tags = {"model": "svm", "features": "notebook", "corpus": "demo", "scaler": "standard"}
+    tags |= {"split": "loso", "protocol": "never heard", "data_fingerprint": "f0"}
+    run = LoggedRun("1", "sweep", "e", datetime(2026, 1, 1), tags, {}, "")
+    test = pd.DataFrame({"part": "test", "fold": [0, 1], "actor": ["1", "2"]})
+    jobs = [Logged(run, {"predictions": test}, {"seed": n}, "numpy==2.0") for n in (3, 1)]
+    text = methods(Logged(run, {}, {}, ""), jobs)
+    assert text.count("We trained the model svm") == 1 and "Seeds: 1, 3." in text
+    assert "2 clips of 2 actors in 2 folds (protocol loso: never heard)" in text
+    assert "Versions: numpy 2.0\n" in text and "labels: f0\n" in text
+
+
+def test_a_picture_of_runs_has_their_intervals_though_their_folds_have_a_mean():
+    row = {"name": "loso", "kind": "inductive", "test_uar": 0.4, "test_uar_low": 0.35}
+    row |= {"test_uar_high": 0.45, "clips": 60, "chance": 0.125}
+    row |= {"test_uar_mean": 0.4, "test_uar_std": 0.1}
+    figure = plot_intervals(pd.DataFrame([row]), about="demo")
+    (bar,) = figure.axes[0].containers[0].lines[2]
+    assert bar.get_segments()[0][:, 0] == pytest.approx([35, 45])
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "loso\n(60 clips)"

@@ -97,7 +97,9 @@ def test_labels_and_counts_of_a_data_set_do_not_mix():
 
 def test_figures_draw_names_to_the_letter(tmp_path):
     labels = [r"$\frac$", "a_$b$", "plain"]
-    figure = figures.plot_confusion_matrix(np.eye(3, dtype=int), labels, about=r"$\frac{$")
+    figure = figures.plot_confusion_matrix(
+        np.eye(3, dtype=int), labels, of="test clips", about=r"$\frac{$"
+    )
     figure.savefig(tmp_path / "figure.png")
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == labels
 
@@ -164,5 +166,6 @@ def test_track_looks_for_room_first(clips, tmp_path, monkeypatch):
 
 def test_a_validation_curve_is_of_a_parameter_of_the_model():
     cfg = experiment("data=demo", "model=svm", "curves=all").cfg
+    check_run(cfg, build.model_pipeline(cfg)[0])  # though a temperature is around its SVC
     with pytest.raises(SerError, match=r"model\.validation_curve names classifier"):
         check_run(cfg, build_pipeline({"other": GaussianNB()}, seed=1))
