@@ -112,7 +112,7 @@ def place(tmp_path_factory, demo_root):
         "HOME": str(place),
         "PYTHONPATH": str(place),
         # As in conftest.py: a process for each of pytest's workers.
-        **{k: "1" for k in ("LOKY_MAX_CPU_COUNT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")},
+        **dict.fromkeys(("LOKY_MAX_CPU_COUNT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1"),
     }
     return place, environment
 
