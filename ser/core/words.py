@@ -20,16 +20,18 @@ from ser.core.errors import SerError
 from ser.core.overrides import key_of
 from ser.core.printable import shown
 
-# The last part of the keys that take a path, a URL or a pattern of names.
+# The last part of the keys that take a path, a URL, a pattern of names or the name of a column.
 _PATHS = {"checkpoint", "clip", "dir", "out", "pattern", "root", "storage", "store", "table", "uri"}
+_COLUMNS = {"label", "speaker"}
 _PLAIN = re.compile(r"[\w./:-]*|null", re.ASCII)  # what Hydra reads as it is
+_FOREIGN = re.compile(r"[\w ./:-]*[^\W\x00-\x7f][\w ./:-]*")  # words of which Hydra lacks a letter
 _WRITTEN = re.compile(r"""['"\[].*|\w+\(.*\)""", re.DOTALL)  # quoted, a list, a sweep
 _LARGEST_SEED = 2**32 - 1
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
 
 def as_hydra_reads(word: str, *, is_sweep: bool = False) -> str:
-    r"""An override whose path needs no quotes of the user's, and may begin with ``~``.
+    r"""An override whose path or word needs no quotes; a path may begin with ``~``.
 
     Parameters
     ----------
@@ -52,7 +54,8 @@ def as_hydra_reads(word: str, *, is_sweep: bool = False) -> str:
     if value in ("null", "") and "=" in word and (group := paths.CONF / key).is_dir():
         choices = sorted(file.stem for file in group.glob("*.yaml"))
         raise SerError(f"{word} names no choice. {_listed(key, choices)}")
-    if word.startswith("-") or key.split(".")[-1] not in _PATHS:
+    is_text = key.split(".")[-1] in _PATHS | _COLUMNS or _FOREIGN.fullmatch(value)
+    if word.startswith("-") or not is_text:
         return word
     if re.match(r"~(/|\\|$)", value):
         value = str(Path(value).expanduser())

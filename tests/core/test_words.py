@@ -34,6 +34,15 @@ def test_a_path_needs_no_quotes(key, name):
     assert OverridesParser.create().parse_override(word).value() == f"/my/{name}/x"
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["data.label=Gefühl", "data.speaker=Wer (ID), Alter", "tuner.study=étude 1", "register=声"],
+)
+def test_a_name_in_any_language_needs_no_quotes(word):
+    read = OverridesParser.create().parse_override(as_hydra_reads(word))
+    assert f"{read.key_or_group}={read.value()}" == word
+
+
 def test_a_path_may_begin_at_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann b")
     assert as_hydra_reads("data.root=~/x") == "data.root='/home/ann b/x'"

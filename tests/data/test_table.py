@@ -154,6 +154,13 @@ def test_a_csv_may_come_from_any_spreadsheet(sep, encoding, folder):
     assert set(clips["emotion"]) == {"glücklich, sehr", "sad"} and set(clips["sr"]) == {8000}
 
 
+def test_a_table_with_none_of_the_columns_is_told_by_those_that_it_has(folder):
+    table = rows()[["path", "emotion", "speaker"]].set_axis(["Datei", "Gefühl", "Person"], axis=1)
+    table.to_csv(folder / "clips.csv", sep=";", index=False)
+    with pytest.raises(SerError, match=r"it has Datei, Gefühl, Person. The files' column must be"):
+        load(folder / "clips.csv")
+
+
 def test_a_csv_that_is_no_utf_8_says_so(folder):
     rows().assign(emotion=["glücklich", "sad"] * 4).to_csv(
         folder / "clips.csv", encoding="latin1", index=False

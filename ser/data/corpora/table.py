@@ -126,7 +126,7 @@ def _read(table: Path, names: set[str]) -> pd.DataFrame:
 
 
 def dialect(table: Path) -> dict[str, str]:
-    """Encoding, by a byte order mark, and separator, by what parts a column `path` off."""
+    """Encoding, by a byte order mark, and separator: what parts off `path`, or else parts most."""
     start = table.read_bytes()[:65536]
     marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     encoding = "utf-16" if start.startswith(marks) else "utf-8-sig"
@@ -135,7 +135,7 @@ def dialect(table: Path) -> dict[str, str]:
         if "path" in next(csv.reader([header.rstrip("\r")], delimiter=sep), ()):
             break
     else:
-        sep = _SEPARATORS[0]
+        sep = max(_SEPARATORS, key=header.count)
     return {"encoding": encoding, "sep": sep}
 
 
@@ -148,8 +148,8 @@ def _check_columns(clips: pd.DataFrame, table: Path, label: str, speaker: str) -
     missing = [name for name in ("path", label, speaker) if name not in clips.columns]
     if missing:
         raise SerError(
-            f"{table} has no column {', '.join(missing)}; it has {columns}. Rename them, or set "
-            "data.label and data.speaker."
+            f"{table} has no column {', '.join(missing)}; it has {columns}. The files' "
+            "column must be called path; the others are named by data.label and data.speaker."
         )
     for column, needed in ((label, "emotion"), (speaker, "actor")):
         if column != needed and needed in clips.columns:
