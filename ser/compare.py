@@ -36,9 +36,8 @@ def main() -> None:
         prog="python -m ser.compare",
         description="Whether runs differ by more than luck: paired tests over actors.",
         epilog="""examples (a run says its id at its end):
-  python -m ser.compare 3f1c2a 9be014                     two runs on RAVDESS
-  python -m ser.compare 3f1c2a 9be014 --experiment demo   two runs on the demo corpus
-  python -m ser.compare --filter "tags.split = 'loso'"    all finished runs under that split
+  python -m ser.compare 3f1c2a 9be014                    two runs
+  python -m ser.compare --filter "tags.split = 'loso'"   all runs on RAVDESS under that split
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,7 +48,7 @@ def main() -> None:
         help="MLflow search instead of ids: \"tags.split = 'loso' and tags.model = 'svm'\"",
     )
     parser.add_argument(
-        "--experiment", default="ravdess", help="MLflow experiment (default: %(default)s)"
+        "--experiment", help="MLflow experiment (default: the runs' own; with --filter, ravdess)"
     )
     parser.add_argument("--uri", help="MLflow tracking URI; by default where ser.train logs")
     given = parser.parse_args()
@@ -59,7 +58,7 @@ def main() -> None:
     print(compare(given.runs, given.filter, experiment=given.experiment, uri=uri))
 
 
-def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: str) -> str:
+def compare(run_ids: Sequence[str], query: str | None, *, experiment: str | None, uri: str) -> str:
     """Compare runs with each other, and track the comparison as a run.
 
     Parameters
@@ -68,8 +67,9 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
         At least two, or none with a query.
     query : str or None
         MLflow search string; all finished runs that it finds.
-    experiment : str
-        Where the runs are, and where the comparison goes.
+    experiment : str or None
+        Where the runs are, and where the comparison goes; None: wherever the named runs are,
+        and ravdess for a query.
     uri : str
         MLflow's tracking URI.
 
@@ -92,6 +92,7 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str, uri: 
     from ser.tracking.run import start_run
 
     runs = finished_runs(uri, experiment, run_ids, query)
+    experiment = runs[0].experiment if runs else "ravdess"
     names = _distinct({run.id: run.name for run in runs})
     predictions = {names[run.id]: run.test_predictions() for run in runs}
     check_comparable(predictions, {names[run.id]: run.tags for run in runs})

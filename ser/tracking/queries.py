@@ -211,7 +211,7 @@ def best_run(
 
 
 def finished_runs(
-    uri: str, experiment: str, run_ids: Sequence[str], query: str | None
+    uri: str, experiment: str | None, run_ids: Sequence[str], query: str | None
 ) -> list[LoggedRun]:
     """Runs by id (or its first characters), in the order given; or by an MLflow query.
 
@@ -219,8 +219,8 @@ def finished_runs(
     ----------
     uri : str
         MLflow's tracking URI.
-    experiment : str
-        Name of the experiment that is searched.
+    experiment : str or None
+        Name of the experiment that is searched; None: all for ids, and ravdess for a query.
     run_ids : sequence of str
     query : str or None
         MLflow's search string; its runs follow those named, the oldest first.
@@ -231,11 +231,14 @@ def finished_runs(
         If there is no such experiment or run, an id's start fits several, or the query is wrong.
     """
     client = connect(uri)
-    known = client.get_experiment_by_name(experiment)
-    if known is None:
-        raise SerError(f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri.")
     runs = [find_run(uri, wanted, experiment) for wanted in run_ids]
     if query:
+        experiment = experiment or "ravdess"
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            raise SerError(
+                f"No experiment {experiment!r} in {uri}. Give --experiment NAME or --uri."
+            )
         matches = _matches(
             client, [known.experiment_id], query, max_results=1000, order_by=["start_time"]
         )

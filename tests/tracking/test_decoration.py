@@ -83,7 +83,7 @@ def test_variants_a_comparison_and_a_sweep_have_their_tables(run, client):
     assert len(result.table) == 2
 
     ids = result.table["run_id"].tolist()
-    assert "p (Holm)" in compare(ids, None, experiment="demo", uri=uri)
+    assert "p (Holm)" in compare(ids, None, experiment=None, uri=uri)
     comparison = find_run(uri, "latest", "demo")
     drawn = {"figures/uar_by_actor.png", "figures/accuracy_by_actor.png"}
     assert left_out(client, comparison.id) == {*drawn, "report.html"}
