@@ -147,7 +147,7 @@ def search(experiment: Experiment) -> SearchResult:
         report.attach(parent, with_paper=cfg.report.paper)
     return SearchResult(
         run_id=outcome.run_id,
-        text=_search_text(of_all, result, outcome),
+        text=_search_text(of_all, result, outcome, parent),
         study=result.study,
         best_params=result.best.params,
         trials=result.trials,
@@ -155,7 +155,7 @@ def search(experiment: Experiment) -> SearchResult:
     )
 
 
-def _search_text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
+def _search_text(of_all: _Search, result: StudyResult, outcome: Outcome, parent: Run) -> str:
     cfg = of_all.cfg
     metric = METRICS[cfg.tuner.metric]
     the = "Interrupted: the" if result.interrupted else "The"
@@ -169,6 +169,7 @@ def _search_text(of_all: _Search, result: StudyResult, outcome: Outcome) -> str:
         outcome.text,
         f"study   {result.study} in {without_secrets(cfg.tuner.storage)}; "
         "the same command, code and packages go on with it",
+        f"which settings mattered: python -m ser.report {parent.id}",
     ]
     return "\n".join(lines)
 
