@@ -42,7 +42,10 @@ def main() -> None:
     if entry_points(group="mlflow.app", name="ser"):  # an installation may be older
         command += ["--app-name", "ser"]
     command += ["--host", given.host, "--port", given.port, *others]
-    print(f"The runs are on http://{given.host}:{given.port}  (Ctrl-C ends it)", flush=True)
+    print(
+        f"The runs will soon be on http://{given.host}:{given.port}  (Ctrl-C ends it)",
+        flush=True,
+    )
     if sys.platform == "win32":  # its execve comes back at once, and leaves the server behind
         sys.exit(subprocess.run(command, env=environment).returncode)
     os.execve(sys.executable, command, environment)

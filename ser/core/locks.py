@@ -130,7 +130,9 @@ def writers(file: Path) -> str:
     held = [words for words in lines if "->" not in words and words[5].split(":")[-1] in inodes]
     numbers = {words[4] for words in held if words[3] == "WRITE"} - {str(os.getpid())}
     if not numbers:
-        return f"the machine or its disk is slow, or another process writes to it. {IF_IT_HANGS}"
+        return (
+            "the machine or its disk is slow, or another process writes to it (if so, let it end)."
+        )
     return f"{' and '.join(map(_process, sorted(numbers)))} writes to it. {IF_IT_HANGS}"
 
 

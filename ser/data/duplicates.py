@@ -137,8 +137,12 @@ def check_copies(data: Dataset, split: Split) -> str:
             f"{sum(len(rows) - 1 for rows in bad)} of {len(data)} clips hold the same sound as "
             f"another: {_listed(data, bad)}. Copies {because}. {_WAYS}{_NEAR}"
         )
-    known = " as published" if all(_is_published(data, rows) for rows in groups) else ""
-    where = "never in training and test" if split.grouped else "perhaps in training and test"
+    known = (
+        " (as the corpus was published)"
+        if all(_is_published(data, rows) for rows in groups)
+        else ""
+    )
+    where = f"{'never' if split.grouped else 'perhaps'} one in training and one in test"
     return f"{count} the same sound as another{known}, {where}: {_listed(data, groups)}."
 
 

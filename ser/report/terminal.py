@@ -13,6 +13,8 @@ from ser.core import paths
 from ser.core.comparable import INDUCTIVE, KINDS, NOT_COMPARABLE, reason
 from ser.core.printable import shown
 from ser.core.redact import without_secrets
+from ser.data.corpora import UNKNOWN
+from ser.data.folds import counted
 from ser.evaluation.metrics import HEADLINES, METRICS, Metric
 from ser.evaluation.protocol import Evaluation
 from ser.models.pipeline import inner_classifier
@@ -30,7 +32,7 @@ def of_run(evaluation: Evaluation, *, title: str, kind: str) -> str:
     clips, split = evaluation.data.clips, evaluation.split
     lines = [
         "",
-        f"{shown(title)} · {len(clips)} clips, {clips['actor'].nunique()} actors, "
+        f"{shown(title)} · {len(clips)} clips, {_speakers(clips['actor'])}, "
         f"{len(evaluation.labels)} emotions · {split}",
     ]
     if kind != INDUCTIVE:
@@ -45,6 +47,10 @@ def of_run(evaluation: Evaluation, *, title: str, kind: str) -> str:
     kind = type(inner_classifier(evaluation.pipeline)).__name__
     lines += ["", f"{kind} fitted in {evaluation.metrics['fit_seconds']:.2f} s"]
     return "\n".join(lines)
+
+
+def _speakers(actors: pd.Series) -> str:
+    return "speakers unknown" if set(actors) == {UNKNOWN} else counted(actors.nunique(), "actor")
 
 
 def _heads(evaluation: Evaluation) -> dict[str, str]:

@@ -116,5 +116,5 @@ def test_ravdess_is_published_with_one_sound_twice():
     paths = [*(f"/c/{stem}.wav" for stem in sorted(SAME_SOUND)), *clips.clips["path"][2:]]
     clips = replace(clips, clips=clips.clips.assign(path=paths))
     said = check_copies(clips, at_random(clips.clips))
-    assert "as published, perhaps in training and test" in said
+    assert "(as the corpus was published), perhaps one in training and one in test" in said
     assert len(without_copies(replace(clips, duplicates="drop"), say=print)) == 7
