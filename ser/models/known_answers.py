@@ -79,10 +79,14 @@ def installed() -> Iterator[str]:
 
 
 def differing(packages: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Of ``name==version`` those of `PACKAGES` that are not so here: name, version then and now."""
+    """Of ``name==version`` those of `PACKAGES` that are not so here: name, version then and now.
+
+    A build, as in ``2.13.0+cpu``, is no version of its own: MLflow's requirements leave it out.
+    """
     here = dict(package.split("==") for package in installed())
     for name, _, was in (package.partition("==") for package in packages):
-        if name in PACKAGES and here.get(name) != was:
+        same = here.get(name, "").partition("+")[0] == was.partition("+")[0]
+        if name in PACKAGES and not same:
             yield name, was, here.get(name, "not installed")
 
 
