@@ -91,6 +91,8 @@ def _interrupted(cfg: DictConfig, *, registered: bool) -> str:
     if state == "FINISHED" and cfg.get("register") is not None and not registered:
         name = shlex.quote(cfg.register)
         sentences.append(f"It is not registered: python -m ser.register {run} {name} does it.")
+    if jobs.under_way() and "sweep" in cfg:
+        sentences.append("The same command with sweep.resume=true does the jobs that are left.")
     return " ".join(sentences)
 
 

@@ -93,10 +93,11 @@ def predict(arguments: argparse.Namespace) -> int:
     from ser.data.recordings import Windows, find_recordings
     from ser.models.predictions import DIGITS, Layout
     from ser.predict.journal import identity
-    from ser.predict.output import opened
+    from ser.predict.output import checked_kind, opened
     from ser.tracking.origin import columns
 
     refuse_assignments(arguments.recordings)
+    kind = checked_kind(arguments.output, arguments.out)
     recordings = find_recordings(arguments.recordings, speaker=arguments.speaker)
     windows = None if arguments.window is None else Windows(arguments.window, arguments.hop)
     pictures = _pictures([recording.name for recording in recordings], arguments.pictures)
@@ -117,7 +118,7 @@ def predict(arguments: argparse.Namespace) -> int:
     asked = None if transductive else {r.name: identity(r) for r in recordings}
     with (
         _compute(arguments),
-        opened(arguments.output, arguments.out, layout, made_by, asked) as output,
+        opened(kind, arguments.out, layout, made_by, asked) as output,
     ):
         if output.done:
             print(f"{len(output.done)} clips are in {arguments.out}.part already.", file=sys.stderr)

@@ -108,7 +108,7 @@ class Journal:
         self._asked = asked or {}
         self.done: set[str] = set()
         self.tally = Tally()
-        self._check_free()
+        check_free(out)
         about = made_by | {"columns": layout.columns, "layout": _LAYOUT}
         self._head = _line(json.dumps(about, sort_keys=True))
         try:
@@ -120,12 +120,6 @@ class Journal:
             self._file = self._part.open("ab")
         except OSError as error:
             raise SerError(f"{out} cannot be written: {error.strerror}.") from error
-
-    def _check_free(self) -> None:
-        if self._out.is_file():
-            raise SerError(f"{self._out} is there already: delete it, or give another --out.")
-        if os.path.lexists(self._out):  # a device, a folder, a link to nothing
-            raise SerError(f"{self._out} is there and is no file: give another --out.")
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
         """Keep rows; they survive whatever happens next to this process."""
@@ -152,7 +146,7 @@ class Journal:
         with self._written():
             with writing(self._out) as part:
                 convert((row for _, row in self._whole_rows()), part, self._layout)
-                self._check_free()
+                check_free(self._out)
             self._part.unlink()
         return f"{self._out}: {self.tally.rows} rows"
 
@@ -250,6 +244,14 @@ class Journal:
                 "have changed since: they are left out.",
                 file=sys.stderr,
             )
+
+
+def check_free(out: Path) -> None:
+    """Refuse to write where something is already."""
+    if out.is_file():
+        raise SerError(f"{out} is there already: delete it, or give another --out.")
+    if os.path.lexists(out):  # a device, a folder, a link to nothing
+        raise SerError(f"{out} is there and is no file: give another --out.")
 
 
 def identity(recording: Recording) -> str:

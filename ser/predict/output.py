@@ -14,7 +14,7 @@ from ser.core.errors import SerError
 from ser.core.locks import locked
 from ser.core.printable import guard, shown
 from ser.models.predictions import UNFAMILIAR, Layout
-from ser.predict.journal import Journal, Tally
+from ser.predict.journal import Journal, Tally, check_free
 
 KINDS = ("table", "csv", "json", "parquet")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
@@ -75,6 +75,25 @@ class Printer:
         return f"{times}{emotion:<11}{''.join(cells)}  {clip}{note}"
 
 
+def checked_kind(kind: str | None, out: Path | None) -> str:
+    """What is written: as given, or by the file's name; also before a model is read.
+
+    Raises
+    ------
+    SerError
+        If the kind does not go together with `out`, or the file is there already.
+    """
+    if out is None:
+        if kind == "parquet":
+            raise SerError("--output parquet is a file: give --out FILE.parquet.")
+        return kind or "table"
+    kind = kind or _SUFFIXES.get(out.suffix.lower())
+    if kind is None or kind == "table":
+        raise SerError(f"{out}: give --output csv, json or parquet, or a name that ends so.")
+    check_free(out)
+    return kind
+
+
 @contextmanager
 def opened(
     kind: str | None,
@@ -97,18 +116,14 @@ def opened(
     Raises
     ------
     SerError
-        If the kind does not go together with `out`.
+        As `checked_kind`.
     """
+    kind = checked_kind(kind, out)
     if out is None:
-        if kind == "parquet":
-            raise SerError("--output parquet is a file: give --out FILE.parquet.")
         if sys.stdout.isatty():
             guard(sys.stdout)
-        yield Printer(kind or "table", layout)
+        yield Printer(kind, layout)
         return
-    kind = kind or _SUFFIXES.get(out.suffix.lower())
-    if kind is None or kind == "table":
-        raise SerError(f"{out}: give --output csv, json or parquet, or a name that ends so.")
     lock = out.with_name(f"{out.name}.part.lock")
     with ExitStack() as held:
         try:

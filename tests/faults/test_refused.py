@@ -5,7 +5,6 @@ import signal
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -171,6 +170,13 @@ def test_pictures_of_long_names_have_names(tmp_path):
         file.touch()
 
 
+def test_an_interrupted_sweep_says_how_it_goes_on(monkeypatch):
+    monkeypatch.setattr(command.jobs, "under_way", lambda: True)
+    train, other = OmegaConf.create({"sweep": {"resume": False}}), OmegaConf.create({})
+    assert "sweep.resume=true does" in command._interrupted(train, registered=False)
+    assert "sweep.resume" not in command._interrupted(other, registered=False)
+
+
 @pytest.mark.parametrize("place", ["link", "pipe", "folder"])
 def test_only_a_file_is_an_output(tmp_path, place):
     out = tmp_path / "answers.csv"
@@ -179,9 +185,8 @@ def test_only_a_file_is_an_output(tmp_path, place):
         "pipe": lambda: os.mkfifo(out),
         "folder": out.mkdir,
     }[place]()
-    journal = SimpleNamespace(_out=out)
     with pytest.raises(SerError, match="is there and is no file"):
-        predict.journal.Journal._check_free(journal)
+        predict.journal.check_free(out)
 
 
 def test_a_users_file_among_workers_stays(tmp_path):

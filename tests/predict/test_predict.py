@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from ser.core.errors import SerError
 from ser.data.recordings import Recording, Windows, find_recordings
+from ser.models import known_answers
 from ser.models.predictions import DIGITS, Layout, Prediction
 from ser.predict import parse, predict
 from ser.predict.arguments import refuse_assignments
@@ -492,6 +493,31 @@ def test_predict_refuses_types_that_are_not_trusted_unless_told(trained, tmp_pat
         with pytest.raises(SerError, match=r"not trusted: .*basename.*--trust-everything"):
             load_model(tmp_path, trust=trust)
     assert load_model(tmp_path, trust=["*"]).emotions == model.emotions
+
+
+def test_a_build_is_no_version_of_its_own(monkeypatch):
+    monkeypatch.setattr(known_answers, "installed", lambda: ["torch==2.13.0+cpu", "numpy==2.4.6"])
+    assert list(known_answers.differing(["torch==2.13.0", "numpy==2.4.6"])) == []
+    assert list(known_answers.differing(["torch==2.13.0+cu130"])) == []
+    assert list(known_answers.differing(["torch==2.12.0+cpu", "scipy==1.0"])) == [
+        ("torch", "2.12.0+cpu", "2.13.0+cpu"),
+        ("scipy", "1.0", "not installed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "answers.xlsx"], "give --output csv, json or parquet"),
+        (["--output", "parquet"], "give --out FILE.parquet"),
+        (["--out", "there.csv"], "there.csv is there already"),
+    ],
+)
+def test_a_wrong_output_is_refused_before_a_model_is_looked_for(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.csv").touch()
+    with pytest.raises(SerError, match=said):
+        predict(parse(["a.wav", "--model", "no such model", *words]))
 
 
 @pytest.mark.slow
