@@ -257,7 +257,8 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
         (parts,) = trained.predict([recording], windows=windows, n_jobs=1)
         middle = [(part.start + part.end) / 2 for part in parts if part.proba is not None]
         proba = [part.proba for part in parts if part.proba is not None]
-        course = figures.plot_emotions_over_time(middle, proba, model.emotions, title="Emotions")
+        title = "Emotions over time"
+        course = figures.plot_emotions_over_time(middle, proba, model.emotions, title=title)
     return {
         "probabilities": dict(zip(model.emotions, whole.proba.tolist(), strict=True)),
         "note": remarks(whole, trained.sr),

@@ -14,7 +14,9 @@ from ser.core import streams
 @streams.command
 def main() -> None:
     """Entry point of ``python -m ser.register`` and of the console script ``ser-register``."""
-    parser = argparse.ArgumentParser(prog="ser.register", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ser.register", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("run", metavar="RUN", help="run id, its first characters, or 'latest'")
     parser.add_argument("name", metavar="NAME", help="of the model in the registry")
     parser.add_argument("--alias", default="champion", help="default: %(default)s")

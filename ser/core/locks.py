@@ -21,7 +21,7 @@ from ser.core.redact import masked_override
 
 PATIENCE = 5.0  # seconds of waiting before the user is told
 LIMIT = 600.0  # seconds: a large log takes minutes to migrate
-IF_IT_HANGS = "If that hangs or is stopped, end it."
+IF_IT_HANGS = "If that process hangs or is stopped, end it."
 _A_PROCESS = "process "
 _inside = threading.local()
 

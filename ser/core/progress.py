@@ -23,6 +23,11 @@ class _Lines(tqdm):
         if msg is None:  # otherwise what clears a bar
             print(self, file=sys.stderr, flush=True)
 
+    @classmethod
+    def write(cls, s: str, file: Any = None, end: str = "\n", nolock: bool = False) -> None:
+        """Print a message: there is no bar that it would have to be kept out of."""
+        print(s, file=file, end=end, flush=True)
+
     def reset(self, total: float | None = None) -> None:
         self.n = 0  # of a download that is whole, which is counted once more; tqdm's draws, too
 

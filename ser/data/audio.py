@@ -52,15 +52,22 @@ class AudioError(SerError):
         The file.
     cause : str
         What is wrong with it.
+    advice : str
+        A sentence, or nothing.
     """
 
-    def __init__(self, path: str, cause: str) -> None:
-        super().__init__(path, cause)  # both in args, so that it survives pickling by joblib
+    def __init__(self, path: str, cause: str, advice: str = "") -> None:
+        super().__init__(path, cause, advice)  # in args, so that it survives pickling by joblib
         self.path = path
         self.cause = cause
+        self.advice = advice
+
+    def advising(self, advice: str) -> AudioError:
+        """The same, with what to do."""
+        return AudioError(self.path, self.cause, advice)
 
     def __str__(self) -> str:
-        return printable(f"Cannot use {shown(self.path)}: {self.cause}.")
+        return printable(f"Cannot use {shown(self.path)}: {self.cause}. {self.advice}".rstrip())
 
 
 def read_audio(

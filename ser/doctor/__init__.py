@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Entry point of ``python -m ser.doctor`` and of the console script ``ser-doctor``."""
     parser = argparse.ArgumentParser(
-        prog="ser.doctor",
+        prog="python -m ser.doctor",
         description="Look at packages, disk, feature store and log; say what is wrong and what "
         "to do. Exit code 1 if something is left to do.",
     )
@@ -154,5 +154,5 @@ def _leftover_finding(leftovers: Iterable[Path]) -> list[Finding]:
     from ser.doctor.system import Finding
 
     n = len(list(leftovers))
-    advice = "ser.doctor --prune lists them, and removes them if you agree"
+    advice = "python -m ser.doctor --prune lists them, and removes them if you agree"
     return [Finding("leftovers", f"{n} files and folders of killed processes", advice)] if n else []

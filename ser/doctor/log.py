@@ -189,7 +189,7 @@ def _running(client: mlflow.MlflowClient, run: MlflowRun, *, close: bool) -> Ite
             advice = "free space or mend permissions there, and run ser.doctor again"
             yield Finding("runs", f"{_title(run)}: {since}, {GONE}; not closed: {reason}", advice)
     else:
-        yield Finding("runs", f"{_title(run)}: {since}, {GONE}", "ser.doctor closes it")
+        yield Finding("runs", f"{_title(run)}: {since}, {GONE}", "python -m ser.doctor closes it")
 
 
 def _close(client: mlflow.MlflowClient, run: MlflowRun, why: str) -> Finding:

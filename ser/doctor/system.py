@@ -82,7 +82,9 @@ def disks(places: Iterable[Path]) -> Iterator[Finding]:
         seen.setdefault(folder.stat().st_dev, folder)
     for folder in seen.values():
         free = shutil.disk_usage(folder).free
-        advice = "free some: ser.doctor --prune lists what can go" if free < LEAST_FREE else ""
+        advice = (
+            "free some: python -m ser.doctor --prune lists what can go" if free < LEAST_FREE else ""
+        )
         yield Finding("disk", f"{free / 1e9:.1f} GB free at {folder}", advice)
 
 

@@ -285,7 +285,7 @@ def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
     for clip in batch:
         if clip.error is not None:
             if on_error == "raise":
-                raise clip.error
+                raise clip.error.advising("data.on_error=skip leaves such clips out.")
             causes[clip.path] = clip.error.cause
     return causes
 

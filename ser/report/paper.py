@@ -130,10 +130,7 @@ def _trained_runs(logged: Logged) -> Iterator[Logged]:
 
 
 def latex_table(run: LoggedRun, tables: Mapping[str, pd.DataFrame]) -> str:
-    """Test scores with their 95 % intervals: of the run, its variants, or its sweep's configs.
-
-    Needs the LaTeX package booktabs.
-    """
+    """Test scores with their 95 % intervals: of the run, its variants, or its sweep's configs."""
     over = run.tags.get("interval_over")
     spread = f"95 % intervals{f' over {over}' if over else ''} in brackets"
     if "sweep" in tables:
@@ -141,7 +138,8 @@ def latex_table(run: LoggedRun, tables: Mapping[str, pd.DataFrame]) -> str:
     metrics = [metric for metric in table_metrics() if metric.unit == "%"]
     heads = " & ".join(["", *(_escaped(metric.heading) for metric in metrics)])
     caption = _escaped(f"{run.name}: test scores, {spread}.")
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}"]
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{caption}}}"]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}", r"\toprule", rf"{heads} \\"]
     last = None
     for name, kind, numbers in _rows(run, tables):

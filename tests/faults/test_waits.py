@@ -100,7 +100,7 @@ def test_a_stopped_writer_of_the_log_is_named(uri, stopped, impatient):
     if Path("/proc/locks").exists():
         assert f"process {pid} ({sys.executable}" in str(error.value)
         assert "s3cret" not in str(error.value)
-    assert "If that hangs or is stopped, end it." in str(error.value)
+    assert "If that process hangs or is stopped, end it." in str(error.value)
 
 
 def test_a_stopped_writer_of_the_store_is_waited_for_and_named(
@@ -117,7 +117,7 @@ def test_a_stopped_writer_of_the_store_is_waited_for_and_named(
         stored_set(other, ProsodyFeatures())
     said = until_said("Waiting for the store")
     for text in (said, str(error.value)):
-        assert f"{store}" in text and "If that hangs or is stopped, end it." in text
+        assert f"{store}" in text and "If that process hangs or is stopped, end it." in text
         if Path("/proc/locks").exists():
             assert f"process {pid} ({sys.executable}" in text and "s3cret" not in text
 
@@ -129,7 +129,7 @@ def test_what_mlflow_waits_for_is_said_once(uri, until_said, monkeypatch, stoppe
     said = []
 
     def slow(self, *args):
-        said.append(until_said("If that hangs or is stopped, end it."))
+        said.append(until_said("If that process hangs or is stopped, end it."))
         return super(type(client), self).get_experiment_by_name("Default")
 
     monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", slow)
