@@ -97,7 +97,8 @@ def test_locked_log_is_said_to_be_locked(uri, tmp_path, monkeypatch):
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         found = said(examine_log(uri))
-        assert f"{file} is locked: " in found and "(if so, let it end). ! then run this again" in found
+        assert f"{file} is locked: " in found
+        assert "(if so, let it end). ! then run this again" in found
         assert "damaged" not in found and "restore" not in found
         with pytest.raises(SerError, match=r"cannot be used now: .* Run this again") as refused:
             prunable(uri)
