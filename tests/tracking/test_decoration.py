@@ -62,7 +62,7 @@ def test_training_ends_with_numbers_and_model(run, client, caplog):
 
 @pytest.mark.slow
 def test_a_search_tests_its_best(run, client, tmp_path, monkeypatch):
-    monkeypatch.setattr("ser.tune.figures._with_short_names", fail)
+    monkeypatch.setattr("ser.tune.figures._is_pruned", fail)
     storage = (f"tuner.storage={tmp_path}/studies.journal", "tuner.n_trials=2")
     result = run(*TRAIN, *storage, config="tune")
     assert left_out(client, result.run_id) >= {"report.html"}
