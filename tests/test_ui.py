@@ -89,7 +89,6 @@ def test_table_of_a_thousand_runs(address, browser, client):
     there = [column for column in COLUMNS if column != "cv_uar_mean"]
     assert [head for head in heads if head][:8] == ["Run Name", "Created", *there]
     assert page.get_by_text("Model training").is_visible()
-    assert page.get_by_text("MLflow Assistant").count() == 0
     assert page.get_by_text("collects usage data").count() == 0
     page.close()
 
