@@ -106,7 +106,11 @@ def place(tmp_path_factory, demo_root):
             shutil.copy(clip, place / folder)
     for clip in clips:
         emotion, speaker = clip.stem[6:8], clip.stem[-2:]
-        for name in (f"my_clips/{emotion}/{speaker}/1.wav", f"my_files/{speaker}_{emotion}_1.wav"):
+        for name in (
+            f"my_clips/{emotion}/{speaker}/1.wav",
+            f"my_voices/{emotion}/{speaker}.wav",
+            f"my_files/{speaker}_{emotion}_1.wav",
+        ):
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(clip, place / name)
     for name in ("my_recording.wav", "interview.wav"):

@@ -158,11 +158,15 @@ def check_values(cfg: DictConfig) -> None:
                 continue
             node = cfg[section]
             if not isinstance(node, DictConfig):
-                value = "null" if node is None else shown(str(node))
-                raise SerError(f"{section}={value} does not fit: set keys of it, as {key}=VALUE.")
+                given = f"{section}={_written(node)}"
+                raise SerError(f"{given} does not fit: set keys of it, as {key}=VALUE.")
         if name in node and not fits(value := node[name]):
-            given = "null" if value is None else shown(str(value))
-            raise SerError(f"{key}={given} does not fit: give {what}.")
+            raise SerError(f"{key}={_written(value)} does not fit: give {what}.")
+
+
+def _written(value: object) -> str:
+    """As a command line has it."""
+    return "null" if value is None else shown(str(value))
 
 
 def _is_whole(value: object, least: float = -float("inf"), most: float = float("inf")) -> bool:
