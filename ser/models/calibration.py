@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from ser.models.grouped import fit_classifier, inner_folds
+from ser.models.shared_kernel import SharedKernel
 
 MIN_PROBABILITY = 1e-12  # a probability whose logarithm is taken
 PLATT_C = 1e6  # nearly no penalty on two numbers
@@ -78,10 +79,11 @@ class Calibration(ClassifierMixin, BaseEstimator):
             Actor of each clip; given, no actor is in two of the calibration's folds.
         """
         y = np.asarray(y)
-        self.estimator_ = fit_classifier(self.estimator, X, y, groups)
+        shared = SharedKernel(self.estimator, X) if SharedKernel.fits(self.estimator, X) else None
+        self.estimator_ = shared.fit(y) if shared else fit_classifier(self.estimator, X, y, groups)
         self.classes_, counts = np.unique(y, return_counts=True)
         self.margins_ = len(counts) > 2 and hasattr(self.estimator, "decision_function_shape")
-        scores, targets = self._out_of_fold(X, y, groups)
+        scores, targets = self._out_of_fold(X, y, groups, shared)
         self._calibrate(scores, targets)
         few_actors = groups is not None and len(np.unique(groups)) < MIN_ACTORS
         self.priors_ = None
@@ -107,14 +109,18 @@ class Calibration(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def _out_of_fold(
-        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None, shared: SharedKernel | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Decision values of clips that the classifier was not fitted on, and their class index."""
         scores, targets = [np.empty((0, len(self.classes_)))], [np.empty(0, dtype=int)]
         for fold in inner_folds(y, groups, n_splits=self.n_splits, seed=self.random_state):
-            of_train = None if groups is None else groups[fold.train]
-            fitted = fit_classifier(self.estimator, X[fold.train], y[fold.train], of_train)
-            scores.append(self._scores(fitted, X[fold.test]))
+            if shared:
+                fitted, held_out = shared.fit_part(y, fold)
+            else:
+                of_train = None if groups is None else groups[fold.train]
+                fitted = fit_classifier(self.estimator, X[fold.train], y[fold.train], of_train)
+                held_out = X[fold.test]
+            scores.append(self._scores(fitted, held_out))
             targets.append(np.searchsorted(self.classes_, y[fold.test]))
         return np.concatenate(scores), np.concatenate(targets)
 

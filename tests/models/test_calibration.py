@@ -26,6 +26,7 @@ from ser.models.ensemble import Ensemble
 from ser.models.grouped import inner_folds
 from ser.models.kernel_ridge import KernelRidgeClassifier
 from ser.models.pipeline import build_pipeline, fit, predict_emotions
+from ser.models.shared_kernel import SharedKernel
 
 
 def voices(seed, n_actors=2, emotions="abc", n_clips=4, spread=1.0):
@@ -58,6 +59,38 @@ def test_svc_keeps_its_predictions_and_is_surer_where_it_is_right():
     assert len(np.unique(confidence.round(3))) > 1.5 * len(np.unique(votes.round(3)))
     right = fitted.predict(X[1::2]) == y[1::2]
     assert confidence[right].mean() > confidence[~right].mean() + 0.05
+
+
+@pytest.mark.parametrize("gamma", ["auto", "scale", 0.02])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_machines_that_share_a_kernel_are_those_that_do_not(gamma, dtype, monkeypatch):
+    X, y, actors = voices(3, n_actors=8, emotions="abcd", n_clips=8)
+    X = X.astype(dtype)
+    model = TemperatureScaling(SVC(C=10.0, gamma=gamma, break_ties=True), random_state=1)
+    shared = clone(model).fit(X, y, groups=actors)
+    assert SharedKernel.fits(model.estimator, X)
+    monkeypatch.setattr(SharedKernel, "fits", lambda *_: False)
+    alone = clone(model).fit(X, y, groups=actors)
+    ours, plain = vars(shared.estimator_), vars(alone.estimator_)
+    assert ours.keys() == plain.keys()
+    for name, value in plain.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+    assert shared.temperature_ == pytest.approx(alone.temperature_, rel=1e-9)
+    np.testing.assert_allclose(shared.predict_proba(X), alone.predict_proba(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "X"),
+    [
+        (SVC(kernel="linear"), np.zeros((9, 2))),
+        (SVC(gamma="great"), np.zeros((9, 2))),
+        (LinearSVC(), np.zeros((9, 2))),
+        (SVC(), np.full((9, 2), np.nan)),
+        (SVC(), np.zeros((4001, 1))),
+    ],
+)
+def test_what_cannot_share_a_kernel(classifier, X):
+    assert not SharedKernel.fits(classifier, X)
 
 
 @pytest.mark.parametrize(
