@@ -1,8 +1,8 @@
 """A support vector machine with a Gaussian kernel, fitted again on parts of the same clips.
 
 libsvm computes the kernel of every pair of clips anew in each fit, which is most of its time. Here
-one matrix product serves all of them. The machines are the same to the bit: libsvm rounds kernels to
-single precision, and a clip's with itself is exactly 1 here too. See ``benchmarks/startup.py``.
+one matrix product serves all of them. The machines are the same to the bit: libsvm rounds kernels
+to single precision, and a clip's with itself is exactly 1 here too.
 """
 
 from __future__ import annotations
