@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from copy import copy
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -13,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from ser.models.grouped import fit_classifier, inner_folds
-from ser.models.shared_kernel import SharedKernel
+from ser.models.shared_kernel import SharedKernel, decisions
 
 MIN_PROBABILITY = 1e-12  # a probability whose logarithm is taken
 PLATT_C = 1e6  # nearly no penalty on two numbers
@@ -79,10 +78,11 @@ class Calibration(ClassifierMixin, BaseEstimator):
             Actor of each clip; given, no actor is in two of the calibration's folds.
         """
         y = np.asarray(y)
-        shared = SharedKernel(self.estimator, X) if SharedKernel.fits(self.estimator, X) else None
-        self.estimator_ = shared.fit(y) if shared else fit_classifier(self.estimator, X, y, groups)
         self.classes_, counts = np.unique(y, return_counts=True)
         self.margins_ = len(counts) > 2 and hasattr(self.estimator, "decision_function_shape")
+        shares = self.margins_ and SharedKernel.fits(self.estimator, X)
+        shared = SharedKernel(self.estimator, X) if shares else None
+        self.estimator_ = shared.fit(y) if shared else fit_classifier(self.estimator, X, y, groups)
         scores, targets = self._out_of_fold(X, y, groups, shared)
         self._calibrate(scores, targets)
         few_actors = groups is not None and len(np.unique(groups)) < MIN_ACTORS
@@ -115,19 +115,17 @@ class Calibration(ClassifierMixin, BaseEstimator):
         scores, targets = [np.empty((0, len(self.classes_)))], [np.empty(0, dtype=int)]
         for fold in inner_folds(y, groups, n_splits=self.n_splits, seed=self.random_state):
             if shared:
-                fitted, held_out = shared.fit_part(y, fold)
+                scores.append(nearest_margins(shared.fit_part(y, fold), len(self.classes_)))
             else:
                 of_train = None if groups is None else groups[fold.train]
                 fitted = fit_classifier(self.estimator, X[fold.train], y[fold.train], of_train)
-                held_out = X[fold.test]
-            scores.append(self._scores(fitted, held_out))
+                scores.append(self._scores(fitted, X[fold.test]))
             targets.append(np.searchsorted(self.classes_, y[fold.test]))
         return np.concatenate(scores), np.concatenate(targets)
 
     def _scores(self, fitted: ClassifierMixin, X: np.ndarray) -> np.ndarray:
         if self.margins_:
-            pairs = copy(fitted).set_params(decision_function_shape="ovo").decision_function(X)
-            return nearest_margins(pairs, len(self.classes_))
+            return nearest_margins(decisions(fitted, X), len(self.classes_))
         if not hasattr(fitted, "decision_function"):
             return np.log(np.maximum(fitted.predict_proba(X), MIN_PROBABILITY))
         scores = fitted.decision_function(X)

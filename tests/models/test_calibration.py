@@ -26,7 +26,7 @@ from ser.models.ensemble import Ensemble
 from ser.models.grouped import inner_folds
 from ser.models.kernel_ridge import KernelRidgeClassifier
 from ser.models.pipeline import build_pipeline, fit, predict_emotions
-from ser.models.shared_kernel import SharedKernel
+from ser.models.shared_kernel import SharedKernel, decisions
 
 
 def voices(seed, n_actors=2, emotions="abc", n_clips=4, spread=1.0):
@@ -77,6 +77,18 @@ def test_machines_that_share_a_kernel_are_those_that_do_not(gamma, dtype, monkey
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
     assert shared.temperature_ == pytest.approx(alone.temperature_, rel=1e-9)
     np.testing.assert_allclose(shared.predict_proba(X), alone.predict_proba(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_decisions_are_libsvms(kernel):
+    X, y, _ = voices(3, n_actors=8, emotions="abcd", n_clips=8)
+    fitted = SVC(C=10.0, kernel=kernel, decision_function_shape="ovo").fit(X[::2], y[::2])
+    np.testing.assert_allclose(
+        decisions(fitted, X.astype(np.float32)),
+        fitted.decision_function(X.astype(np.float32)),
+        rtol=1e-9,
+        atol=1e-9,
+    )
 
 
 @pytest.mark.parametrize(
