@@ -35,7 +35,8 @@ class SharedKernel:
         np.fill_diagonal(self._pairs, 0)
         self._is_kernel = machine.gamma != "scale"  # which depends on the clips of a fit
         if self._is_kernel:
-            self._pairs = self._kernel(self._pairs, X)
+            self._pairs *= -self._gamma(X)
+            np.exp(self._pairs, out=self._pairs)
 
     @staticmethod
     def fits(machine: BaseEstimator, X: np.ndarray) -> bool:

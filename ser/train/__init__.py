@@ -32,9 +32,9 @@ def train(experiment: Experiment) -> JobResult:
     SerError
         If the data, the config or the store is at fault.
     """
-    # Imported here, so that --help and a misspelt choice answer at once. First skops: it looks for a
-    # thousand functions of NumPy and SciPy in all modules that there are.
-    import skops.io  # noqa: F401, I001
+    # Imported here, so that --help and a misspelt choice answer at once. First skops: it looks for
+    # a thousand functions of NumPy and SciPy in all modules that there are.
+    import skops.io  # noqa: F401
 
     from ser.core.experiment import JobResult
     from ser.train.run import finished_before, run_experiment

@@ -33,8 +33,9 @@ def tune(experiment: Experiment) -> SearchResult:
     SerError
         If the data, the config or a storage is at fault, or there is no training part to tune on.
     """
-    # Imported here, so that --help and a misspelt choice answer at once; skops first: see ser.train.
-    import skops.io  # noqa: F401, I001
+    # Imported here, so that --help and a misspelt choice answer at once; skops first as in ser.train.
+    import skops.io  # noqa: F401
+
     from ser.tune.search import search
 
     return search(experiment)
