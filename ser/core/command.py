@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import shlex
 import sys
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -73,9 +76,27 @@ def run(config_name: str) -> None:
     sys.argv[1:] = [as_hydra_reads(word, is_sweep=bool(sweeps)) for word in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints what it cannot compose, and exits
     try:
-        hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(call)()
+        with _composed_once(sys.argv[1:]):
+            hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=config_name)(
+                call
+            )()
     except COMPOSITION_ERRORS as error:
         raise SerError(explained(error, sys.argv[1:], config_name)) from error
+
+
+@contextmanager
+def _composed_once(words: Sequence[str]) -> Iterator[None]:
+    """Spare Hydra to compose a config only for its ``hydra.mode``, where none can be set.
+
+    Of ``conf/`` only recipes (``experiment``) may set it; others are the user's.
+    """
+    usual = Hydra.get_mode
+    if all(re.match(r"[\w.]+=", word) and not re.match("hydra|experiment", word) for word in words):
+        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = usual  # type: ignore[method-assign]
 
 
 def _interrupted(cfg: DictConfig, *, registered: bool) -> str:

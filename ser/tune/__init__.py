@@ -33,7 +33,7 @@ def tune(experiment: Experiment) -> SearchResult:
     SerError
         If the data, the config or a storage is at fault, or there is no training part to tune on.
     """
-    # Imported here, so that --help and a misspelt choice answer at once; skops first as in ser.train.
+    # Imported here, so that --help and a misspelt choice answer at once; skops first, as in train.
     import skops.io  # noqa: F401
 
     from ser.tune.search import search

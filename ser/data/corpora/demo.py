@@ -126,7 +126,7 @@ def load(root: str | Path, *, speakers: int = N_SPEAKERS, progress: bool = True)
             f"The demo corpus cannot be written to {root}: {error.strerror or error}. "
             "Set data.root=<folder that can be written, with 100 MB free>."
         ) from error
-    clips = ravdess.clip_table(root, CORPUS)
+    clips = ravdess.clip_table(CORPUS.parsed_clips(root))
     return clips[clips["actor"] <= speakers].reset_index(drop=True)
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -84,22 +85,20 @@ def load(root: str | Path, *, download: bool = True) -> pd.DataFrame:
         there twice.
     """
     root = absolute(root)
-    if not CORPUS.parsed_clips(root):
+    if not (found := CORPUS.parsed_clips(root)):
         unpacked = unpack_channel(root, ARCHIVE, channel="speech", download=download)
-        if not CORPUS.parsed_clips(root):
+        if not (found := CORPUS.parsed_clips(root)):
             advice = _advice(root, ARCHIVE)
             raise SerError(f"{unpacked} was unpacked, but holds no RAVDESS speech. {advice}")
-    clips = clip_table(root, CORPUS)
+    clips = clip_table(found)
     if len(clips) < CORPUS.n_clips:
         log.warning("RAVDESS in %s is incomplete: %d clips of %d", root, len(clips), CORPUS.n_clips)
     return clips
 
 
-def clip_table(root: Path, corpus: Corpus) -> pd.DataFrame:
+def clip_table(found: Mapping[Path, Fields]) -> pd.DataFrame:
     """Clip table of a corpus named by RAVDESS's grammar, whole or not: see `load`."""
-    clips = sorted(
-        corpus.parsed_clips(root).items(), key=lambda clip: (clip[1]["actor"], clip[0].stem)
-    )
+    clips = sorted(found.items(), key=lambda clip: (clip[1]["actor"], clip[0].stem))
     rows = [{"path": str(path), **fields} for path, fields in clips]
     return with_durations(pd.DataFrame(rows, columns=COLUMNS))
 
