@@ -2,10 +2,11 @@
 
     python benchmarks/startup.py data/ravdess [--rounds 5]
 
-Whole processes, in rounds that alternate, so that a drift of the machine's speed meets all; the
-medians of their ratios to the bare imports are printed. Then one run tells where its time goes, and
-which part of it MLflow has: its engine's start, and every call into it. The features are in the
-store; `curves=none`.
+Whole processes, in rounds that alternate, so that a drift of the machine's speed meets all; CPU and
+wall seconds, and the medians of their ratios to the bare imports. Then one run tells where its time
+goes, and which part of it MLflow has: its engine's start, and every call into it. The features are
+in the store; `curves=none`. Where nkululeko is installed, its warm run of eGeMAPS and an SVM on
+unknown speakers is one more row.
 """
 
 import argparse
@@ -17,16 +18,58 @@ import sys
 import tempfile
 import time
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 IMPORTS = "import mlflow, sklearn, hydra, librosa"
 RUN = ["-m", "ser.train", "model=svm", "curves=none"]
 
 
-def seconds(arguments, environment, expected=0):
-    start = time.perf_counter()
+NKULULEKO = """[EXP]
+root = {folder}
+name = warm
+[DATA]
+databases = ['ravdess']
+ravdess = {folder}/ravdess.csv
+ravdess.type = csv
+ravdess.absolute_path = True
+ravdess.split_strategy = speaker_split
+target = emotion
+[FEATS]
+type = ['os']
+scale = standard
+[MODEL]
+type = svm
+"""
+
+
+def spent(arguments, environment, expected=0):
+    """CPU and wall seconds of a process and its children."""
+    before = os.times()
     result = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment)
+    after = os.times()
     assert result.returncode == expected, result.stderr.decode()
-    return time.perf_counter() - start
+    cpu = after.children_user + after.children_system
+    return (
+        cpu - before.children_user - before.children_system,
+        after.elapsed - before.elapsed,
+    )
+
+
+def of_nkululeko(root, folder, environment):
+    """Arguments of its warm run, after a cold one; none where it is not installed."""
+    if find_spec("nkululeko") is None:
+        print("nkululeko is not installed: its row is left out")
+        return None
+    from ser.data.corpora.ravdess import load
+
+    clips = load(root, download=False)
+    table = clips.rename(columns={"path": "file", "actor": "speaker"})
+    table[["file", "speaker", "gender", "emotion"]].to_csv(f"{folder}/ravdess.csv", index=False)
+    Path(folder, "warm.ini").write_text(NKULULEKO.format(folder=folder))
+    arguments = ["-m", "nkululeko.nkululeko", "--config", f"{folder}/warm.ini"]
+    spent(arguments, environment)
+    return arguments
 
 
 def tell_phases():
@@ -57,8 +100,14 @@ def tell_phases():
     at = phase("hydra", start)
 
     def job(experiment):
-        at_job = phase("compose, import sklearn, skops", at)
-        for module in ("pandas", "ser.evaluation.protocol", "ser.report.figures", "mlflow"):
+        at_job = phase("compose", at)
+        for module in (
+            "skops.io",
+            "pandas",
+            "ser.evaluation.protocol",
+            "ser.report.figures",
+            "mlflow",
+        ):
             import_module(module)
             at_job = phase(f"import {module}", at_job)
         import_module("mlflow.store.tracking.sqlalchemy_store")
@@ -101,21 +150,29 @@ def main():
             "SER_STORE": f"{folder}/store.sqlite",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         }
-        seconds(RUN, environment)  # extracts, and makes the database
+        spent(RUN, environment)  # extracts, and makes the database
+        commands = {
+            "imports": (["-c", IMPORTS], 0),
+            "model=svm": (RUN, 0),
+            "--help": (["-m", "ser.train", "--help"], 0),
+            "model=nope": (["-m", "ser.train", "model=nope"], 1),
+        }
+        if peer := of_nkululeko(arguments.root, folder, environment):
+            commands["nkululeko"] = (peer, 0)
         rows = []
         for _ in range(arguments.rounds):
             row = {
-                "imports": seconds(["-c", IMPORTS], environment),
-                "model=svm": seconds(RUN, environment),
-                "--help": seconds(["-m", "ser.train", "--help"], environment),
-                "model=nope": seconds(["-m", "ser.train", "model=nope"], environment, expected=1),
+                name: spent(words, environment, expected)
+                for name, (words, expected) in commands.items()
             }
             rows.append(row)
-            print("   ".join(f"{name} {value:.2f} s" for name, value in row.items()), flush=True)
-        for name in rows[0]:
-            ratio = statistics.median(row[name] / row["imports"] for row in rows)
-            value = statistics.median(row[name] for row in rows)
-            print(f"{name:12} {value:6.2f} s   {ratio:5.2f} x the bare imports")
+            line = (f"{name} {cpu:.2f} ({wall:.2f}) s" for name, (cpu, wall) in row.items())
+            print("CPU (wall):   " + "   ".join(line), flush=True)
+        for name in commands:
+            for kind, what in enumerate(("CPU", "wall")):
+                ratio = statistics.median(row[name][kind] / row["imports"][kind] for row in rows)
+                value = statistics.median(row[name][kind] for row in rows)
+                print(f"{name:12} {what:5}{value:6.2f} s   {ratio:5.2f} x the bare imports")
         told = []
         for _ in range(3):
             command = [sys.executable, __file__, arguments.root, "--phases"]
