@@ -155,5 +155,5 @@ def _collect_garbage_less() -> None:
 
     What is imported stays until the end; then the system frees it at once.
     """
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(1_000_000, 20, 100)
     atexit.register(gc.freeze)
