@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 from composing import experiment
-from faults.launcher import Launcher
+from faults.launcher import Launcher, Processes
 from filelock import FileLock
 from undrawn import draw_nothing
 
@@ -184,7 +184,8 @@ def run_here(tmp_path, demo_store, monkeypatch, client):
 @pytest.fixture(scope="session")
 def launcher(tmp_path_factory):
     """Starts commands of ser without the seconds of their imports."""
-    launcher = Launcher(tmp_path_factory.mktemp("jobs"), CHECKOUT)
+    kind = Launcher if hasattr(os, "fork") else Processes
+    launcher = kind(tmp_path_factory.mktemp("jobs"), CHECKOUT)
     yield launcher
     launcher.close()
 

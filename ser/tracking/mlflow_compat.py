@@ -2,7 +2,7 @@
 
 Everything else in `ser` keeps to MLflow's documented functions. Each function here says why there
 is no other way; the versions of MLflow between which they are tested are in ``pyproject.toml``, and
-``.ci/mlflow-bounds`` tests the oldest.
+``.ci/oldest`` tests the oldest.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The UI keeps in a browser how it looks, and has no setting for how it looks at first. So its page
 gets a script in front of its own, which only answers where the browser has kept nothing yet: what
-the reader chooses stays. Tested with MLflow's versions in ``.ci/mlflow-bounds``; where another
+the reader chooses stays. Tested with MLflow's versions in ``.ci/oldest``; where another
 keeps these things under other names, the UI looks as MLflow ships it.
 """
 

@@ -140,6 +140,32 @@ class Launcher:
         return json.loads(line)
 
 
+class Processes(Launcher):
+    """The same where nothing can be forked (Windows): each command starts as a user starts it."""
+
+    def __init__(self, folder, cwd):
+        self._folder, self._cwd, self._started = Path(folder), cwd, {}
+
+    def start(self, target, *arguments, env, draw=True):
+        """Start ``python -m TARGET ARGUMENTS``; its pictures are drawn."""
+        files = [self._folder / f"job-{len(self._started)}.{end}" for end in ("out", "err")]
+        command = [sys.executable, "-m", target, *map(str, arguments)]
+        with files[0].open("wb") as out, files[1].open("wb") as err:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self._cwd, env=env
+            )
+        self._started[process.pid] = process
+        return Job(self, process.pid, *files)
+
+    def wait(self, job, timeout):
+        with suppress(subprocess.TimeoutExpired):
+            return self._started[job.pid].wait(timeout)
+
+    def close(self):
+        for process in self._started.values():
+            process.kill()
+
+
 def _serve():
     import ser
 
