@@ -135,7 +135,9 @@ class Launcher:
         while b"\n" not in self._buffer:  # a buffer of Python's own would hide lines from select
             if not select.select([pipe], [], [], max(end - time.monotonic(), 0))[0]:
                 return None
-            self._buffer += os.read(pipe, 65536)
+            said = os.read(pipe, 65536)
+            assert said, "the process that forks has ended; what it said is above"
+            self._buffer += said
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
