@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Lock, RLock
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 class _Limit:
@@ -34,6 +34,7 @@ class _Limit:
                 self._controller = ThreadpoolController()
                 self._n_modules = len(sys.modules)
             if not self._inside:
+                _take_control()
                 self._blas = self._controller.limit(limits=1, user_api="blas")
             self._inside += 1
             return self._controller
@@ -42,7 +43,14 @@ class _Limit:
         with self._lock:
             self._inside -= 1
             if not self._inside:
+                _take_control()
                 self._blas.restore_original_limits()
+
+
+def _take_control() -> None:
+    """Let this thread set BLAS's number: newer threadpoolctl heeds only the first that did."""
+    if clear := getattr(OpenBLASController, "clear_controlling_thread", None):
+        clear(force=True)
 
 
 _LIMIT = _Limit()

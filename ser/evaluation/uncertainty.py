@@ -116,7 +116,8 @@ def _bent(score: float, half: float, n_units: int, level: float) -> tuple[float,
     # Units that do not differ (all right, all wrong) say as much as if each were one clip.
     c = half**2 / variance if half > ROUNDING else _t(n_units, level) ** 2 / n_units
     middle, width = score + c / 2, np.sqrt(c * variance + c**2 / 4)
-    return max(0.0, float((middle - width) / (1 + c))), min(1.0, float((middle + width) / (1 + c)))
+    low, high = float((middle - width) / (1 + c)), float((middle + width) / (1 + c))
+    return max(0.0, min(low, score)), min(1.0, max(high, score))  # rounded, 1 may be above its own
 
 
 def _over_clips(hit: np.ndarray, groups: np.ndarray, level: float) -> tuple[float, float]:
