@@ -54,6 +54,8 @@ class FisherVectors(TransformerMixin, BaseEstimator):
     Interspeech.
     """
 
+    of_spectrograms = True  # columns must come as the feature set has them, not scaled
+
     def __init__(
         self,
         *,
