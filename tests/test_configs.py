@@ -1,6 +1,8 @@
 """Every YAML composes, instantiates and fits; what is misspelt is refused, with the choices."""
 
+import hashlib
 import importlib.util
+import json
 import re
 
 import numpy as np
@@ -13,6 +15,7 @@ from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.experiment import compose
 from ser.models.pipeline import fit
+from ser.train import build
 from ser.train.build import model_pipeline
 from ser.train.variants import overrides_by_name
 
@@ -34,6 +37,15 @@ NETWORKS = [
     )
 ]
 
+# Digest of what a frozen recipe comes to: whoever changes one gives it a new version.
+RECIPES = {
+    "best_inductive/2": "25e85c5abc86b5f9",
+    "best_random/2": "af762cf56e31c378",
+    "best_speech_model/1": "9b7f43da8505a464",
+    "best_speech_model_transductive/1": "bac365f287c16efa",
+    "best_transductive/2": "cece3182fcbdeee4",
+}
+
 # What an encoder's weights are needed for: tests/models/test_finetune.py.
 MODELS = [model for model in CHOICES["model"] if model != "finetune"]
 
@@ -54,7 +66,9 @@ def test_config_composes(group, choice):
         # Every variant composes by itself: nothing else of the recipe reaches it.
         varied = cfg.get("variants") or {}
         assert set(OmegaConf.load(paths.CONF / group / f"{choice}.yaml")) <= (
-            {"variants"} if varied else {"defaults", "permutations", "model", "tuner", "compute"}
+            {"variants"}
+            if varied
+            else {"defaults", "permutations", "model", "features", "tuner", "compute", "recipe"}
         )
         of_variants = list(overrides_by_name(varied).values()) if varied else []
         for overrides in of_variants[:: 1 + len(of_variants) // 20]:
@@ -88,7 +102,7 @@ def test_model_fits_and_gives_probabilities(model):
     assert fitted.score(X, y) > (0.3 if model == "dummy" else 0.8)
 
 
-OWN_FEATURES = (*NETWORKS, "kernel_ridge_by_set")
+OWN_FEATURES = (*NETWORKS, "kernel_ridge_by_set", "fisher_vectors")
 SMALL_NETWORK = [
     "features.n_mels=16",
     "features.seconds=0.4",
@@ -96,6 +110,7 @@ SMALL_NETWORK = [
     "model.classifier.checkpoints=null",
 ]
 FAST = {
+    "fisher_vectors": ["features.seconds=0.4", "model.fisher_vectors.n_components=4"],
     "random_forest": ["model.classifier.n_estimators=50"],
     "adaboost": ["model.classifier.n_estimators=20"],
     "mlp": ["model.classifier.max_iter=200"],
@@ -170,3 +185,19 @@ def test_the_old_key_of_variants_says_what_it_is_now(tmp_path):
     (tmp_path / "experiment" / "old.yaml").write_text(recipe)
     with pytest.raises(SerError, match="is 'variants' now"):
         compose(["experiment=old"], config="train", config_dir=tmp_path)
+
+
+PARTS = ("features", "augmentation", "scaler", "selection", "model", "split", "cv", "calibrate")
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_frozen_recipe_is_what_it_was(recipe):
+    cfg = composed(f"experiment={recipe.split('/')[0]}")
+    jobs = [cfg]
+    if cfg.variants:
+        common = list(cfg.variants.common)
+        jobs = [composed(*common, *job) for job in overrides_by_name(cfg.variants).values()]
+    held = [{part: build.plain(job)[part] for part in (*PARTS, "seed")} for job in jobs]
+    assert [job.recipe for job in jobs] == [recipe] * len(jobs)
+    digest = hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+    assert digest[:16] == RECIPES[recipe]

@@ -212,6 +212,7 @@ _FITS: dict[str, tuple[Any, str]] = {
     "tracking.uri": (_is_text, "a path, or the address of a database or a server"),
     "tracking.experiment": (lambda value: value is not None, "a name"),
     "data.corpus": (lambda value: isinstance(value, DictConfig), "keys of it, as data.root=DIR"),
+    "recipe": (lambda value: value is None or _is_text(value), "a name, or null"),
     "register": (lambda value: value is None or _is_text(value), "a name, or null"),
     "variants": (_is_section_or_none, "keys of it, as in conf/experiment/protocols.yaml, or null"),
     "tuner.n_trials": (

@@ -54,6 +54,11 @@ def check_run(cfg: DictConfig, pipeline: Pipeline) -> None:
     _check_clock()
     for part in estimators_in(pipeline):
         getattr(part, "check", lambda: None)()
+        if cfg.scaler is not None and getattr(part, "of_spectrograms", False):
+            raise SerError(
+                f"{type(part).__name__} takes spectrograms as they are: set scaler=none, as "
+                "model=fisher_vectors and model=kernel_ridge_by_set do."
+            )
     check_columns = getattr(inner_classifier(pipeline), "check_columns", lambda *_: None)
     check_columns(build.shape_of_features(cfg)[-1], [name for name, _ in pipeline.steps[:-1]])
     check_loadable(pipeline, instantiate(cfg.features))

@@ -148,6 +148,8 @@ def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, s
     """The tags of a run of ``conf/train.yaml``, or of a command whose config has no model."""
     cfg, parts = experiment.cfg, [instantiate(experiment.cfg.features)]
     tags = {"test_corpus": cfg.test_data.name} if "test_data" in cfg else {}
+    if cfg.get("recipe") is not None:
+        tags["recipe"] = str(cfg.recipe)
     tags["synthetic"] = str(cfg.data.get("synthetic", False)).lower()
     if "model" in cfg:
         model, scaler = build.model_pipeline(cfg)

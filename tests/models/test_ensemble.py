@@ -132,10 +132,12 @@ def test_selection_keeps_the_columns_that_tell_and_is_saved(selection, tmp_path)
 @pytest.mark.parametrize("model", ["kernel_ridge", "ensemble", "stacking", "kernel_ridge_by_set"])
 def test_saved_model_is_the_fitted_one(model, tmp_path):
     sets = [f"features@features.sets.{name}=prosody" for name in ("functionals", "compare")]
+    sets.append("features.sets.logmel.seconds=0.4")
     cfg = composed(f"model={model}", *(sets if model.endswith("set") else ()))
     rng = np.random.default_rng(0)
     y = np.repeat(["angry", "calm"], 30)
-    X = rng.normal(size=(60, 22)) + (y == "calm")[:, None]
+    width = len(instantiate(cfg.features).names) if model.endswith("set") else 22
+    X = rng.normal(size=(60, width)) + (y == "calm")[:, None]
     fitted = fit(model_pipeline(cfg)[0], X, y, np.tile(np.arange(6), 10))
     save_model(TrainedModel(fitted, instantiate(cfg.features), False), tmp_path)
     loaded = load_model(tmp_path)
