@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -172,27 +172,33 @@ class AugmentedFeatures:
         Returns
         -------
         (n_copied,) float32
-            As long as `y`, but for a change of speed.
+            As long as `y`, but for a change of speed. Read only: the sets of a union share it.
         """
-        augmentation = self.augmentation
-        key = (
-            f"{augmentation.seed} {self.copy} ".encode() + np.ascontiguousarray(y, "<f4").tobytes()
-        )
-        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
-        changes: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-            "speed": lambda y, factor: change_speed(y, factor),
-            "pitch": lambda y, semitones: shift_pitch(y, sr, semitones),
-            "vtlp": lambda y, factor: warp_formants(y, sr, factor),
-            "frequency_mask": lambda y, width: mask_frequencies(y, sr, width, rng),
-            "time_mask": lambda y, seconds: mask_time(y, sr, seconds, rng),
-            "noise": lambda y, snr: add_noise(y, sr, snr, rng),
-            "gain": lambda y, decibels: y * np.float32(10 ** (decibels / 20)),
-        }
-        for name, change in changes.items():
-            bounds = getattr(augmentation, name)
-            if bounds is not None:
-                y = change(y, rng.uniform(*bounds)).astype(np.float32, copy=False)
-        return y
+        samples = np.ascontiguousarray(y, dtype="<f4").tobytes()
+        return _altered(self.augmentation, self.copy, samples, sr)
+
+
+@lru_cache(maxsize=1)  # the next set of a union hears the same copy
+def _altered(augmentation: Augmentation, copy: int, samples: bytes, sr: int) -> np.ndarray:
+    """The copy with this number of a clip, whose samples are float32."""
+    key = f"{augmentation.seed} {copy} ".encode() + samples
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
+    changes: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+        "speed": lambda y, factor: change_speed(y, factor),
+        "pitch": lambda y, semitones: shift_pitch(y, sr, semitones),
+        "vtlp": lambda y, factor: warp_formants(y, sr, factor),
+        "frequency_mask": lambda y, width: mask_frequencies(y, sr, width, rng),
+        "time_mask": lambda y, seconds: mask_time(y, sr, seconds, rng),
+        "noise": lambda y, snr: add_noise(y, sr, snr, rng),
+        "gain": lambda y, decibels: y * np.float32(10 ** (decibels / 20)),
+    }
+    y = np.frombuffer(samples, dtype="<f4").astype(np.float32, copy=False)
+    for name, change in changes.items():
+        bounds = getattr(augmentation, name)
+        if bounds is not None:
+            y = change(y, rng.uniform(*bounds)).astype(np.float32, copy=False)
+    y.flags.writeable = False
+    return y
 
 
 def change_speed(y: np.ndarray, factor: float) -> np.ndarray:
@@ -217,8 +223,8 @@ def shift_pitch(y: np.ndarray, sr: int, semitones: float) -> np.ndarray:
     before = np.minimum(position.astype(int), max(len(spectrum) - 2, 0))
     after = np.minimum(before + 1, len(spectrum) - 1)
     share = (position - before).astype(np.float32)[:, None]
-    # Frames are as far apart as they were, so a bin turns by what lies between its two. Turns add up
-    # as a product of numbers of length 1: no angle, no sine. Silence does not turn, or by half.
+    # Frames are as far apart as they were, so a bin turns by what lies between its two. Turns add
+    # up as a product of numbers of length 1: no angle, no sine. Silence does not turn, or by half.
     turn = spectrum[np.append(0, after[:-1])]
     turn[1:] *= np.conj(spectrum[before[:-1]])
     phase = np.where(turn == 0, np.copysign(1, turn.real), turn).astype(np.complex128)
