@@ -9,7 +9,10 @@ the other, and calibrates its probabilities on them, in the time of a single cro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import scipy.linalg
@@ -23,6 +26,8 @@ from ser.models.calibration import MIN_ACTORS, best_temperature, shrunk, warn_of
 
 KERNELS = ("rbf", "linear")
 MEDIAN_OF = 500  # clips: whose distances the median is of
+LEVEL = 2e-3  # nats: losses in single precision that are no further apart are told in double
+ROUNDING = 1e-6  # of single precision in a kernel, for each clip: what a penalty must stand above
 
 
 class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
@@ -102,25 +107,20 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         self._check()
         X, y = validate_data(self, X, y, dtype=np.float32)
         self.classes_, target = np.unique(y, return_inverse=True)
-        Y = np.eye(len(self.classes_))[target] - 1 / len(self.classes_)
         weight = np.sqrt(compute_sample_weight(self.class_weight, y))[:, None]
         blocks = _blocks(groups, len(y))
         self.X_fit_ = X
         squared = _squared_distances(X, X) if self.kernel == "rbf" else None
         self.scale_ = _scale(X, squared)
-        best = np.inf
-        for gamma in self.gammas if self.kernel == "rbf" else (1.0,):
-            K = self._similar(X, squared, gamma)
-            K *= weight
-            K *= weight.T
-            for alpha in self.alphas:
-                factor = inverse_factor(K, alpha)
-                dual = factor.T @ (factor @ (weight * Y))
-                left_out = Y - _residuals(factor, dual, blocks) / weight
-                temperature, loss = best_temperature(left_out, target)
-                if loss < best:
-                    best, self.alpha_, self.gamma_ = loss, float(alpha), float(gamma)
-                    self.temperature_, self.dual_coef_ = temperature, weight * dual
+        gammas = self.gammas if self.kernel == "rbf" else (1.0,)
+        settings = [(gamma, alpha) for gamma in gammas for alpha in self.alphas]
+        tried = partial(self._tried, squared=squared, target=target, weight=weight, blocks=blocks)
+        if len(settings) > 1 and min(self.alphas) > ROUNDING * len(y):
+            # In single precision, in half the time, all but those whose losses are about level.
+            losses = np.array([loss for loss, *_ in tried(settings, np.float32)])
+            settings = [settings[i] for i in np.flatnonzero(losses <= losses.min() + LEVEL)]
+        best = min(tried(settings, np.float64), key=itemgetter(0))
+        _, self.gamma_, self.alpha_, self.temperature_, self.dual_coef_ = best
         self.priors_ = None
         if groups is not None and len(np.unique(groups)) < MIN_ACTORS:
             self.priors_ = np.bincount(target) / len(target)
@@ -152,6 +152,30 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
             values = getattr(self, name)
             if not len(values) or min(values) <= 0:
                 raise SerError(f"{name}={list(values)}: give one or more numbers above 0.")
+
+    def _tried(
+        self,
+        settings: Sequence[tuple[float, float]],
+        precision: type[np.floating],
+        *,
+        squared: np.ndarray | None,
+        target: np.ndarray,
+        weight: np.ndarray,
+        blocks: list[np.ndarray] | None,
+    ) -> Iterator[tuple[float, float, float, float, np.ndarray]]:
+        """Loss on left-out clips, gamma, alpha, temperature and dual coefficients of each pair."""
+        n_classes = len(self.classes_)
+        Y = np.eye(n_classes)[target] - 1 / n_classes
+        for gamma, pairs in groupby(settings, key=itemgetter(0)):
+            K = self._similar(self.X_fit_, squared, gamma).astype(precision, copy=False)
+            K *= weight
+            K *= weight.T
+            for _, alpha in pairs:
+                factor = inverse_factor(K, alpha)
+                dual = factor.T @ (factor @ (weight * Y).astype(precision, copy=False))
+                left_out = Y - _residuals(factor, dual, blocks) / weight
+                temperature, loss = best_temperature(left_out, target)
+                yield loss, float(gamma), float(alpha), temperature, weight * dual
 
     def _similar(self, X: np.ndarray, squared: np.ndarray | None, gamma: float) -> np.ndarray:
         """Kernel of clips and the training clips, with a 1 for the intercept: float64."""
@@ -217,8 +241,9 @@ def inverse_factor(K: np.ndarray, alpha: float) -> np.ndarray:
     """Lower triangular L with L.T @ L = (K + alpha I)^-1: a third of the inverse's time."""
     regularised = K.copy(order="F")  # K is symmetric; LAPACK works in place on columns
     regularised.flat[:: len(K) + 1] += alpha
-    factor, _ = scipy.linalg.lapack.dpotrf(regularised, lower=True, overwrite_a=True)
-    inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=True, overwrite_c=True)
+    potrf, trtri = scipy.linalg.get_lapack_funcs(("potrf", "trtri"), (regularised,))
+    factor, _ = potrf(regularised, lower=True, overwrite_a=True)
+    inverse, _ = trtri(factor, lower=True, overwrite_c=True)
     return inverse
 
 
@@ -228,6 +253,6 @@ def _residuals(factor: np.ndarray, dual: np.ndarray, blocks: list[np.ndarray] | 
         return dual / np.einsum("ij,ij->j", factor, factor)[:, None]
     residuals = np.empty_like(dual)
     for rows in blocks:
-        columns = factor[:, rows]
+        columns = factor[rows.min() :, rows]  # above, the factor is 0
         residuals[rows] = scipy.linalg.solve(columns.T @ columns, dual[rows], assume_a="pos")
     return residuals
