@@ -164,7 +164,7 @@ def shape(power: np.ndarray, *, sr: int) -> dict[str, np.ndarray]:
     spread = np.maximum(power @ np.square(frequencies) / total - np.square(centroid), 0)
     rolloffs = {
         f"rolloff_{100 * share:.0f}": frequencies[
-            np.minimum((cumulative < share * total[:, None]).sum(axis=1), n_bins - 1)
+            (cumulative >= share * total[:, None]).argmax(axis=1)  # the first
         ]
         for share in ROLLOFFS
     }
