@@ -98,9 +98,8 @@ class Extraction:
 
 def extract(
     paths: Sequence[str],
-    feature_set: FeatureSet,
+    feature_set: FeatureSet | Sequence[FeatureSet],
     *,
-    copies: Sequence[FeatureSet] = (),
     store: str | Path,
     on_error: str = "raise",
     n_jobs: int = -1,
@@ -112,11 +111,9 @@ def extract(
     ----------
     paths : sequence of str
         Audio files.
-    feature_set : FeatureSet
-        Computes one vector per clip. Of a union each set is stored for itself.
-    copies : sequence of FeatureSet
-        Those of altered copies (`ser.features.augmentation.Augmentation.of`), which stand beside
-        each clip. A file is read once for all that it lacks.
+    feature_set : FeatureSet or sequence of FeatureSet
+        Computes one vector per clip; or it, and then those of altered copies (`Augmentation.of`),
+        which get an axis of X. Of a union each set is stored for itself.
     store : path
         SQLite file, made where it is missing.
     on_error : {"raise", "skip"}
@@ -136,31 +133,23 @@ def extract(
     """
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
-    store, every = Path(store), (feature_set, *copies)
+    every = list(feature_set) if isinstance(feature_set, Sequence) else [feature_set]
     sets = [of for each in every for of in getattr(each, "sets", {"": each}).values()]
-
-    def ready() -> None:  # all of them before the first clip
-        for each in sets:
-            check_ready(each)
-
-    in_batches = partial(_in_batches, ready=ready, n_jobs=n_jobs, progress=progress)
+    in_batches = partial(_in_batches, sets, n_jobs=n_jobs, progress=progress)
     rows = _Rows.of(paths, [len(of.names) for of in sets])
     with open_store(store) as connection:
         stored = [stored_set(connection, of) for of in sets]
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
-        seen = (store, [of.id for of in stored]) if compute.is_local() else None
+        seen = (Path(store), [of.id for of in stored]) if compute.is_local() else None
         work = partial(_extract_batch, feature_sets=sets, seen=seen)
-        size = max(1, BATCH_CLIPS // len(sets))
-        batches = partial(in_batches, work, size=size)
-        errors, n_extracted = _fill(connection, stored, rows, batches, on_error)
+        errors, n_extracted = _fill(connection, stored, rows, partial(in_batches, work), on_error)
         lacking = [p for p, of in zip(paths, rows.number.tolist(), strict=True) if of == 0]
         _check_kept(store, [path for path in lacking if path not in errors])
         recordings = _recordings(connection, paths, rows.number, rows.content, in_batches)
-    X = rows.X.reshape(len(paths), len(every), len(feature_set.names))
-    X[[path in errors for path in paths]] = np.nan
-    return Extraction(
-        X if copies else X[:, 0], feature_set, rows.content, errors, n_extracted, recordings
-    )
+    rows.X[[path in errors for path in paths]] = np.nan
+    shape = (len(every),) if isinstance(feature_set, Sequence) else ()
+    X = rows.X.reshape(len(paths), *shape, len(every[0].names))
+    return Extraction(X, every[0], rows.content, errors, n_extracted, recordings)
 
 
 @dataclass(frozen=True)
@@ -306,21 +295,22 @@ def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
 
 
 def _in_batches(
+    feature_sets: Sequence[FeatureSet],
     function: Callable[[list[str]], list[T]],
     paths: list[str],
     *,
     title: str = "Extracting",
-    size: int = BATCH_CLIPS,
-    ready: Callable[[], None],
     n_jobs: int,
     progress: bool,
 ) -> Generator[list[T], None, None]:
     """A function's results of some paths at a time, in parallel, each as soon as it is there."""
     if not paths:
         return
-    ready()
+    for feature_set in feature_sets:  # all of them before the first clip
+        check_ready(feature_set)
     from joblib import delayed
 
+    size = max(1, BATCH_CLIPS // len(feature_sets))
     batches = (paths[i : i + size] for i in range(0, len(paths), size))
     calls = (delayed(_counted)(function, batch) for batch in batches)
     with bar(total=len(paths), desc=title, unit="clip", shown=progress) as drawn:

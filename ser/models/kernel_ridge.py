@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -28,6 +29,15 @@ KERNELS = ("rbf", "linear")
 MEDIAN_OF = 500  # clips: whose distances the median is of
 LEVEL = 2e-3  # nats: losses in single precision that are no further apart are told in double
 ROUNDING = 1e-6  # of single precision in a kernel, for each clip: what a penalty must stand above
+
+
+class _Clips(NamedTuple):
+    """Training clips: squared distances, class and root of the weight of each, and `_blocks`."""
+
+    squared: np.ndarray | None
+    target: np.ndarray
+    weight: np.ndarray
+    blocks: list[np.ndarray] | None
 
 
 class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
@@ -107,14 +117,13 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
         self._check()
         X, y = validate_data(self, X, y, dtype=np.float32)
         self.classes_, target = np.unique(y, return_inverse=True)
-        weight = np.sqrt(compute_sample_weight(self.class_weight, y))[:, None]
-        blocks = _blocks(groups, len(y))
         self.X_fit_ = X
         squared = _squared_distances(X, X) if self.kernel == "rbf" else None
         self.scale_ = _scale(X, squared)
         gammas = self.gammas if self.kernel == "rbf" else (1.0,)
         settings = [(gamma, alpha) for gamma in gammas for alpha in self.alphas]
-        tried = partial(self._tried, squared=squared, target=target, weight=weight, blocks=blocks)
+        weight = np.sqrt(compute_sample_weight(self.class_weight, y))[:, None]
+        tried = partial(self._tried, _Clips(squared, target, weight, _blocks(groups, len(y))))
         if len(settings) > 1 and min(self.alphas) > ROUNDING * len(y):
             # In single precision, in half the time, all but those whose losses are about level.
             losses = np.array([loss for loss, *_ in tried(settings, np.float32)])
@@ -155,27 +164,23 @@ class KernelRidgeClassifier(ClassifierMixin, BaseEstimator):
 
     def _tried(
         self,
+        clips: _Clips,
         settings: Sequence[tuple[float, float]],
         precision: type[np.floating],
-        *,
-        squared: np.ndarray | None,
-        target: np.ndarray,
-        weight: np.ndarray,
-        blocks: list[np.ndarray] | None,
     ) -> Iterator[tuple[float, float, float, float, np.ndarray]]:
         """Loss on left-out clips, gamma, alpha, temperature and dual coefficients of each pair."""
-        n_classes = len(self.classes_)
-        Y = np.eye(n_classes)[target] - 1 / n_classes
+        Y = np.eye(len(self.classes_))[clips.target] - 1 / len(self.classes_)
+        wanted = (clips.weight * Y).astype(precision, copy=False)
         for gamma, pairs in groupby(settings, key=itemgetter(0)):
-            K = self._similar(self.X_fit_, squared, gamma).astype(precision, copy=False)
-            K *= weight
-            K *= weight.T
+            K = self._similar(self.X_fit_, clips.squared, gamma).astype(precision, copy=False)
+            K *= clips.weight
+            K *= clips.weight.T
             for _, alpha in pairs:
                 factor = inverse_factor(K, alpha)
-                dual = factor.T @ (factor @ (weight * Y).astype(precision, copy=False))
-                left_out = Y - _residuals(factor, dual, blocks) / weight
-                temperature, loss = best_temperature(left_out, target)
-                yield loss, float(gamma), float(alpha), temperature, weight * dual
+                dual = factor.T @ (factor @ wanted)
+                left_out = Y - _residuals(factor, dual, clips.blocks) / clips.weight
+                temperature, loss = best_temperature(left_out, clips.target)
+                yield loss, float(gamma), float(alpha), temperature, clips.weight * dual
 
     def _similar(self, X: np.ndarray, squared: np.ndarray | None, gamma: float) -> np.ndarray:
         """Kernel of clips and the training clips, with a 1 for the intercept: float64."""

@@ -153,9 +153,10 @@ def _extract(
     settings: Mapping[str, Any],
 ) -> Extraction:
     """Features of all clips and of their copies; refuse a table whose own column sr is wrong."""
-    clips, copies = data.clips, augmentation.of(feature_set) if augmentation else ()
+    clips = data.clips
+    every = [feature_set, *augmentation.of(feature_set)] if augmentation else feature_set
     paths = clips["path"].tolist()
-    extraction = extract(paths, feature_set, copies=copies, **settings)
+    extraction = extract(paths, every, **settings)
     real = extraction.recordings["sr"].to_numpy()
     said = clips["sr"].to_numpy() if "sr" in clips else real
     wrong = np.flatnonzero((said != real) & (said > 0) & (real > 0))

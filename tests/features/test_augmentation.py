@@ -108,7 +108,7 @@ def test_copies_are_stored_each_for_itself(write_tone, tmp_path):
     more = Augmentation(copies=2, gain=(-6, 6)).of(union)
     assert extract(paths, more[0], store=tmp_path / "s.sqlite").n_extracted == 0
     plain = extract(paths, union, store=tmp_path / "s.sqlite")
-    both = extract(paths, union, copies=[copy], store=tmp_path / "s.sqlite")
+    both = extract(paths, [union, copy], store=tmp_path / "s.sqlite")
     assert both.n_extracted == 0
     assert both.X.shape == (3, 2, len(union.names))
     np.testing.assert_array_equal(both.X[:, 0], plain.X)
@@ -176,7 +176,7 @@ def test_clip_that_fails_is_left_out_of_every_copy(write_tone, tmp_path):
     paths = [write_tone("a.wav"), str(broken)]
     features = ProsodyFeatures()
     copies = Augmentation(copies=1, gain=(0, 3)).of(features)
-    found = extract(paths, features, copies=copies, store=tmp_path / "s.sqlite", on_error="skip")
+    found = extract(paths, [features, *copies], store=tmp_path / "s.sqlite", on_error="skip")
     assert list(found.errors) == [str(broken)]
     assert pd.isna(found.X[1]).all()
     assert np.isfinite(found.X[0]).all()
