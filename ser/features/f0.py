@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ser.core.errors import SerError
 from ser.features.level import SILENCE
@@ -94,27 +95,23 @@ def estimate(
     _check_bounds(fmin, fmax, sr)
     hop_length = hop_length or max(1, sr // 100)
     step = max(1, int(sr // RATE))
-    thin = _thin_out(y, step)
-    rate = sr / step
+    thin, rate = _thin_out(y, step), sr / step
     shortest, longest = max(2, int(rate / fmax)), int(np.ceil(rate / fmin)) + 1
-    window = round(WINDOW * rate)
-    length = window + longest
+    length = (window := round(WINDOW * rate)) + longest
     centres = np.round(np.arange(1 + len(y) // hop_length) * (hop_length / step)).astype(int)
     padded = np.zeros(len(thin) + 2 * length, dtype=np.float32)
     padded[length // 2 : length // 2 + len(thin)] = thin
-    view = np.lib.stride_tricks.sliding_window_view
-    # Energies of all windows come from one sum over the clip, in double precision: they cancel.
+    # In double precision, as its differences are the energies of all windows.
     squares = np.append(0.0, np.cumsum(np.square(padded), dtype=np.float64))
-    energies = view((squares[window:] - squares[:-window]).astype(np.float32), longest + 1)
-    power = squares[centres + length] - squares[centres]
-    loud = np.flatnonzero(power > power.max() * 10 ** (-SILENCE / 10))  # worth a look
-    frames = view(padded, length)
+    energy = (squares[window:] - squares[:-window]).astype(np.float32)
+    loud = _loud(squares[centres + length] - squares[centres])
+    frames = sliding_window_view(padded, length)
+    energies = sliding_window_view(energy, longest + 1)
     lag = np.full(len(centres), np.nan, dtype=np.float32)
     aperiodicity = np.ones(len(centres), dtype=np.float32)
     for i in range(0, len(loud), FRAMES_AT_ONCE):
         batch = loud[i : i + FRAMES_AT_ONCE]
-        starts = centres[batch]
-        difference = _difference(frames[starts], energies[starts])
+        difference = _difference(frames[centres[batch]], energies[centres[batch]])
         lag[batch], aperiodicity[batch] = _period(difference, shortest, threshold)
     contour = rate / lag
     contour[(contour < fmin) | (contour > fmax)] = np.nan
@@ -137,6 +134,11 @@ def _thin_out(y: np.ndarray, step: int) -> np.ndarray:
     n_fft = scipy.fft.next_fast_len(n_samples, real=True)
     spectrum = scipy.fft.rfft(y.astype(np.float32, copy=False), step * n_fft)
     return scipy.fft.irfft(spectrum[: 1 + n_fft // 2], n_fft)[:n_samples] / np.float32(step)
+
+
+def _loud(power: np.ndarray) -> np.ndarray:
+    """Frames that have sound in them, and are worth a look."""
+    return np.flatnonzero(power > power.max() * 10 ** (-SILENCE / 10))
 
 
 def _difference(frames: np.ndarray, energy: np.ndarray) -> np.ndarray:
