@@ -54,6 +54,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"experiment=(seed|features)\b", "33 and 15 runs: tests/train/test_train.py compares a few"),
     (r"experiment=best_inductive\b", "minutes; best_transductive, run here, has the same model"),
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
+    (r"benchmarks/best_inductive\.py", "two runs of minutes"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
     (r"benchmarks/long_haul\.py", "a thousand runs; tests/test_ui.py shows as many"),
     (r"^SER_FAULTS_KILLS=", "would run the tests in the tests"),

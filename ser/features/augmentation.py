@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -80,7 +80,7 @@ class Augmentation:
     frequency_mask: Range | None = None
     seed: int = 0
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3  # in single precision; bands taken out at a fast FFT's length
 
     def __post_init__(self) -> None:
         if self.copies < 1:
@@ -172,27 +172,33 @@ class AugmentedFeatures:
         Returns
         -------
         (n_copied,) float32
-            As long as `y`, but for a change of speed.
+            As long as `y`, but for a change of speed. Read only: the sets of a union share it.
         """
-        augmentation = self.augmentation
-        key = (
-            f"{augmentation.seed} {self.copy} ".encode() + np.ascontiguousarray(y, "<f4").tobytes()
-        )
-        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
-        changes: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-            "speed": lambda y, factor: change_speed(y, factor),
-            "pitch": lambda y, semitones: shift_pitch(y, sr, semitones),
-            "vtlp": lambda y, factor: warp_formants(y, sr, factor),
-            "frequency_mask": lambda y, width: mask_frequencies(y, sr, width, rng),
-            "time_mask": lambda y, seconds: mask_time(y, sr, seconds, rng),
-            "noise": lambda y, snr: add_noise(y, sr, snr, rng),
-            "gain": lambda y, decibels: y * np.float32(10 ** (decibels / 20)),
-        }
-        for name, change in changes.items():
-            bounds = getattr(augmentation, name)
-            if bounds is not None:
-                y = change(y, rng.uniform(*bounds)).astype(np.float32, copy=False)
-        return y
+        samples = np.ascontiguousarray(y, dtype="<f4").tobytes()
+        return _altered(self.augmentation, self.copy, samples, sr)
+
+
+@lru_cache(maxsize=1)  # the next set of a union hears the same copy
+def _altered(augmentation: Augmentation, copy: int, samples: bytes, sr: int) -> np.ndarray:
+    """The copy with this number of a clip, whose samples are float32."""
+    key = f"{augmentation.seed} {copy} ".encode() + samples
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
+    changes: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+        "speed": lambda y, factor: change_speed(y, factor),
+        "pitch": lambda y, semitones: shift_pitch(y, sr, semitones),
+        "vtlp": lambda y, factor: warp_formants(y, sr, factor),
+        "frequency_mask": lambda y, width: mask_frequencies(y, sr, width, rng),
+        "time_mask": lambda y, seconds: mask_time(y, sr, seconds, rng),
+        "noise": lambda y, snr: add_noise(y, sr, snr, rng),
+        "gain": lambda y, decibels: y * np.float32(10 ** (decibels / 20)),
+    }
+    y = np.frombuffer(samples, dtype="<f4").astype(np.float32, copy=False)
+    for name, change in changes.items():
+        bounds = getattr(augmentation, name)
+        if bounds is not None:
+            y = change(y, rng.uniform(*bounds)).astype(np.float32, copy=False)
+    y.flags.writeable = False
+    return y
 
 
 def change_speed(y: np.ndarray, factor: float) -> np.ndarray:
@@ -217,15 +223,16 @@ def shift_pitch(y: np.ndarray, sr: int, semitones: float) -> np.ndarray:
     before = np.minimum(position.astype(int), max(len(spectrum) - 2, 0))
     after = np.minimum(before + 1, len(spectrum) - 1)
     share = (position - before).astype(np.float32)[:, None]
+    # Frames are as far apart as they were, so a bin turns by what lies between its two. Turns add
+    # up as a product of numbers of length 1: no angle, no sine. Silence does not turn, or by half.
+    turn = spectrum[np.append(0, after[:-1])]
+    turn[1:] *= np.conj(spectrum[before[:-1]])
+    phase = np.where(turn == 0, np.copysign(1, turn.real), turn).astype(np.complex128)
+    phase *= 1 / np.abs(phase)  # in double precision, as those of near silence hardly have any
+    np.cumprod(phase, axis=0, out=phase)
     magnitude = np.abs(spectrum)
     magnitude = (1 - share) * magnitude[before] + share * magnitude[after]
-    step = np.angle(spectrum[after] * np.conj(spectrum[before]))
-    # A bin turns by its centre frequency and by what it deviates from that.
-    expected = 2 * np.pi * np.arange(spectrum.shape[1]) * _hop(sr) / (4 * _hop(sr))
-    deviation = np.angle(np.exp(1j * (step - expected)))
-    advance = np.concatenate([np.angle(spectrum[:1]), (expected + deviation)[:-1]])
-    phase = np.cumsum(advance, axis=0)
-    return _istft(magnitude * np.exp(1j * phase), sr, len(y))
+    return _istft(magnitude * phase.astype(np.complex64), sr, len(y))
 
 
 def warp_formants(y: np.ndarray, sr: int, factor: float) -> np.ndarray:
@@ -234,13 +241,11 @@ def warp_formants(y: np.ndarray, sr: int, factor: float) -> np.ndarray:
     The spectral envelope (a smoothed log spectrum: the low quefrencies of its cepstrum) is warped
     by a line through 0 Hz that is bent near the top to end at sr/2 (Jaitly & Hinton 2013).
     """
-    from scipy.ndimage import maximum_filter1d
-
     spectrum = _stft(y, sr)
     n_bins = spectrum.shape[1]
     # Between its harmonics a voice has nothing; the envelope runs over their tops.
     tops = round(HARMONIC * 4 * _hop(sr) / sr) | 1
-    logarithm = maximum_filter1d(np.log(np.abs(spectrum) + 1e-7), tops, axis=1)
+    logarithm = _sliding_maximum(np.log(np.abs(spectrum) + 1e-7), tops)
     cepstrum = scipy.fft.irfft(logarithm, axis=1)
     keep = max(2, round(ENVELOPE * sr))
     cepstrum[:, keep : cepstrum.shape[1] - keep + 1] = 0
@@ -249,9 +254,12 @@ def warp_formants(y: np.ndarray, sr: int, factor: float) -> np.ndarray:
     frequencies = np.linspace(0, top, n_bins)
     source = np.interp(frequencies, [0, knee, top], [0, knee / factor, top]) / top * (n_bins - 1)
     below = np.minimum(source.astype(int), n_bins - 2)
-    share = source - below
-    warped = (1 - share) * envelope[:, below] + share * envelope[:, below + 1]
-    return _istft(spectrum * np.exp(warped - envelope), sr, len(y))
+    share = (source - below).astype(np.float32)
+    change = envelope.take(below, axis=1) * (1 - share)
+    change += envelope.take(below + 1, axis=1) * share
+    change -= envelope
+    spectrum *= np.exp(change, out=change)
+    return _istft(spectrum, sr, len(y))
 
 
 def add_noise(y: np.ndarray, sr: int, snr: float, rng: np.random.Generator) -> np.ndarray:
@@ -271,11 +279,24 @@ def mask_time(y: np.ndarray, sr: int, seconds: float, rng: np.random.Generator) 
 
 def mask_frequencies(y: np.ndarray, sr: int, width: float, rng: np.random.Generator) -> np.ndarray:
     """A clip without a band of `width` Hz, somewhere below 8 kHz."""
-    spectrum = scipy.fft.rfft(y)
+    n_fft = scipy.fft.next_fast_len(len(y), real=True)
+    spectrum = scipy.fft.rfft(y, n_fft)
     frequencies = np.linspace(0, sr / 2, len(spectrum))
     low = rng.uniform(0, max(min(8000.0, sr / 2) - width, 0))
     spectrum[(frequencies >= low) & (frequencies < low + width)] = 0
-    return scipy.fft.irfft(spectrum, len(y))
+    return scipy.fft.irfft(spectrum, n_fft)[: len(y)]
+
+
+def _sliding_maximum(values: np.ndarray, width: int) -> np.ndarray:
+    """Largest of each row within `width` bins (odd) around a bin, by doubling: no bin of a pad."""
+    half = width // 2
+    pad = np.full((len(values), half), -np.inf, dtype=values.dtype)
+    largest, reach = np.concatenate([pad, values, pad], axis=1), 1
+    while reach < width:
+        step = min(reach, width - reach)
+        largest = np.maximum(largest[:, :-step], largest[:, step:])
+        reach += step
+    return largest
 
 
 def _hop(sr: int) -> int:

@@ -164,7 +164,7 @@ def shape(power: np.ndarray, *, sr: int) -> dict[str, np.ndarray]:
     spread = np.maximum(power @ np.square(frequencies) / total - np.square(centroid), 0)
     rolloffs = {
         f"rolloff_{100 * share:.0f}": frequencies[
-            np.minimum((cumulative < share * total[:, None]).sum(axis=1), n_bins - 1)
+            (cumulative >= share * total[:, None]).argmax(axis=1)  # the first
         ]
         for share in ROLLOFFS
     }
@@ -225,13 +225,13 @@ def contrast(power: np.ndarray, *, sr: int) -> np.ndarray:
     frequencies = fft_frequencies(sr, 2 * (power.shape[1] - 1))
     edges = np.append(np.searchsorted(frequencies, CONTRAST_EDGES), len(frequencies))
     columns = np.empty((len(power), len(CONTRAST_EDGES)), dtype=np.float32)
+    by_bin = np.ascontiguousarray(power.T)  # where a minimum of all frames at once is quick
     for i, (start, stop) in enumerate(pairwise(edges)):
-        octave = power[:, start:stop]
         n_extreme = max(1, round(CONTRAST_QUANTILE * (stop - start)))
         if n_extreme == 1:
-            valley, peak = octave.min(axis=1), octave.max(axis=1)
+            valley, peak = by_bin[start:stop].min(axis=0), by_bin[start:stop].max(axis=0)
         else:
-            ordered = np.partition(octave, (n_extreme - 1, stop - start - n_extreme), axis=1)
+            ordered = np.sort(power[:, start:stop], axis=1)  # a tenth of the time of np.partition
             valley, peak = ordered[:, :n_extreme].mean(axis=1), ordered[:, -n_extreme:].mean(axis=1)
         floor = np.float32(spectrum.MIN_POWER)
         columns[:, i] = 10 * np.log10((peak + floor) / (valley + floor))

@@ -113,21 +113,21 @@ def extract_samples(y: np.ndarray, sr: int, feature_set: FeatureSet) -> np.ndarr
 
 
 def extract_with_facts(
-    recording: Recording, feature_set: FeatureSet
-) -> tuple[np.ndarray, RecordingFacts]:
-    """Vector of a whole recording, and what the recording is like: for the store.
+    recording: Recording, feature_sets: Sequence[FeatureSet]
+) -> tuple[list[np.ndarray], RecordingFacts]:
+    """Vectors of a whole recording, and what the recording is like: for the store.
 
     Raises
     ------
     AudioError
         If the recording cannot be used, with these settings or with any.
     """
-    y, sr = _read(recording, feature_set, MAX_SAMPLES)
+    y, sr = _read(recording, max(of.min_samples for of in feature_sets), MAX_SAMPLES)
     try:
-        vector = extract_samples(y, sr, feature_set)
+        vectors = [extract_samples(y, sr, of) for of in feature_sets]
     except SerError as error:  # of this recording and these settings: F0 too high for its rate
         raise AudioError(recording.name, str(error).rstrip(".")) from None
-    return vector, recording_facts(y, sr, recording.source)
+    return vectors, recording_facts(y, sr, recording.source)
 
 
 def extract_excerpts(recording: Recording, extractor: Extractor) -> list[Excerpt]:
@@ -137,7 +137,7 @@ def extract_excerpts(recording: Recording, extractor: Extractor) -> list[Excerpt
     try:
         if extractor.windows is not None:
             return list(_extract_windows(whole, recording, extractor, extractor.windows))
-        y, sr = _read(recording, feature_set, extractor.max_samples)
+        y, sr = _read(recording, feature_set.min_samples, extractor.max_samples)
         whole, target_sr = _at_rate(whole, sr, extractor)
     except AudioError as error:
         return [replace(whole, error=error.cause)]
@@ -227,12 +227,10 @@ def _at_rate(whole: Excerpt, sr: int, extractor: Extractor) -> tuple[Excerpt, in
     return whole, extractor.trained_sr if own_rate(extractor.feature_set) is None else sr
 
 
-def _read(
-    recording: Recording, feature_set: FeatureSet, max_samples: int
-) -> tuple[np.ndarray, int]:
+def _read(recording: Recording, min_samples: int, max_samples: int) -> tuple[np.ndarray, int]:
     return read_audio(
         recording.source,
         name=recording.name,
-        min_samples=feature_set.min_samples,
+        min_samples=min_samples,
         max_samples=max_samples,
     )

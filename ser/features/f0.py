@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ser.core.errors import SerError
 from ser.features.level import SILENCE
@@ -94,21 +95,23 @@ def estimate(
     _check_bounds(fmin, fmax, sr)
     hop_length = hop_length or max(1, sr // 100)
     step = max(1, int(sr // RATE))
-    thin = _thin_out(y, step)
-    rate = sr / step
+    thin, rate = _thin_out(y, step), sr / step
     shortest, longest = max(2, int(rate / fmax)), int(np.ceil(rate / fmin)) + 1
-    window = round(WINDOW * rate)
-    length = window + longest
+    length = (window := round(WINDOW * rate)) + longest
     centres = np.round(np.arange(1 + len(y) // hop_length) * (hop_length / step)).astype(int)
     padded = np.zeros(len(thin) + 2 * length, dtype=np.float32)
     padded[length // 2 : length // 2 + len(thin)] = thin
-    frames = np.lib.stride_tricks.sliding_window_view(padded, length)
+    # In double precision, as its differences are the energies of all windows.
+    squares = np.append(0.0, np.cumsum(np.square(padded), dtype=np.float64))
+    energy = (squares[window:] - squares[:-window]).astype(np.float32)
+    loud = _loud(squares[centres + length] - squares[centres])
+    frames = sliding_window_view(padded, length)
+    energies = sliding_window_view(energy, longest + 1)
     lag = np.full(len(centres), np.nan, dtype=np.float32)
     aperiodicity = np.ones(len(centres), dtype=np.float32)
-    loud = np.flatnonzero(_loud(padded, centres, length))
     for i in range(0, len(loud), FRAMES_AT_ONCE):
         batch = loud[i : i + FRAMES_AT_ONCE]
-        difference = _difference(frames[centres[batch]], window)
+        difference = _difference(frames[centres[batch]], energies[centres[batch]])
         lag[batch], aperiodicity[batch] = _period(difference, shortest, threshold)
     contour = rate / lag
     contour[(contour < fmin) | (contour > fmax)] = np.nan
@@ -133,35 +136,33 @@ def _thin_out(y: np.ndarray, step: int) -> np.ndarray:
     return scipy.fft.irfft(spectrum[: 1 + n_fft // 2], n_fft)[:n_samples] / np.float32(step)
 
 
-def _loud(padded: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Which frames have sound in them, and are worth a look."""
-    squares = np.append(0.0, np.cumsum(np.square(padded), dtype=np.float64))
-    power = squares[starts + length] - squares[starts]
-    return power > power.max() * 10 ** (-SILENCE / 10)
+def _loud(power: np.ndarray) -> np.ndarray:
+    """Frames that have sound in them, and are worth a look."""
+    return np.flatnonzero(power > power.max() * 10 ** (-SILENCE / 10))
 
 
-def _difference(frames: np.ndarray, window: int) -> np.ndarray:
+def _difference(frames: np.ndarray, energy: np.ndarray) -> np.ndarray:
     """Squared difference of each frame's start and what follows it by every lag (eq. 6).
 
     Parameters
     ----------
     frames : (n_frames, window + longest) float32
+    energy : (n_frames, longest + 1) float32
+        Sum of squares of the window at every lag.
 
     Returns
     -------
     (n_frames, longest + 1) float32
         Its first column, lag 0, is 0.
     """
-    longest = frames.shape[1] - window
+    n_lags = energy.shape[1]
+    window = frames.shape[1] - n_lags + 1
     n_fft = scipy.fft.next_fast_len(frames.shape[1], real=True)
     spectrum = scipy.fft.rfft(frames, n_fft, axis=1)
     start = scipy.fft.rfft(frames[:, :window], n_fft, axis=1)
-    product = scipy.fft.irfft(np.conj(start) * spectrum, n_fft, axis=1)[:, : longest + 1]
-    squares = np.zeros((len(frames), 1 + frames.shape[1]))  # in double precision: they cancel
-    np.cumsum(np.square(frames), axis=1, out=squares[:, 1:])
-    energy = (squares[:, window : 1 + window + longest] - squares[:, : 1 + longest]).astype("f4")
+    product = scipy.fft.irfft(np.conj(start) * spectrum, n_fft, axis=1)[:, :n_lags]
     difference = energy[:, :1] + energy - 2 * product
-    return np.maximum(difference, 0)
+    return np.maximum(difference, 0, out=difference)
 
 
 def _period(
@@ -174,7 +175,7 @@ def _period(
     d' is the difference over its mean up to each lag (eq. 8). A parabola through d at the dip and
     beside it tells where between two samples it is lowest (step 5).
     """
-    lags = np.arange(1, difference.shape[1])
+    lags = np.arange(1, difference.shape[1], dtype=np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = difference[:, 1:] * lags / np.cumsum(difference[:, 1:], axis=1)
     before, here, after = relative[:, :-2], relative[:, 1:-1], relative[:, 2:]

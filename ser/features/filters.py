@@ -129,17 +129,17 @@ def chroma_bank(sr: int, n_fft: int, tuning: float) -> np.ndarray:
         ``librosa.filters.chroma``: columns have norm 1, then weigh by their distance from
         `CHROMA_CENTRE`.
     """
-    frequencies = np.arange(1, n_fft) * (sr / n_fft)
+    frequencies = np.arange(1, n_fft // 2 + 2) * (sr / n_fft)
     semitones = 12 * octaves(frequencies, tuning)
     # 0 Hz has no pitch: it is put 1.5 octaves below the first bin, and as wide.
     semitones = np.concatenate(([semitones[0] - 18], semitones))
-    width = np.concatenate((np.maximum(np.diff(semitones), 1), [1]))
+    semitones, width = semitones[:-1], np.maximum(np.diff(semitones), 1)
     distance = np.remainder(semitones - np.arange(12)[:, None] + 126, 12) - 6
     bank = np.exp(-0.5 * (2 * distance / width) ** 2)
     bank /= np.linalg.norm(bank, axis=0)
     bank *= np.exp(-0.5 * ((semitones / 12 - CHROMA_CENTRE) / CHROMA_WIDTH) ** 2)
     from_c = np.roll(bank, -3, axis=0)  # A440 puts A first
-    return np.ascontiguousarray(from_c[:, : 1 + n_fft // 2], dtype=np.float32)
+    return np.ascontiguousarray(from_c, dtype=np.float32)
 
 
 def octaves(frequencies: np.ndarray, tuning: float = 0.0) -> np.ndarray:

@@ -51,7 +51,6 @@ from ser.features.store_file import (
     stamp_of,
     stored_set,
 )
-from ser.features.union import UnionFeatures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +68,8 @@ class Extraction:
 
     Attributes
     ----------
-    X : (n_clips, n_features) float32
-        Row i belongs to path i; a row of NaN where `errors` has the path.
+    X : (n_clips, n_features) or (n_clips, 1 + n_copies, n_features) float32
+        Row i belongs to path i, the clip itself before its copies; NaN where `errors` has the path.
     feature_set : FeatureSet
         What computed it.
     content : (n_clips,) str
@@ -78,7 +77,7 @@ class Extraction:
     errors : dict of str to str
         Path -> why the clip could not be used.
     n_extracted : int
-        Contents computed now; the others were there.
+        Vectors computed now; the others were there.
     recordings : (n_clips, ...) DataFrame
         What each recording is like: the fields of `ser.data.facts.RecordingFacts`, at their
         defaults where `errors` has the path.
@@ -99,7 +98,7 @@ class Extraction:
 
 def extract(
     paths: Sequence[str],
-    feature_set: FeatureSet,
+    feature_set: FeatureSet | Sequence[FeatureSet],
     *,
     store: str | Path,
     on_error: str = "raise",
@@ -112,8 +111,9 @@ def extract(
     ----------
     paths : sequence of str
         Audio files.
-    feature_set : FeatureSet
-        Computes one vector per clip.
+    feature_set : FeatureSet or sequence of FeatureSet
+        Computes one vector per clip; or it, and then those of altered copies (`Augmentation.of`),
+        which get an axis of X. Of a union each set is stored for itself.
     store : path
         SQLite file, made where it is missing.
     on_error : {"raise", "skip"}
@@ -133,55 +133,54 @@ def extract(
     """
     if on_error not in ("raise", "skip"):
         raise SerError(f"data.on_error={on_error!r} is not known: give 'raise' or 'skip'.")
-    ready = partial(check_ready, feature_set)  # all of a union before its first clip
-    in_batches = partial(_in_batches, ready=ready, n_jobs=n_jobs, progress=progress)
-    if not isinstance(feature_set, UnionFeatures):
-        return _extract_set(paths, feature_set, in_batches, Path(store), on_error)
-    members = feature_set.sets.values()
-    each = [_extract_set(paths, of, in_batches, Path(store), on_error) for of in members]
-    return _joined(each, paths, np.concatenate([of.X for of in each], axis=1), feature_set)
-
-
-def _extract_set(
-    paths: Sequence[str], feature_set: FeatureSet, in_batches: Batches, store: Path, on_error: str
-) -> Extraction:
-    """A set that is stored for itself."""
-    rows = _Rows.of(paths, len(feature_set.names))
+    every = list(feature_set) if isinstance(feature_set, Sequence) else [feature_set]
+    sets = [of for each in every for of in getattr(each, "sets", {"": each}).values()]
+    in_batches = partial(_in_batches, sets, n_jobs=n_jobs, progress=progress)
+    rows = _Rows.of(paths, [len(of.names) for of in sets])
     with open_store(store) as connection:
-        stored = stored_set(connection, feature_set)
+        stored = [stored_set(connection, of) for of in sets]
         # SQLite's log does not work over a network: a cluster's workers leave the store alone.
-        seen = (store, stored.id) if compute.is_local() else None
-        work = partial(_extract_batch, feature_set=feature_set, seen=seen)
+        seen = (Path(store), [of.id for of in stored]) if compute.is_local() else None
+        work = partial(_extract_batch, feature_sets=sets, seen=seen)
         errors, n_extracted = _fill(connection, stored, rows, partial(in_batches, work), on_error)
         lacking = [p for p, of in zip(paths, rows.number.tolist(), strict=True) if of == 0]
         _check_kept(store, [path for path in lacking if path not in errors])
         recordings = _recordings(connection, paths, rows.number, rows.content, in_batches)
-    return Extraction(rows.X, feature_set, rows.content, errors, n_extracted, recordings)
+    rows.X[[path in errors for path in paths]] = np.nan
+    shape = (len(every),) if isinstance(feature_set, Sequence) else ()
+    X = rows.X.reshape(len(paths), *shape, len(every[0].names))
+    return Extraction(X, every[0], rows.content, errors, n_extracted, recordings)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Clips that are asked for, as far as they are known: see `Extraction` and `read_vectors`."""
+    """Clips that are asked for, as far as they are known: see `Extraction` and `read_vectors`.
+
+    `X` has the columns of all sets side by side, `parts` are views of each set's own.
+    """
 
     paths: Sequence[str]
     number: np.ndarray
     content: np.ndarray
     X: np.ndarray
+    parts: Sequence[np.ndarray]
 
     @classmethod
-    def of(cls, paths: Sequence[str], n_features: int) -> _Rows:
+    def of(cls, paths: Sequence[str], widths: Sequence[int]) -> _Rows:
         """Of which nothing is known."""
+        X = np.full((len(paths), sum(widths)), np.nan, dtype=np.float32)
         return cls(
             paths,
             np.zeros(len(paths), dtype=np.int64),
             np.zeros(len(paths), dtype=f"U{2 * DIGEST_BYTES}"),
-            np.full((len(paths), n_features), np.nan, dtype=np.float32),
+            X,
+            np.split(X, np.cumsum(widths)[:-1], axis=1),
         )
 
 
 def _fill(
     connection: sqlite3.Connection,
-    stored: StoredSet,
+    stored: Sequence[StoredSet],
     rows: _Rows,
     batches: Callable[[list[str]], Generator[list[StoredClip], None, None]],
     on_error: str,
@@ -208,22 +207,27 @@ def _fill(
 
 
 def _missing(
-    connection: sqlite3.Connection, stored: StoredSet, rows: _Rows, which: np.ndarray
+    connection: sqlite3.Connection, stored: Sequence[StoredSet], rows: _Rows, which: np.ndarray
 ) -> np.ndarray:
     """Fill some rows of X; return those that the store lacks. Damaged vectors are forgotten."""
-    there, damaged = read_vectors(connection, stored, rows.number, rows.content, rows.X, which)
-    if damaged:
-        forget_vectors(connection, stored, damaged)
+    whole, n_damaged = np.ones(len(which), dtype=bool), 0
+    for of, part in zip(stored, rows.parts, strict=True):
+        there, damaged = read_vectors(connection, of, rows.number, rows.content, part, which)
+        if damaged:
+            forget_vectors(connection, of, damaged)
+        whole &= there
+        n_damaged += len(damaged)
+    if n_damaged:
         log.warning(
-            f"{len(damaged)} vectors in the feature store were damaged; they are extracted again. "
+            f"{n_damaged} vectors in the feature store were damaged; they are extracted again. "
             "Its disk may be failing: python -m ser.doctor looks."
         )
-    return which[~there]
+    return which[~whole]
 
 
 def _keep(
     connection: sqlite3.Connection,
-    stored: StoredSet,
+    stored: Sequence[StoredSet],
     batches: Generator[list[StoredClip], None, None],
     on_error: str,
 ) -> tuple[dict[str, tuple[int, bytes]], dict[str, str], int]:
@@ -290,63 +294,24 @@ def _causes(batch: Sequence[StoredClip], on_error: str) -> dict[str, str]:
     return causes
 
 
-def augmented(plain: Extraction, copies: Sequence[Extraction], paths: Sequence[str]) -> Extraction:
-    """Clips with their augmented copies.
-
-    Returns
-    -------
-    Extraction
-        Its X is (n_clips, 1 + n_copies, n_features), the clips themselves first.
-
-    Raises
-    ------
-    SerError
-        If a clip changed between two extractions.
-    """
-    every = [plain, *copies]
-    X = np.stack([extraction.X for extraction in every], axis=1)
-    return _joined(every, paths, X, plain.feature_set)
-
-
-def _joined(
-    extractions: Sequence[Extraction], paths: Sequence[str], X: np.ndarray, feature_set: FeatureSet
-) -> Extraction:
-    """Several extractions of the same clips; one that failed in any is in error in all.
-
-    Raises
-    ------
-    SerError
-        If a clip changed between two of them.
-    """
-    errors = {
-        path: cause for extraction in extractions for path, cause in extraction.errors.items()
-    }
-    X[np.isnan(X).any(axis=tuple(range(1, X.ndim)))] = np.nan
-    contents = np.stack([extraction.content for extraction in extractions])
-    for row in np.flatnonzero((contents != contents[0]).any(axis=0)).tolist():
-        if paths[row] not in errors:
-            raise SerError(f"{paths[row]} changed while its features were extracted; start again.")
-    n_extracted = sum(extraction.n_extracted for extraction in extractions)
-    recordings = extractions[0].recordings
-    return Extraction(X, feature_set, contents[0], errors, n_extracted, recordings)
-
-
 def _in_batches(
+    feature_sets: Sequence[FeatureSet],
     function: Callable[[list[str]], list[T]],
     paths: list[str],
     *,
     title: str = "Extracting",
-    ready: Callable[[], None],
     n_jobs: int,
     progress: bool,
 ) -> Generator[list[T], None, None]:
     """A function's results of some paths at a time, in parallel, each as soon as it is there."""
     if not paths:
         return
-    ready()
+    for feature_set in feature_sets:  # all of them before the first clip
+        check_ready(feature_set)
     from joblib import delayed
 
-    batches = (paths[i : i + BATCH_CLIPS] for i in range(0, len(paths), BATCH_CLIPS))
+    size = max(1, BATCH_CLIPS // len(feature_sets))
+    batches = (paths[i : i + size] for i in range(0, len(paths), size))
     calls = (delayed(_counted)(function, batch) for batch in batches)
     with bar(total=len(paths), desc=title, unit="clip", shown=progress) as drawn:
         for n_paths, batch in compute.results(calls, n_jobs=n_jobs, ordered=False):
@@ -359,27 +324,30 @@ def _counted(function: Callable[[list[str]], list[T]], paths: list[str]) -> tupl
 
 
 def _extract_batch(
-    paths: list[str], *, feature_set: FeatureSet, seen: tuple[Path, int] | None
+    paths: list[str], *, feature_sets: Sequence[FeatureSet], seen: tuple[Path, list[int]] | None
 ) -> list[StoredClip]:
     """In a worker: read each file once, for its hash and for its samples.
 
-    `seen` is a store and the extractor's number in it: what it has already is only hashed.
+    `seen` is a store and the extractors' numbers in it: what it has already is not extracted.
     """
     with ExitStack() as stack:
         connection = stack.enter_context(closing(connect_store(seen[0]))) if seen else None
 
-        def is_there(digest: bytes) -> bool:
-            query = """SELECT 1 FROM contents JOIN vectors ON content = id
-                WHERE digest = ? AND extractor = ?"""
+        def lacking(digest: bytes) -> list[FeatureSet]:
             if connection is None or seen is None:
-                return False
-            return connection.execute(query, (digest, seen[1])).fetchone() is not None
+                return list(feature_sets)
+            query = "SELECT extractor FROM contents JOIN vectors ON content = id WHERE digest = ?"
+            there = {of for (of,) in connection.execute(query, (digest,))}
+            pairs = zip(feature_sets, seen[1], strict=True)
+            return [feature_set for feature_set, of in pairs if of not in there]
 
-        return [_extract_clip(path, feature_set, is_there) for path in paths]
+        return [_extract_clip(path, feature_sets, lacking) for path in paths]
 
 
 def _extract_clip(
-    path: str, feature_set: FeatureSet, is_there: Callable[[bytes], bool]
+    path: str,
+    feature_sets: Sequence[FeatureSet],
+    lacking: Callable[[bytes], list[FeatureSet]],
 ) -> StoredClip:
     try:
         stamp, read = stamp_of(path), time.time_ns()
@@ -389,12 +357,16 @@ def _extract_clip(
         stamp = stamp_of(path, read=read)
         # Twice as fast as BLAKE2b where the processor has instructions for it, as most have.
         digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
-        if is_there(digest):
-            return StoredClip(path, stamp, digest, None)
-        vector, facts = extract_with_facts(Recording(path, data), feature_set)
-        kept = vector.astype(stored_dtype(feature_set)).tobytes()
+        wanted = lacking(digest)
+        if not wanted:
+            return StoredClip(path, stamp, digest)
+        vectors, facts = extract_with_facts(Recording(path, data), wanted)
+        kept = {
+            feature_sets.index(of): vector.astype(stored_dtype(of)).tobytes()
+            for of, vector in zip(wanted, vectors, strict=True)
+        }
         return StoredClip(path, stamp, digest, kept, facts)
     except AudioError as error:
-        return StoredClip(path, "", b"", None, error=error)
+        return StoredClip(path, "", b"", error=error)
     except OSError as error:
-        return StoredClip(path, "", b"", None, error=AudioError(path, error.strerror or str(error)))
+        return StoredClip(path, "", b"", error=AudioError(path, error.strerror or str(error)))

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from zlib import crc32
 
@@ -76,12 +76,12 @@ class StoredSet:
 
 @dataclass(frozen=True)
 class StoredClip:
-    """One worker's result for one file; no `vector` and `facts` if the store has the vector."""
+    """One worker's result for one file: by number of the set, the vectors that the store lacked."""
 
     path: str
     stamp: str
     digest: bytes
-    vector: bytes | None
+    vectors: Mapping[int, bytes] = field(default_factory=dict)
     facts: RecordingFacts | None = None
     error: AudioError | None = None
 
@@ -311,7 +311,7 @@ def _select(connection: sqlite3.Connection, query: str, keys: Sequence[object]) 
 
 
 def save_clips(
-    connection: sqlite3.Connection, stored: StoredSet, clips: Sequence[StoredClip]
+    connection: sqlite3.Connection, stored: Sequence[StoredSet], clips: Sequence[StoredClip]
 ) -> int:
     """Keep what a batch found, in one transaction; return how many vectors are new."""
     with _transaction(connection):
@@ -319,7 +319,7 @@ def save_clips(
 
 
 def _insert_clips(
-    connection: sqlite3.Connection, stored: StoredSet, clips: Sequence[StoredClip]
+    connection: sqlite3.Connection, stored: Sequence[StoredSet], clips: Sequence[StoredClip]
 ) -> int:
     connection.executemany(
         "INSERT OR IGNORE INTO contents (digest) VALUES (?)", [(clip.digest,) for clip in clips]
@@ -328,9 +328,9 @@ def _insert_clips(
         """INSERT OR IGNORE INTO vectors (extractor, content, vector, crc)
             SELECT ?, id, ?, ? FROM contents WHERE digest = ?""",
         [
-            (stored.id, v, checksum(v, clip.digest.hex(), stored.seed), clip.digest)
+            (stored[of].id, v, checksum(v, clip.digest.hex(), stored[of].seed), clip.digest)
             for clip in clips
-            if (v := clip.vector) is not None
+            for of, v in clip.vectors.items()
         ],
     )
     connection.executemany(

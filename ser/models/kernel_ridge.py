@@ -228,6 +228,6 @@ def _residuals(factor: np.ndarray, dual: np.ndarray, blocks: list[np.ndarray] | 
         return dual / np.einsum("ij,ij->j", factor, factor)[:, None]
     residuals = np.empty_like(dual)
     for rows in blocks:
-        columns = factor[:, rows]
+        columns = factor[rows.min() :, rows]  # above, the factor is 0
         residuals[rows] = scipy.linalg.solve(columns.T @ columns, dual[rows], assume_a="pos")
     return residuals

@@ -23,7 +23,7 @@ from ser.evaluation.plan import Settings
 from ser.features import FeatureSet
 from ser.features.augmentation import Augmentation
 from ser.features.resampling import at_one_rate
-from ser.features.store import Extraction, augmented, extract
+from ser.features.store import Extraction, extract
 from ser.models.pipeline import build_pipeline
 from ser.models.scaling import SpeakerScaler
 
@@ -153,9 +153,10 @@ def _extract(
     settings: Mapping[str, Any],
 ) -> Extraction:
     """Features of all clips and of their copies; refuse a table whose own column sr is wrong."""
-    clips, copies = data.clips, augmentation.of(feature_set) if augmentation else ()
+    clips = data.clips
+    every = [feature_set, *augmentation.of(feature_set)] if augmentation else feature_set
     paths = clips["path"].tolist()
-    extraction, *altered = (extract(paths, each, **settings) for each in (feature_set, *copies))
+    extraction = extract(paths, every, **settings)
     real = extraction.recordings["sr"].to_numpy()
     said = clips["sr"].to_numpy() if "sr" in clips else real
     wrong = np.flatnonzero((said != real) & (said > 0) & (real > 0))
@@ -165,7 +166,7 @@ def _extract(
             f"The column sr is wrong for {len(wrong)} clips: {paths[first]} has "
             f"{real[first]} Hz, not {said[first]}. Correct the column, or leave it out."
         )
-    return augmented(extraction, altered, paths) if altered else extraction
+    return extraction
 
 
 def model_pipeline(cfg: DictConfig) -> tuple[Pipeline, SpeakerScaler | None]:

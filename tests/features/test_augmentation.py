@@ -15,7 +15,7 @@ from ser.features.augmentation import Augmentation, add_noise, shift_pitch, warp
 from ser.features.f0 import contour
 from ser.features.functionals import FunctionalFeatures
 from ser.features.prosody import ProsodyFeatures
-from ser.features.store import augmented, extract
+from ser.features.store import extract
 from ser.features.union import UnionFeatures
 from ser.models.scaling import SpeakerScaler
 
@@ -108,7 +108,8 @@ def test_copies_are_stored_each_for_itself(write_tone, tmp_path):
     more = Augmentation(copies=2, gain=(-6, 6)).of(union)
     assert extract(paths, more[0], store=tmp_path / "s.sqlite").n_extracted == 0
     plain = extract(paths, union, store=tmp_path / "s.sqlite")
-    both = augmented(plain, [found], paths)
+    both = extract(paths, [union, copy], store=tmp_path / "s.sqlite")
+    assert both.n_extracted == 0
     assert both.X.shape == (3, 2, len(union.names))
     np.testing.assert_array_equal(both.X[:, 0], plain.X)
     assert restore(settings(more[1])) == more[1]
@@ -174,11 +175,8 @@ def test_clip_that_fails_is_left_out_of_every_copy(write_tone, tmp_path):
     broken.write_bytes(b"RIFF")
     paths = [write_tone("a.wav"), str(broken)]
     features = ProsodyFeatures()
-    plain, copy = (
-        extract(paths, one, store=tmp_path / "s.sqlite", on_error="skip")
-        for one in (features, *Augmentation(copies=1, gain=(0, 3)).of(features))
-    )
-    found = augmented(plain, [copy], paths)
+    copies = Augmentation(copies=1, gain=(0, 3)).of(features)
+    found = extract(paths, [features, *copies], store=tmp_path / "s.sqlite", on_error="skip")
     assert list(found.errors) == [str(broken)]
     assert pd.isna(found.X[1]).all()
     assert np.isfinite(found.X[0]).all()
