@@ -77,7 +77,9 @@ class Finding:
         """
         if isnan(value):
             return ""
-        return f"{100 * value:.1f}" if self.unit else f"{value:.3f}"
+        digits = 1 if self.unit else 3
+        # Rounded, and 0 added, so that there is no -0.0.
+        return f"{round((100 if self.unit else 1) * value, digits) + 0.0:.{digits}f}"
 
     @property
     def interval(self) -> str:

@@ -91,16 +91,14 @@ def speaker(
         Of uar_lost.
     """
     data = subject.data
-    logits = np.log(np.maximum(answers.plain, 1e-6))
-    found = [
-        _told("features as the classifier gets them", answers.view, data.groups.astype(str)),
-        _told("the answers' probabilities", logits, data.groups[subject.rows].astype(str)),
-    ]
+    actors = data.groups.astype(str)
+    found = [_told("features as the classifier gets them", answers.view, actors)]
+    if len(subject.split.folds) == 1:  # of several, the probe would tell the folds' models
+        logits = np.log(np.maximum(answers.plain, 1e-6))
+        found.append(_told("the answers' probabilities", logits, actors[subject.rows]))
     if subject.pipeline is not None:
         X = subject.scaled(data.features, data.groups)
-        found.append(
-            _told("features after erasure", originals(X), data.groups.astype(str), erase=True)
-        )
+        found.append(_told("features after erasure", originals(X), actors, erase=True))
         found += _erasure(subject, X, answers, units, limits)
     return [finding for finding in found if finding is not None]
 
