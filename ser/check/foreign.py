@@ -81,7 +81,10 @@ def read_predictions(file: Path) -> Foreign:
     named = table[list(columns)].rename(columns=columns)
     _check_cells(named, file)
     named["true"], named["predicted"] = _labels(named["true"]), _labels(named["predicted"])
-    notes = [f"{theirs} is taken for {ours}" for theirs, ours in columns.items() if theirs != ours]
+    renamed = {theirs: ours for theirs, ours in columns.items() if theirs != ours}
+    notes = [
+        f"columns {', '.join(map(str, renamed))} are taken for {', '.join(renamed.values())}"
+    ] * bool(renamed)
     named, told = _with_names_told(named)
     notes += told
     probabilities, doubts = _probabilities(table, named, set(columns))

@@ -213,8 +213,8 @@ def _about(subject: Subject, predictions: pd.DataFrame) -> tuple[str, ...]:
         )
     if subject.scaler is not None:
         about.append(
-            "The model is transductive: each speaker's clips, also altered ones, are scaled by "
-            "their own statistics."
+            "The model is transductive: each speaker's clips are scaled by their own statistics, "
+            "altered test clips by those of the altered ones."
         )
     return tuple(about)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ser.check.findings import Finding
+from ser.data.corpora import speakers_known
 from ser.evaluation.breakdown import per_class
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.uncertainty import jackknife, score_intervals
@@ -73,7 +74,9 @@ def score_findings(table: pd.DataFrame, units: np.ndarray) -> list[Finding]:
 
 
 def units_of(table: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """What intervals are over: the speakers where three or more are known, else the clips.
+    """What intervals are over: the speakers where they are known, else the clips.
+
+    Of one speaker there is no interval, as its clips do not tell how others differ.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def units_of(table: pd.DataFrame) -> tuple[np.ndarray, str]:
         random (a grouped jackknife).
     name : {"speakers", "clips"}
     """
-    if "actor" in table and len(np.unique(table["actor"].astype(str))) > 2:
+    if "actor" in table and speakers_known(table):
         return table["actor"].astype(str).to_numpy(str), "speakers"
     return np.random.default_rng(0).permutation(len(table)) % MOST_UNITS, "clips"
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,10 +94,8 @@ class AlteredFeatures:
         """
         key = f"{self.kind} {self.value} ".encode() + np.ascontiguousarray(y, "<f4").tobytes()
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
-        if self.kind == "babble":
-            altered = add_babble(y, sr, self.value, rng, self.voices)
-        else:
-            altered = KINDS[self.kind].change(y, sr, self.value, rng)
+        change = KINDS[self.kind].change or partial(add_babble, voices=self.voices)
+        altered = change(y, sr, self.value, rng)
         short = max(0, self.features.min_samples - len(altered))
         return np.pad(altered, (0, short)).astype(np.float32, copy=False)
 
@@ -125,14 +123,14 @@ class Kind:
     ----------
     words : str
         What is done, with ``{}`` for the value.
-    change : callable
-        (y, sr, value, rng) -> the altered samples.
+    change : callable or None
+        (y, sr, value, rng) -> the altered samples; None of a babble, which needs voices.
     bounds : (low, high)
         Of the value.
     """
 
     words: str
-    change: Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
+    change: Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray] | None
     bounds: tuple[float, float]
 
 
@@ -266,8 +264,7 @@ def _voice(path: str, sr: int) -> np.ndarray:
 KINDS: Mapping[str, Kind] = {
     "gain": Kind("gain {:+g} dB", lambda y, sr, v, rng: y * 10 ** (v / 20), (-60, 40)),
     "noise": Kind("white noise, SNR {:g} dB", add_noise, (-20, 80)),
-    # Needs voices: see `AlteredFeatures.sound`.
-    "babble": Kind("other actors' voices, SNR {:g} dB", add_noise, (-20, 80)),
+    "babble": Kind("other actors' voices, SNR {:g} dB", None, (-20, 80)),
     "telephone": Kind(
         "telephone, 300 to {:g} Hz",
         lambda y, sr, v, rng: band(y, sr, TELEPHONE_LOW, v),

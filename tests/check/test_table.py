@@ -12,7 +12,7 @@ from ser.check.fairness import fairness
 from ser.check.foreign import clip_name, read_predictions
 from ser.check.run import Options, check
 from ser.check.scores import score_findings, units_of
-from ser.check.sides import UNKNOWN, both_sides, protocol
+from ser.check.sides import LEAK, UNKNOWN, both_sides, protocol
 from ser.core.errors import SerError
 
 LIMITS = {"uar_gap": 0.1, "recall_gap": 0.2, "false_alarm_gap": 0.1}
@@ -45,8 +45,9 @@ def test_names_of_columns_are_taken_as_people_write_them(read):
     table = rows().rename(columns={"file": "File Path", "label": "Y-True", "prediction": "pred"})
     foreign = read(table.rename(columns={"File Path": "filepath"}), sep=";")
     assert {"clip", "true", "predicted", "fold", "actor", "statement"} <= set(foreign.predictions)
-    assert "pred is taken for predicted" in foreign.notes
-    assert "Y-True is taken for true" in foreign.notes
+    note = foreign.notes[0]
+    assert note.startswith("columns filepath, Y-True, pred, ")
+    assert "are taken for clip, true, predicted, " in note
 
 
 def test_scores_are_scikit_learns(read):
@@ -99,7 +100,9 @@ def test_what_stands_on_both_sides_is_counted(read):
 def test_a_speaker_in_two_folds_is_found(read):
     table = rows("speaker")
     table.loc[0, "fold"] = 1  # one of the eight clips of speaker 0
-    leaky = told(read(table))["speakers on both sides"]
+    foreign = read(table)
+    assert protocol(foreign)[0] == LEAK
+    leaky = told(foreign)["speakers on both sides"]
     assert leaky.value == pytest.approx(8 / 32)
     assert leaky.note == "0"
 
