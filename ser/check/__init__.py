@@ -17,7 +17,10 @@ _EXAMPLES = """examples:
 @streams.command
 def main() -> None:
     """Entry point of ``python -m ser.check`` and of the console script ``ser-check``."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    if given.n_jobs == 0:
+        parser.error("--n-jobs 0 is no number of processes: give 1 or more, or -1: one per core.")
     from ser.check.run import Options, check
 
     options = Options(

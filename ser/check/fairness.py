@@ -137,6 +137,7 @@ def _gap(groups: Groups, key: str, rates: Sequence[Rate], limit: float) -> Itera
         return
     value, half, emotion, a, b = max(gaps, key=lambda gap: abs(gap[0]))
     more, less = (a, b) if value > 0 else (b, a)
+    of = f", the largest of {len(gaps)} gaps" if len(gaps) > 1 else ""
     yield Finding(
         part="fairness",
         check=groups.factor,
@@ -146,8 +147,7 @@ def _gap(groups: Groups, key: str, rates: Sequence[Rate], limit: float) -> Itera
         high=min(abs(value) + half, 1.0),
         limit=limit,
         unit="points",
-        note=f"{f'{emotion}: ' if emotion else ''}more for {more} than for {less}, "
-        f"the largest of {len(gaps)}",
+        note=f"{emotion and f'{emotion}: '}more for {more} than for {less}{of}",
     )
 
 

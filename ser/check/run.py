@@ -116,6 +116,8 @@ def check(what: str, options: Options) -> str:
 
 
 def _check_model(what: str, suite: Suite, options: Options, command: str) -> str:
+    if options.clips is not None and not options.clips.is_file():
+        raise SerError(f"There is no table {options.clips}: give --clips TABLE.")
     logged, model = _found(what, options)
     name = logged.name if logged else Path(what).name
     experiment = logged.experiment if logged else TABLES
