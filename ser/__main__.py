@@ -13,6 +13,7 @@ COMMANDS = (
     "train",
     "tune",
     "compare",
+    "check",
     "report",
     "predict",
     "register",

@@ -30,6 +30,7 @@ PAGES = [
 
 REWRITTEN = [  # pattern, what stands there instead
     (r"\bRUN RUN\b", "{run} {other_run}"),  # ids differ from log to log
+    (r"ser\.check latest$", "ser.check {run}"),  # the newest may be of a network
     # Their last run asks for speakers, and others' `latest` is of one log.
     (r"(experiment=(protocols|best_transductive).*)", r"\1 tracking.uri=sqlite:///other/mlflow.db"),
     (r"tuner\.n_trials=\d+", "tuner.n_trials=3"),  # from here on: fewer of the same
@@ -68,6 +69,7 @@ ELSEWHERE = [  # pattern, why it is not run here
         r"speech_model|features=whisper_tiny|^SER_CHECKPOINTS|^E=",
         "needs a checkpoint: tests/train/test_speech_models.py makes one",
     ),
+    (r"ser\.check .*--clips", "its emotions are the model's: tests/check/test_check.py asks one"),
     (r"few_clips\.py", "two minutes of openSMILE; what it calls is tested"),
     (r"published_check\.py", "compares with numbers on RAVDESS itself"),
 ]
@@ -119,6 +121,9 @@ def place(tmp_path_factory, demo_root):
     table = {"path": clips, "emotion": [p.stem[6:8] for p in clips]}
     table["speaker"] = [p.stem[-2:] for p in clips]
     pd.DataFrame(table).to_csv(place / "clips.csv", index=False)
+    answers = {"clip": clips, "true": table["emotion"], "predicted": table["emotion"][::-1]}
+    pd.DataFrame(answers).to_csv(place / "predictions.csv", index=False)
+    (place / "limits.yaml").write_text("fairness: {limits: {uar_gap: 0.2}}\n")
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(place),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -62,9 +63,9 @@ def score_intervals(
 
 
 def uar_over_units(
-    values: np.ndarray, y: np.ndarray, units: np.ndarray
+    values: np.ndarray, y: np.ndarray, units: np.ndarray, *, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """UAR of anything that clips have in the place of hits, with its 95 % interval (Student's t).
+    """UAR of anything that clips have in the place of hits, with its interval (Student's t).
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ def uar_over_units(
         Emotions.
     units : (n_clips,)
         What was drawn: the actor of each clip.
+    level : float
+        Of the interval, in (0, 1).
 
     Returns
     -------
@@ -81,8 +84,37 @@ def uar_over_units(
         Of one unit, low and high are not numbers.
     """
     uar, error = _mean_and_error(values, y, units)
-    half = _t(len(np.unique(units)), 0.95) * error
+    half = _t(len(np.unique(units)), level) * error
     return uar, np.maximum(uar - half, -1), np.minimum(uar + half, 1)
+
+
+def jackknife(
+    score: Callable[[np.ndarray], float], units: np.ndarray
+) -> tuple[float, float, float]:
+    """A score of clips with its 95 % interval, from leaving out one unit after the other.
+
+    For scores that are no means, such as an AUROC: the interval is Student's t with the jackknife's
+    error (Efron & Stein 1981).
+
+    Parameters
+    ----------
+    score : callable
+        (n_clips,) bool, which clips -> their score; NaN where it is not defined.
+    units : (n_clips,)
+        What was drawn: the actor of each clip.
+
+    Returns
+    -------
+    score, low, high : float
+        Low and high are not numbers of one unit, or where the score is not defined without one.
+    """
+    names = np.unique(units)
+    n, whole = len(names), score(np.ones(len(units), dtype=bool))
+    if n < 2:
+        return whole, np.nan, np.nan
+    without = np.array([score(units != name) for name in names])
+    half = _t(n, 0.95) * np.sqrt((n - 1) * without.var())
+    return whole, whole - half, whole + half
 
 
 def _mean_and_error(

@@ -113,7 +113,7 @@ def _find_peaks(magnitude: np.ndarray, bins: np.ndarray, sr: int) -> _Peaks:
     peaks = np.flatnonzero(rise >= -error)
     frame, pitch, height, curvature = _interpolate(magnitude, bins, peaks, sr)
     error = error[:, 0].take(frame)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where hardly anything sounds
         pitch_error = error * np.float32(4 * sr / _n_fft(magnitude)) / np.abs(curvature)
     return _Peaks(frame, pitch, height, pitch_error, 4 * error, rise.take(peaks) <= error)
 

@@ -31,16 +31,16 @@ def levels(frames: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, MIN_POWER))
 
 
-def silent(level: np.ndarray) -> np.ndarray:
-    """Which frames lie `SILENCE` or more below the loudest.
+def silent(level: np.ndarray, *, below: float = SILENCE) -> np.ndarray:
+    """Which frames lie `below` dB or more below the loudest.
 
     >>> silent(np.array([-20.0, -59.0, -61.0]))
     array([False, False,  True])
     """
-    return level <= level.max() - SILENCE
+    return level <= level.max() - below
 
 
-def trim(y: np.ndarray, sr: int) -> np.ndarray:
+def trim(y: np.ndarray, sr: int, *, below: float = SILENCE) -> np.ndarray:
     """The clip without the silence before and after the speech, but for `MARGIN` seconds of it.
 
     Parameters
@@ -48,6 +48,8 @@ def trim(y: np.ndarray, sr: int) -> np.ndarray:
     y : (n_samples,) float32
     sr : int
         Hz.
+    below : float
+        dB below the loudest moment, from which on it is silence.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def trim(y: np.ndarray, sr: int) -> np.ndarray:
     """
     hop_length, window = round(HOP * sr), 2 * round(WINDOW * sr / 2)
     level = levels(frame(y, n_fft=window, hop_length=hop_length))
-    sounding = np.flatnonzero(~silent(level)) * hop_length
+    sounding = np.flatnonzero(~silent(level, below=below)) * hop_length
     margin = round(MARGIN * sr)
     return y[max(0, sounding[0] - margin) : sounding[-1] + margin]
 

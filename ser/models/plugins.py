@@ -73,7 +73,7 @@ def names(data: bytes, features: Mapping[str, Any]) -> list[str]:
 
     classes = sorted(name for name in classes_in(features) if not is_ours(name))
     types = skops.io.get_untrusted_types(data=data)
-    outside = [*classes, *(name for name in types if not _is_harmless(name)), *_networks(data)]
+    outside = [*classes, *(name for name in types if not is_harmless(name)), *_networks(data)]
     return list(dict.fromkeys(outside))
 
 
@@ -123,7 +123,7 @@ def _check_importable(name: str) -> None:
         ) from error
 
 
-def _is_harmless(name: str) -> bool:
+def is_harmless(name: str) -> bool:
     """Whether a type is an estimator that calls no function of the file's choice, or one's part."""
     if name in PARTS:
         return True

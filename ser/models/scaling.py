@@ -7,12 +7,46 @@ number that was measured so must not stand beside one that was not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from ser.core.errors import SerError
 
 MIN_CLIPS = 5  # of a speaker: the deviation of fewer says nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """What one speaker's features are like, by some of their clips.
+
+    Attributes
+    ----------
+    mean, deviation : (..., n_features) float64
+        A deviation is 1 where the clips are all alike.
+    n_clips : int
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    n_clips: int
+
+    def scaled(self, X: np.ndarray) -> np.ndarray:
+        """The speaker's vectors in their own deviations from their own mean, as float32."""
+        return ((X.astype(np.float64) - self.mean) / self.deviation).astype(np.float32)
+
+
+def voice_of(X: np.ndarray) -> Voice:
+    """The voice that clips of one speaker are of.
+
+    Parameters
+    ----------
+    X : (n_clips, ..., n_features)
+    """
+    own = X.astype(np.float64)
+    deviation = own.std(axis=0)
+    return Voice(own.mean(axis=0), np.where(deviation > 0, deviation, 1), len(X))
 
 
 class SpeakerScaler(BaseEstimator):
@@ -68,7 +102,5 @@ class SpeakerScaler(BaseEstimator):
         scaled = np.empty(X.shape, dtype=np.float32)
         for speaker in np.unique(speakers):
             rows = np.flatnonzero(speakers == speaker)
-            own = X[rows].astype(np.float64)
-            deviation = own.std(axis=0)
-            scaled[rows] = (own - own.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+            scaled[rows] = voice_of(X[rows]).scaled(X[rows])
         return scaled

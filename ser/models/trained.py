@@ -26,7 +26,7 @@ from ser.models import compiled, plugins, training_clips
 from ser.models.archives import SCHEMA, check_archive, with_parts
 from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
-from ser.models.scaling import MIN_CLIPS, SpeakerScaler
+from ser.models.scaling import MIN_CLIPS, SpeakerScaler, Voice
 from ser.models.training_clips import TrainingClips
 
 PIPELINE_FILE = "pipeline.skops"
@@ -68,6 +68,8 @@ class TrainedModel:
         What is known of the clips that it was fitted on; None in models of an older ser.
     resampling : int
         `ser.features.RESAMPLING` under which they were heard.
+    voice : Voice or None
+        Of the one speaker that a transductive model is adapted to: it need not be told who speaks.
     """
 
     pipeline: Pipeline
@@ -75,6 +77,12 @@ class TrainedModel:
     scale_by_speaker: bool
     training: TrainingClips | None = None
     resampling: int = RESAMPLING
+    voice: Voice | None = None
+
+    @property
+    def needs_speakers(self) -> bool:
+        """Whether it must be told who speaks, and have all clips of each speaker at once."""
+        return self.scale_by_speaker and self.voice is None
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -84,7 +92,7 @@ class TrainedModel:
     @property
     def sr(self) -> int | None:
         """Sampling rate that recordings are brought to, in Hz; None where it is not known."""
-        return self._extractor().sr
+        return self.extractor().sr
 
     def predict(
         self,
@@ -122,21 +130,22 @@ class TrainedModel:
             If a transductive model is not told who speaks, or has too few clips of somebody, or
             the names of two speakers differ by a hair.
         """
-        if self.scale_by_speaker:
+        if self.needs_speakers:
             for recording in recordings:
                 if recording.speaker is None:
                     raise SerError(f"{_NEEDS_SPEAKERS} {recording.name} has no speaker.")
             check_twins({str(recording.speaker) for recording in recordings}, "actor")
-        extractor = self._extractor(windows, max_samples)
+        extractor = self.extractor(windows, max_samples)
         batches = extract_batches(recordings, extractor, n_jobs=n_jobs)
-        if self.scale_by_speaker:
+        if self.needs_speakers:
             batches = iter([[excerpt for batch in batches for excerpt in batch]])
         for batch in batches:
             yield self._predict_excerpts(batch)
 
-    def _extractor(
+    def extractor(
         self, windows: Windows | None = None, max_samples: int = MAX_SAMPLES
     ) -> Extractor:
+        """What turns recordings into the vectors that it was trained on."""
         trained_sr = self.training.sr if self.training else None
         return Extractor(self.feature_set, trained_sr, windows, max_samples, self.resampling)
 
@@ -190,6 +199,8 @@ class TrainedModel:
         """Vectors as the pipeline gets them."""
         if not self.scale_by_speaker:
             return X
+        if self.voice is not None:
+            return self.voice.scaled(X)
         if speakers is None:
             raise SerError(_NEEDS_SPEAKERS)
         return SpeakerScaler().transform(X, np.asarray(speakers))

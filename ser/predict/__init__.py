@@ -10,7 +10,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from itertools import groupby
 from math import isnan
 from pathlib import Path
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ser.data.recordings import Recording, Windows
     from ser.models.predictions import Prediction
     from ser.models.trained import TrainedModel
+    from ser.tracking.registry import Model
 
 SOME_UNUSABLE = 3  # exit code
 _MARK_AT, _MARK = 37, b"tEXtSoftware\0ser"  # in a PNG of ser's: behind signature and header
@@ -71,6 +74,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         )
     if arguments.n_jobs == 0:
         parser.error("--n-jobs 0 is no number of processes: give 1 or more, or -1: one per core.")
+    if arguments.adapt is not None and arguments.speaker is not None:
+        parser.error("--adapt is of one speaker, and --speaker says which of several speaks.")
     if arguments.pictures is not None and arguments.window is None:
         parser.error("--pictures draws windows over time: give --window SECONDS too.")
     arguments.recordings += words[end + 1 :]
@@ -102,20 +107,24 @@ def predict(arguments: argparse.Namespace) -> int:
     windows = None if arguments.window is None else Windows(arguments.window, arguments.hop)
     pictures = _pictures([recording.name for recording in recordings], arguments.pictures)
     model = chosen_model(arguments)
-    layout = Layout(
-        model.emotions,
-        windows=windows is not None,
-        speakers=any(recording.speaker is not None for recording in recordings),
-        model=columns(model.origin),
-    )
+    origin = columns(model.origin)
     made_by: dict[str, object] = {
         "model": model.digest,
         "window": windows and windows.seconds,
         "hop": windows and windows.hop,
     }
+    if arguments.adapt:
+        model, made_by["adapted"] = _adapted(model, arguments.adapt, windows, arguments.n_jobs)
+        origin["protocol"] = f"{origin['protocol'] or 'unknown'}; {made_by['adapted']}"
+    layout = Layout(
+        model.emotions,
+        windows=windows is not None,
+        speakers=any(recording.speaker is not None for recording in recordings),
+        model=origin,
+    )
     # A transductive model answers once it has every clip of a speaker: nothing is half done.
-    transductive = model.trained.scale_by_speaker
-    asked = None if transductive else {r.name: identity(r) for r in recordings}
+    waits = model.trained.needs_speakers
+    asked = None if waits else {r.name: identity(r) for r in recordings}
     with (
         _compute(arguments),
         opened(kind, arguments.out, layout, made_by, asked) as output,
@@ -125,13 +134,7 @@ def predict(arguments: argparse.Namespace) -> int:
             recordings = [r for r in recordings if r.name not in output.done]
         for batch in _predicted(model.trained, recordings, windows, arguments.n_jobs):
             output.write([layout.row(prediction, digits=DIGITS) for prediction in batch])
-            try:
-                _draw(batch, model.emotions, pictures)
-            except OSError as error:
-                raise SerError(
-                    f"{arguments.pictures} cannot be written: {error.strerror}. Free space there, "
-                    "or give another --pictures."
-                ) from error
+            _draw(batch, model.emotions, pictures)
         if summary := output.finish():
             print(summary, file=sys.stderr)
         for note in output.tally.notes(model.trained.sr):
@@ -172,6 +175,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN",
         help="who speaks, for a transductive model: a column of the CSV, or 'folder' for the name "
         "of the clip's folder",
+    )
+    recordings.add_argument(
+        "--adapt",
+        type=Path,
+        metavar="FOLDER",
+        help="one person speaks in all recordings, and in those of this folder, without labels, "
+        "by which a model that is scaled by speaker is adapted to them: transductive",
     )
     _add_output_options(parser)
     return parser
@@ -225,6 +235,32 @@ def _predicted(
                     text = f"Cannot use {shown(prediction.name)}{start}: {prediction.error}."
                     drawn.write(text, file=sys.stderr)
             drawn.update(len({prediction.name for prediction in batch}))
+
+
+def _adapted(model: Model, folder: Path, windows: Windows | None, n_jobs: int) -> tuple[Model, str]:
+    """The model, adapted to the one who speaks in a folder's clips; and to what, in words.
+
+    Raises
+    ------
+    SerError
+        If the folder has too few clips, or the model is not scaled by speaker.
+    """
+    from ser.data.recordings import find_recordings
+    from ser.models.adaptation import adapted
+
+    clips = find_recordings([folder])
+    trained, unusable = adapted(model.trained, clips, windows=windows, n_jobs=n_jobs)
+    for excerpt in unusable:
+        print(f"Cannot use {shown(excerpt.name)} of --adapt: {excerpt.error}.", file=sys.stderr)
+    voice = trained.voice
+    n, what = (voice.n_clips if voice else 0), "clips" if windows is None else "windows"
+    digest = sha256(voice.mean.tobytes()).hexdigest()[:8] if voice else ""
+    print(
+        f"Transductive: adapted to one speaker by {n} unlabelled {what} of {shown(str(folder))}; "
+        "the answers are right for recordings of that person alone.",
+        file=sys.stderr,
+    )
+    return replace(model, trained=trained), f"transductive, adapted to {n} {what} ({digest})"
 
 
 def _pictures(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
@@ -286,6 +322,12 @@ def _draw(
             middle = [(window.start + window.end) / 2 for window in windows]
             proba = [window.proba for window in windows if window.proba is not None]
             figure = figures.plot_emotions_over_time(middle, proba, emotions, title=Path(name).name)
-            with writing(pictures[name]) as part:
-                part.write_bytes(figure.png())
-                _check_free(pictures[name])
+            try:
+                with writing(pictures[name]) as part:
+                    part.write_bytes(figure.png())
+                    _check_free(pictures[name])
+            except OSError as error:
+                raise SerError(
+                    f"{pictures[name].parent} cannot be written: {error.strerror}. Free space "
+                    "there, or give another --pictures."
+                ) from error

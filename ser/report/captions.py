@@ -203,6 +203,24 @@ FIGURES = {
         "loudness tells who was recorded how, and misleads a model on a new voice.",
         title="Level of each actor's speech",
     ),
+    "check_robustness": Caption(
+        "UAR that the model loses on altered clips. The dotted line is the limit.",
+        title="UAR lost on altered clips",
+    ),
+    "check_flips": Caption(
+        "Clips whose answer changes when they are altered. The dotted line is the limit.",
+        title="Answers that flip",
+    ),
+    "check_sets": Caption(
+        "Each point is a speaker: how often the sets of answers hold the right emotion, against "
+        "how many emotions they hold. A low point on the left is a speaker of whom the model is "
+        "sure and wrong.",
+        title="Sets of answers by speaker",
+    ),
+    "check_new_speaker": Caption(
+        "What a model gains by hearing unlabelled clips of a new speaker.",
+        title="Clips of a new speaker",
+    ),
 }
 
 TABLES = {
@@ -282,6 +300,7 @@ TABLES = {
     "loudness": Caption(
         "Quartiles of the level of each actor's speech (dBFS), the quietest first."
     ),
+    "check": Caption("Everything a check found: value, 95 % interval, limit and verdict."),
     "told_by_recording": Caption(
         "UAR of a small tree that knows only how clips were recorded, on actors it does not know.",
         title="Told by the recording",

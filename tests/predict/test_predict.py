@@ -154,6 +154,36 @@ def test_predict_transductive_needs_speakers_and_then_agrees_with_its_run(
 
 
 @pytest.mark.slow
+def test_predict_adapted_to_a_speaker_agrees_with_the_transductive_answers(
+    ser_predict, trained, demo_root, tmp_path
+):
+    _, runs = trained
+    folder = demo_root / "Actor_03"
+    by_speaker = (f"--run={runs['speaker']}", str(folder), "--output=csv")
+    known, _ = ser_predict(*by_speaker, "--speaker=folder")
+    adapted, said = ser_predict(*by_speaker, f"--adapt={folder}")
+    assert "Transductive: adapted to one speaker by 60 unlabelled clips" in said
+    known, adapted = (pd.read_csv(pd.io.common.StringIO(text)) for text in (known, adapted))
+    assert adapted["protocol"].str.contains("; transductive, adapted to 60 clips").all()
+    same = ["emotion", *known.filter(regex="^p_")]
+    pd.testing.assert_frame_equal(adapted[same], known[same])
+    # One clip is answered alone, by what the others tell of its speaker.
+    clip = next(folder.glob("*.wav"))
+    alone, _ = ser_predict(by_speaker[0], str(clip), "--output=csv", f"--adapt={folder}")
+    row = adapted[adapted["clip"] == str(clip)]
+    assert pd.read_csv(pd.io.common.StringIO(alone))["emotion"].tolist() == row["emotion"].tolist()
+    inductive = (f"--run={runs['standard']}", str(clip))
+    assert "train it with scaler=speaker" in ser_predict(
+        *inductive, f"--adapt={folder}", returncode=1
+    )[1].replace("\n", " ")
+    few = tmp_path / "few"
+    few.mkdir()
+    shutil.copy(clip, few)
+    refused = ser_predict(by_speaker[0], str(clip), f"--adapt={few}", returncode=1)[1]
+    assert "1 clips of the speaker can be used" in refused
+
+
+@pytest.mark.slow
 def test_predict_windows_have_times_and_are_clips_of_their_own(
     ser_predict, demo_root, tmp_path, model
 ):
@@ -278,6 +308,7 @@ def test_predict_takes_names_as_a_shell_gives_them():
         (["-lead.wav"], "arguments: -lead.wav. Put names that start with '-' behind --."),
         (["a.wav", "--n-jobs", "0"], "give 1 or more, or -1"),
         (["a.wav", "--pictures", "drawn"], "give --window SECONDS too"),
+        (["a.wav", "--adapt", "ann", "--speaker", "folder"], "--adapt is of one speaker"),
     ],
 )
 def test_predict_refuses_arguments_that_it_would_ignore(words, message, capsys):
@@ -293,7 +324,7 @@ def test_predict_keeps_recordings_of_any_name_apart_in_pictures_and_parquet(tmp_
             proba = np.array([0.25, 0.75])
             yield [Prediction(recording.name, start=i, end=i + 1, proba=proba) for i in (0, 1)]
 
-    trained = SimpleNamespace(scale_by_speaker=False, predict=windows_of, sr=None)
+    trained = SimpleNamespace(needs_speakers=False, predict=windows_of, sr=None)
     model = SimpleNamespace(emotions=("happy", "sad"), digest="1", trained=trained, origin=None)
     monkeypatch.setattr("ser.predict.chosen_model", lambda arguments: model)
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,5 @@
+"""``python -m ser.check``."""
+
+from ser.check import main
+
+main()
