@@ -141,11 +141,15 @@ def _comparison_text(metric: Metric, by_actor: pd.DataFrame, table: pd.DataFrame
     width = max(map(len, by_actor.columns)) + 2
     lines = [f"\n{metric.label}, mean over {len(by_actor)} actors\n"]
     lines += [f"{name:{width}}{100 * mean:6.1f} %" for name, mean in by_actor.mean().items()]
-    lines += ["", f"{'':{2 * width}}{'points':>8}{'better for':>14}{'p':>10}{'p (Holm)':>10}"]
+    lines += [
+        "",
+        f"{'':{2 * width}}{'points':>8}{'95 % interval':>18}{'better for':>14}{'p':>10}{'p (Holm)':>10}",
+    ]
     for row in table.itertuples():
         actors = f"{row.better_actors} of {row.actors}"
+        interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}" if row.low == row.low else ""
         lines.append(
-            f"{row.a:{width}}{row.b:{width}}{100 * row.difference:+8.1f}{actors:>14}"
+            f"{row.a:{width}}{row.b:{width}}{100 * row.difference:+8.1f}{interval:>18}{actors:>14}"
             f"{row.p:10.2g}{row.p_holm:10.2g}"
         )
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from scipy import stats
 from ser.core.errors import SerError
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.significance import (
+    difference_interval,
     check_comparable,
     holm,
     paired_tests,
@@ -125,6 +126,18 @@ def test_sign_flips_of_many_actors():
     assert drawn == pytest.approx(exact, rel=0.15)
 
 
+@pytest.mark.parametrize("n_actors", [6, 24])
+def test_intervals_of_differences_cover_the_truth(n_actors):
+    rng = np.random.default_rng(n_actors)
+    intervals = [difference_interval(rng.normal(0.05, 0.1, n_actors)) for _ in range(300)]
+    covered = np.mean([low <= 0.05 <= high for low, high in intervals])
+    assert 0.91 < covered < 0.985  # three standard errors around 0.95
+
+
+def test_one_actor_has_no_interval():
+    assert np.isnan(difference_interval(np.array([0.1]))).all()
+
+
 def test_paired_tests_of_all_pairs():
     rng = np.random.default_rng(0)
     a = rng.uniform(0.3, 0.6, 24)
@@ -133,6 +146,7 @@ def test_paired_tests_of_all_pairs():
     ab, ac, bc = table.to_dict("records")
     assert ab["p"] == pytest.approx(sign_flip_p(scores["b"] - scores["a"]))
     assert (ab["difference"], ab["actors"]) == (pytest.approx((scores["b"] - a).mean()), 24)
+    assert 0 < ab["low"] < ab["difference"] < ab["high"]
     assert (ac["p"], ac["p_holm"], ac["better_actors"]) == (1.0, 1.0, 0)
     assert bc["p_holm"] >= bc["p"]
     np.testing.assert_allclose(holm(np.array([0.5, 0.001])), [0.5, 0.002])
