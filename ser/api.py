@@ -384,8 +384,7 @@ def compare_runs(runs: Sequence[LoggedRun | Outcome], *, metric: str = "uar") ->
     Returns
     -------
     DataFrame
-        a, b, difference (mean over actors of b minus a), low and high of its 95 % interval,
-        better_actors, actors, p and p_holm.
+        As `ser.evaluation.significance.paired_tests` has it.
 
     Raises
     ------

@@ -141,10 +141,8 @@ def _comparison_text(metric: Metric, by_actor: pd.DataFrame, table: pd.DataFrame
     width = max(map(len, by_actor.columns)) + 2
     lines = [f"\n{metric.label}, mean over {len(by_actor)} actors\n"]
     lines += [f"{name:{width}}{100 * mean:6.1f} %" for name, mean in by_actor.mean().items()]
-    lines += [
-        "",
-        f"{'':{2 * width}}{'points':>8}{'95 % interval':>18}{'better for':>14}{'p':>10}{'p (Holm)':>10}",
-    ]
+    head = f"{'points':>8}{'95 % interval':>18}{'better for':>14}{'p':>10}{'p (Holm)':>10}"
+    lines += ["", f"{'':{2 * width}}{head}"]
     for row in table.itertuples():
         actors = f"{row.better_actors} of {row.actors}"
         interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}" if row.low == row.low else ""

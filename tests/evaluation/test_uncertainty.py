@@ -10,8 +10,8 @@ from scipy import stats
 from ser.core.errors import SerError
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.significance import (
-    difference_interval,
     check_comparable,
+    difference_interval,
     holm,
     paired_tests,
     scores_by_actor,

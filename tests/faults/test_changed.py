@@ -157,7 +157,7 @@ def test_picture_of_others_is_not_drawn_over(tmp_path, monkeypatch):
         for recording in recordings:
             yield [Prediction(recording.name, start=0, end=1, proba=np.array([0.25, 0.75]))]
 
-    trained = SimpleNamespace(scale_by_speaker=False, predict=windows_of, sr=None)
+    trained = SimpleNamespace(needs_speakers=False, predict=windows_of, sr=None)
     model = SimpleNamespace(emotions=("happy", "sad"), digest="1", trained=trained, origin=None)
     monkeypatch.setattr("ser.predict.chosen_model", lambda arguments: model)
     words = parse(["x.wav", "--window", "1", "--output", "json", "--pictures", str(tmp_path)])
