@@ -56,6 +56,7 @@ ELSEWHERE = [  # pattern, why it is not run here
     (r"data(\.test)?=emodb\b", "needs EMO-DB itself; its grammar is tested on made files"),
     (r"experiment=best_inductive\b", "minutes; best_transductive, run here, has two of its parts"),
     (r"benchmarks/startup\.py", "two minutes of whole processes, one after the other"),
+    (r"benchmarks/tuning\.py", "three studies, one of a hundred trials"),
     (r"benchmarks/best_inductive\.py", "two runs of minutes"),
     (r"benchmarks/alternatives\.py", "needs the libraries that it compares with"),
     (r"benchmarks/long_haul\.py", "a thousand runs; tests/test_ui.py shows as many"),

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from joblib import effective_n_jobs
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial
 from sklearn.pipeline import Pipeline
 
 from ser.core.errors import SerError
 from ser.core.experiment import Experiment
+from ser.core.overrides import key_of
 from ser.data.dataset import Dataset
 from ser.data.folds import Fold, Split
 from ser.evaluation.folds import fit_on
@@ -71,6 +73,8 @@ class Objective:
         Feature matrices by the settings of their features, filled as trials ask for them.
     question : mapping of str to object
         What its scores depend on besides what is drawn (`question.question_of`).
+    composed : dict of (tuple of str) to DictConfig
+        Configs by the groups' choices in them, filled as trials draw them.
     """
 
     experiment: Experiment
@@ -79,6 +83,7 @@ class Objective:
     split: Split
     matrices: dict[str, np.ndarray]
     question: Mapping[str, object]
+    composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
 
     def __call__(self, trial: Trial) -> Score:
         """Score the trial; it stops early where its pruner says so.
@@ -90,7 +95,7 @@ class Objective:
         """
         values, seconds = _timed(self.space.draw, trial)
         score = Score(cpu_seconds=seconds)
-        cfg = self.experiment.vary(overrides_of(self.space, values)).cfg
+        cfg = self._config(overrides_of(self.space, values))
         pipeline, scaler = build.model_pipeline(cfg)
         X = self._matrix(cfg)
         if scaler is not None:
@@ -107,6 +112,22 @@ class Objective:
             if trains_by_epochs(pipeline[-1]):
                 return self._by_epochs(trial, pipeline, data, score)
         return self._by_folds(trial, pipeline, data, score)
+
+    def _config(self, overrides: list[str]) -> DictConfig:
+        """A trial's config. Only groups' choices are composed, once; values are set in a copy."""
+        groups = (*self.experiment.choices.groups, "variants")
+        chosen = tuple(one for one in overrides if key_of(one) in groups)
+        if chosen not in self.composed:
+            self.composed[chosen] = self.experiment.vary(chosen).cfg
+        cfg: DictConfig = self.composed[chosen].copy()
+        parser = OverridesParser.create()
+        for override in parser.parse_overrides([one for one in overrides if one not in chosen]):
+            place, _, key = override.key_or_group.rpartition(".")
+            of = OmegaConf.select(cfg, place) if place else cfg
+            if not OmegaConf.is_dict(of) or OmegaConf.is_dict(of.get(key)):
+                return self.experiment.vary(overrides).cfg  # Hydra knows what this comes to
+            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
+        return cfg
 
     def _by_folds(self, trial: Trial, pipeline: Pipeline, data: Dataset, score: Score) -> Score:
         """As many folds at a time as there are workers, until the pruner has seen enough."""

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from composing import composed
+from composing import composed, experiment
 from hydra.utils import instantiate
 from optuna.trial import TrialState
 from sklearn.base import clone
@@ -23,7 +23,7 @@ from ser.core.errors import SerError
 from ser.data.dataset import Dataset
 from ser.models.partial_fit import EpochFit
 from ser.train.build import model_pipeline
-from ser.tune.objective import Objective
+from ser.tune.objective import Objective, overrides_of
 from ser.tune.space import search_space
 from ser.tune.storage import WORKER, open_study
 
@@ -415,3 +415,22 @@ def test_open_study_says_which_database_cannot_be_used():
     url = "postgresql://nobody:nothing@127.0.0.1:1/none"
     with pytest.raises(SerError, match=r"127\.0\.0\.1:1"), open_study(url, "s", question={}):
         pass
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=svm", "search_space=svm_features"],  # groups' choices among what is drawn
+        ["model=mlp", "model.classifier.alpha=0.5"],  # a drawn key that was given; lists
+        ["model=random_forest"],  # null
+    ],
+)
+def test_a_trials_config_is_what_hydra_composes(overrides):
+    tuned = experiment(*overrides, config="tune")
+    space = instantiate(tuned.cfg.search_space, _convert_="all")
+    objective = Objective(tuned, space, None, None, {}, {})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(4):
+        drawn = overrides_of(space, space.draw(study.ask()))
+        assert objective._config(drawn) == tuned.vary(drawn).cfg
+    assert len(objective.composed) < 4
