@@ -63,7 +63,7 @@ def without_a_checkout(*command, cwd, **environment):
     plain = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("SER_", "MLFLOW_")) and name != "PYTHONPATH"
+        if not name.startswith(("SER_", "MLFLOW_")) and name not in ("PYTHONPATH", "PIP_CONSTRAINT")
     }
     done = subprocess.run(
         [sys.executable, *map(str, command)],
