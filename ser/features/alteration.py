@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,8 +19,9 @@ import scipy.fft
 
 from ser.core.errors import SerError
 from ser.data.audio import read_audio
-from ser.features import FeatureSet, check_ready, level, stored_dtype
+from ser.features import FeatureSet, level
 from ser.features.augmentation import add_noise
+from ser.features.other_sound import OtherSound
 from ser.features.resampling import resample
 from ser.features.union import UnionFeatures
 
@@ -31,7 +32,7 @@ DIRECT = 1.0  # energy of the direct sound over that of a room's reverberation
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlteredFeatures:
+class AlteredFeatures(OtherSound):
     """Features of a clip after one alteration.
 
     Parameters
@@ -48,36 +49,12 @@ class AlteredFeatures:
         Digest of what these hold.
     """
 
-    features: FeatureSet
     kind: str
     value: float
     voices: tuple[str, ...] = field(default=(), metadata={"place": True})
     babble: str = ""
 
     version: ClassVar[int] = 1
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Column names: those of the features."""
-        return self.features.names
-
-    @property
-    def stored(self) -> str:
-        """In what precision the store keeps it: that of the features."""
-        return stored_dtype(self.features).str
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return self.features.min_samples
-
-    def check(self) -> None:
-        """See `ser.features.check_ready`."""
-        check_ready(self.features)
-
-    def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
-        """Feature vector of the altered clip: (len(names),) float32."""
-        return self.features(self.sound(y, sr), sr)
 
     def sound(self, y: np.ndarray, sr: int) -> np.ndarray:
         """The altered clip: what a person would listen to.

@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 import scipy.fft
 
 from ser.core.errors import SerError
-from ser.features import FeatureSet, check_ready, level, stored_dtype
+from ser.features import FeatureSet, level
 from ser.features.filters import hann
+from ser.features.other_sound import OtherSound
 from ser.features.resampling import resample
 from ser.features.union import UnionFeatures
 
@@ -112,7 +113,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentedFeatures:
+class AugmentedFeatures(OtherSound):
     """Features of one copy of a clip.
 
     Parameters
@@ -125,46 +126,16 @@ class AugmentedFeatures:
         Which copy.
     """
 
-    features: FeatureSet
     augmentation: Augmentation
     copy: int
 
     version: ClassVar[int] = 1
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Column names: those of the features."""
-        return self.features.names
-
-    @property
-    def stored(self) -> str:
-        """In what precision the store keeps it: that of the features."""
-        return stored_dtype(self.features).str
-
-    def check(self) -> None:
-        """See `ser.features.check_ready`."""
-        check_ready(self.features)
 
     @property
     def min_samples(self) -> int:
         """Samples that a clip must have, so that the fastest copy has enough."""
         fastest = (self.augmentation.speed or (1.0, 1.0))[1]
         return int(np.ceil(fastest * self.features.min_samples)) + 1
-
-    def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
-        """Feature vector of the copy.
-
-        Parameters
-        ----------
-        y : (n_samples,) float32
-        sr : int
-            Hz.
-
-        Returns
-        -------
-        (len(names),) float32
-        """
-        return self.features(self.sound(y, sr), sr)
 
     def sound(self, y: np.ndarray, sr: int) -> np.ndarray:
         """The copy itself: what a person would listen to.
