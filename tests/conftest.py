@@ -69,7 +69,10 @@ def demo_root(once):
     """Folder with the demo corpus's first four speakers (240 clips)."""
     from ser.data.corpora import demo
 
-    return once("demo", lambda folder: demo.load(folder, speakers=4))
+    root = once("demo", lambda folder: demo.load(folder, speakers=4))
+    yield root
+    voices = sorted(place.name for place in root.iterdir() if place.is_dir())
+    assert voices == [f"Actor_{speaker:02d}" for speaker in range(1, 5)], "a test has added voices"
 
 
 def root_of(variable):

@@ -116,7 +116,7 @@ def test_first_run_of_the_wheel_writes_where_it_says(home, built, demo_root, tmp
     (tmp_path / "working").mkdir()
     before = files(built / "installed")
     said = without_a_checkout(
-        *("-m", "ser.train", "model=svm", "data=demo", "curves=none"),
+        *("-m", "ser.train", "model=svm", "data=demo", "data.speakers=4", "curves=none"),
         cwd=tmp_path / "working",
         PYTHONPATH=str(built / "installed"),
         SER_DEMO_ROOT=str(demo_root),
