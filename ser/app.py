@@ -2,13 +2,16 @@
 
 A Gradio page on 127.0.0.1 that works offline and keeps nothing: a recording is deleted as soon as
 it is answered. The model's protocol and score stand beside every answer, so that nobody trusts it
-more than it earned.
+more than it earned. A transductive model is first adapted to one person, by several recordings of
+theirs, of which the visitor's session keeps the features.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,9 @@ from ser.predict.arguments import add_model_options, chosen_model, refuse_assign
 
 if TYPE_CHECKING:
     from ser.data.recordings import Windows
+    from ser.models.adaptation import Heard
     from ser.models.predictions import Prediction
+    from ser.models.trained import TrainedModel
     from ser.tracking.registry import Model
 
 HOST = "127.0.0.1"
@@ -89,7 +94,7 @@ def serve(arguments: argparse.Namespace) -> None:
     Raises
     ------
     SerError
-        If Gradio is not installed, there is no such model, or it needs to know who speaks.
+        If Gradio is not installed, or there is no such model.
     """
     ports.check_free(HOST, arguments.port)
     with temporary_folder() as folder:
@@ -104,11 +109,6 @@ def serve(arguments: argparse.Namespace) -> None:
 
         windows = Windows(arguments.window, arguments.hop)
         model = chosen_model(arguments)
-        if model.trained.scale_by_speaker:
-            raise SerError(
-                f"{model.name} is transductive: it needs several clips of each speaker, and a page "
-                "has one recording. Choose a run with another scaler."
-            )
         page = build(gradio, model, windows)
         print(f"{model.name} is on http://{HOST}:{arguments.port}  (Ctrl-C ends it)", flush=True)
         launch(gradio, page, arguments.port)
@@ -179,7 +179,6 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
     ----------
     gradio : module
     model : Model
-        Not transductive.
     windows : Windows
         Of recordings that are longer than one.
 
@@ -187,12 +186,24 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
     -------
     gradio.Blocks
     """
+    from ser.models.adaptation import Heard
+
+    waits = model.trained.needs_speakers
     with gradio.Blocks(title="ser", analytics_enabled=False, delete_cache=(STRAY, STRAY)) as page:
         gradio.Markdown(f"# What does this voice sound like?\n\n{earned(model)}")
-        with gradio.Row():
+        heard = gradio.State(Heard())
+        with gradio.Column(visible=waits):
+            files = gradio.File(
+                file_count="multiple", label="First: recordings of one person", height=140
+            )
+            progress = gradio.Markdown(how_far(Heard()))
+            another = gradio.Button("Another person", visible=False)
+        with gradio.Row(visible=not waits) as asking:
             with gradio.Column():
                 recording = gradio.Audio(
-                    sources=["upload", "microphone"], type="filepath", label="Recording"
+                    sources=["upload", "microphone"],
+                    type="filepath",
+                    label="Another recording of that person" if waits else "Recording",
                 )
                 label = gradio.Label(label="Emotion", num_top_classes=len(model.emotions))
                 note = gradio.Markdown()
@@ -203,11 +214,11 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
         with gradio.Accordion("Model card", open=False):
             gradio.Markdown(model.card)
 
-        def listen(path: str | None) -> list[Any]:
+        def listen(path: str | None, heard: Heard) -> list[Any]:
             if path is None:
                 return [None, "", None, None, gradio.Plot(visible=False)]
             try:
-                answer = predict_and_draw(model, windows, path)
+                answer = predict_and_draw(*heard.adapted(model.trained), windows, path)
             except SerError as error:
                 raise gradio.Error(str(error), print_exception=False) from error
             finally:
@@ -216,12 +227,75 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
             shown = [answer[key] for key in ("probabilities", "note", "waveform", "mel")]
             return [*shown, over_time]
 
+        def add(paths: list[str], heard: Heard) -> list[Any]:
+            for empty in Path(files.GRADIO_CACHE).glob("tmp*"):  # Gradio makes one of each file
+                empty.unlink(missing_ok=True)
+            try:
+                heard, refused = hear_files(heard, model.trained, windows, paths)
+            except SerError as error:
+                raise gradio.Error(str(error), print_exception=False) from error
+            shown = [gradio.Button(visible=bool(heard.whole)), gradio.Row(visible=heard.is_enough)]
+            return [None, heard, "\n\n".join([how_far(heard), *refused]), *shown]
+
+        def forget() -> list[Any]:
+            hidden = [gradio.Button(visible=False), gradio.Row(visible=False)]
+            return [Heard(), how_far(Heard()), *hidden, None]
+
         outputs = [label, note, waveform, mel, course]
-        recording.change(listen, recording, outputs, api_name="listen")
+        recording.change(listen, [recording, heard], outputs, api_name="listen")
+        if waits:
+            state = [heard, progress, another, asking]
+            files.upload(add, [files, heard], [files, *state], api_name="adapt")
+            another.click(forget, None, [*state, recording], api_name="forget")
     return page
 
 
-def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any]:
+def hear_files(
+    heard: Heard, trained: TrainedModel, windows: Windows, paths: Sequence[str]
+) -> tuple[Heard, list[str]]:
+    """What is known of a person after these recordings, whose files are deleted.
+
+    Returns
+    -------
+    heard : Heard
+    refused : list of str
+        A sentence in Markdown for each recording that is not used.
+    """
+    from ser.data.recordings import Recording
+    from ser.models.adaptation import hear
+
+    with temporary_folder(Path(os.environ["GRADIO_TEMP_DIR"])) as own:  # for longer than `STRAY`
+        recordings = []
+        for i, path in enumerate(map(Path, dict.fromkeys(paths))):  # one path for equal files
+            file = Path(own, f"{i}{path.suffix}")
+            with suppress(FileNotFoundError):  # another visitor's, of the same file: it is named
+                path.replace(file)
+            recordings.append(Recording(path.name, file))
+        heard, refused = hear(
+            trained, recordings, windows=windows, so_far=heard, max_samples=MAX_SAMPLES
+        )
+    return heard, [f"**Cannot use {markdown(name)}: {markdown(why)}.**" for name, why in refused]
+
+
+def how_far(heard: Heard) -> str:
+    """What is there of a person, and what is to come, in Markdown."""
+    from ser.models.scaling import MIN_CLIPS
+
+    if heard.is_enough:
+        return (
+            f"**Adapted to one person by {len(heard.whole)} recordings**: what it says is "
+            "transductive, and for recordings of that person alone. You may add more."
+        )
+    return (
+        f"**{len(heard.whole)} of {MIN_CLIPS} recordings.** This model is transductive: it needs "
+        f"{MIN_CLIPS} or more of one person, in several moods, before it can be asked about others "
+        "of that person. Each is deleted at once; its features stay in memory for this visit."
+    )
+
+
+def predict_and_draw(
+    trained: TrainedModel, for_windows: TrainedModel, windows: Windows, path: str
+) -> dict[str, Any]:
     """What the model makes of a recording, and how it looks.
 
     Returns
@@ -242,7 +316,7 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
     from ser.report import figures, sound_figures
     from ser.report.clip_views import views
 
-    trained, recording = model.trained, Recording("the recording", Path(path))
+    recording = Recording("the recording", Path(path))
     min_samples = trained.feature_set.min_samples
     y, sr = read_audio(path, name=recording.name, min_samples=min_samples, max_samples=MAX_SAMPLES)
     if len(y) / sr > LONGEST:
@@ -254,31 +328,36 @@ def predict_and_draw(model: Model, windows: Windows, path: str) -> dict[str, Any
     shown = views(y, sr, "", prosody=ProsodyFeatures())
     course = None
     if len(y) / sr > windows.seconds:
-        (parts,) = trained.predict([recording], windows=windows, n_jobs=1)
+        (parts,) = for_windows.predict([recording], windows=windows, n_jobs=1)
         middle = [(part.start + part.end) / 2 for part in parts if part.proba is not None]
         proba = [part.proba for part in parts if part.proba is not None]
         title = "Emotions over time"
-        course = figures.plot_emotions_over_time(middle, proba, model.emotions, title=title)
+        course = figures.plot_emotions_over_time(middle, proba, trained.emotions, title=title)
     return {
-        "probabilities": dict(zip(model.emotions, whole.proba.tolist(), strict=True)),
-        "note": remarks(whole, trained.sr),
+        "probabilities": dict(zip(trained.emotions, whole.proba.tolist(), strict=True)),
+        "note": remarks(whole, trained),
         "waveform": sound_figures.plot_waveforms(shown),
         "mel": sound_figures.plot_mel_spectrograms(shown),
         "course": course,
     }
 
 
-def remarks(prediction: Prediction, sr: int | None) -> str:
-    """What is to be known of an answer, in Markdown; `sr` is the model's, in Hz."""
+def remarks(prediction: Prediction, trained: TrainedModel) -> str:
+    """What is to be known of an answer, in Markdown."""
     from ser.models.predictions import UNFAMILIAR
 
     sentences = []
+    if trained.voice is not None:
+        sentences.append(
+            f"**Transductive**: adapted to one person by {trained.voice.n_clips} unlabelled clips, "
+            "and for recordings of that person alone."
+        )
     if prediction.unfamiliar:
         sentences.append(f"**This recording is {UNFAMILIAR}: do not trust the answer.**")
     if prediction.resampled_from is not None:
         sentences.append(
-            f"It was resampled from {prediction.resampled_from} Hz to {sr} Hz, at which the model "
-            "was trained."
+            f"It was resampled from {prediction.resampled_from} Hz to {trained.sr} Hz, at which "
+            "the model was trained."
         )
     return " ".join(sentences)
 
