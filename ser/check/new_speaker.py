@@ -116,10 +116,22 @@ def new_speaker(subject: Subject, clips: Sequence[int], draws: int) -> list[Find
             value=uar[i],
             low=low[i],
             high=high[i],
-            note="inductive" if n == 0 else "transductive: they are among the test clips",
+            note=_note(n, np.unique(data.groups[rows], return_counts=True)[1]),
         )
         for i, n in enumerate(heard)
     ]
+
+
+def _note(n: int, counts: np.ndarray) -> str:
+    """What is to be known of a number of clips, by how many each speaker has.
+
+    >>> _note(5, np.array([9, 5])), _note(60, np.array([71, 35]))[-26:]
+    ('transductive: they are among the test clips', '1 of 2 speakers have fewer')
+    """
+    if n == 0:
+        return "inductive"
+    few = f"; {(counts < n).sum()} of {len(counts)} speakers have fewer" * bool((counts < n).any())
+    return f"transductive: they are among the test clips{few}"
 
 
 def _folds(data: Dataset, seed: int) -> list[Fold]:

@@ -14,7 +14,7 @@ from ser.check.confidence import confidence
 from ser.check.fairness import fairness
 from ser.check.figures import check_figures
 from ser.check.findings import Finding, counts, findings_table
-from ser.check.foreign import is_table, read_predictions
+from ser.check.foreign import SUFFIXES, is_table, read_predictions
 from ser.check.new_speaker import new_speaker
 from ser.check.page import check_text, render_check_page
 from ser.check.robustness import alter, robustness
@@ -112,6 +112,8 @@ def check(what: str, options: Options) -> str:
         checked = _of_table(Path(what), suite)
         with _started(checked.name, TABLES, options, {"command": command}) as run:
             return _log(run, checked)
+    if Path(what).is_file():
+        raise SerError(f"{what} is no table that can be read: give one of {', '.join(SUFFIXES)}.")
     return _check_model(what, suite, options, command)
 
 

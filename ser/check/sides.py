@@ -104,11 +104,15 @@ def _finding(what: str, value: float, limit: float | None, note: str) -> Finding
 
 
 def _sides(foreign: Foreign) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Training and test rows of each fold; of several folds, the others are what trains."""
+    """Training and test rows of each fold; if no part says what trains it, the other folds do."""
     table = foreign.predictions.assign(sound=_sounds(foreign.predictions["clip"]))
+    several = "fold" in table and len(set(table["fold"])) > 1
     if foreign.trained is not None:
-        return [(foreign.trained.assign(sound=_sounds(foreign.trained["clip"])), table)]
-    if "fold" not in table or len(set(table["fold"])) < 2:
+        trained = foreign.trained.assign(sound=_sounds(foreign.trained["clip"]))
+        if several and set(table["fold"]) <= set(trained["fold"]):  # each fold has both parts
+            return [(trained[trained["fold"] == fold], of) for fold, of in table.groupby("fold")]
+        return [(trained, table)]
+    if not several:
         return []
     return [(table[table["fold"] != fold], test) for fold, test in table.groupby("fold")]
 
@@ -118,7 +122,7 @@ def _shared(sides: Sequence[tuple[pd.DataFrame, pd.DataFrame]], column: str) -> 
     n_shared, n_test = 0, 0
     values: dict[object, None] = {}
     for train, test in sides:
-        shared = test[column].isin(set(train[column]))
+        shared = test[column].isin(set(train[column].dropna()))
         n_shared, n_test = n_shared + int(shared.sum()), n_test + len(test)
         values |= dict.fromkeys(test.loc[shared, "clip" if column == "sound" else column])
     listed = ", ".join(map(str, list(values)[:5])) + (", ..." if len(values) > 5 else "")

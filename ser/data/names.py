@@ -99,6 +99,18 @@ def relabelled(clips: pd.DataFrame, labels: Mapping[str, str | None]) -> pd.Data
     return clips[kept].assign(emotion=names[kept].map(words)).reset_index(drop=True)
 
 
+def twins(names: Iterable[str]) -> list[list[str]]:
+    """Names that differ only by case, width or unseen characters, together.
+
+    >>> twins(["sad", "Happy", "happy"])
+    [['Happy', 'happy']]
+    """
+    by_look: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        by_look.setdefault(folded(name), []).append(name)
+    return [alike for alike in by_look.values() if len(alike) > 1]
+
+
 def check_twins(names: Iterable[str], what: str) -> None:
     """Refuse names that differ only by case, width or unseen characters.
 
@@ -112,17 +124,13 @@ def check_twins(names: Iterable[str], what: str) -> None:
     SerError
         With the list of them.
     """
-    by_look: dict[str, list[str]] = {}
-    for name in sorted(set(names)):
-        by_look.setdefault(folded(name), []).append(name)
-    twins = [alike for alike in by_look.values() if len(alike) > 1]
-    if twins:
-        listed = "; ".join(" and ".join(map(repr, alike)) for alike in twins[:_SHOWN])
-        more = f" and {len(twins) - _SHOWN} more" if len(twins) > _SHOWN else ""
+    if found := twins(names):
+        listed = "; ".join(" and ".join(map(repr, alike)) for alike in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         word = {"emotion": "emotions", "actor": "speakers"}[what]
         raise SerError(
             f"The names of {word} differ by no more than case or characters that are not seen: "
-            f"{listed}{more}. {_REMEDY[what].format(*twins[0])}"
+            f"{listed}{more}. {_REMEDY[what].format(*found[0])}"
         )
 
 

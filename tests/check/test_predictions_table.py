@@ -123,8 +123,27 @@ def test_clips_that_the_table_says_were_learned_from_are_not_scored(read):
     assert protocol(foreign)[0] == "speaker"
     table["split"] = np.where(np.arange(len(table)) % 3, "train", "test")
     assert protocol(read(table))[0] == "random"
-    with pytest.raises(SerError, match="no row of the part test"):
+    with pytest.raises(SerError, match="no row whose split is test"):
         read(table[table["split"] == "train"])
+    other = read(table.assign(split="dev"))
+    assert other.notes[-1] == "all rows are scored, as split says neither train nor test but dev"
+    table.loc[:9, "split"] = "dev"
+    notes = read(table).notes
+    assert notes[-1] == "rows whose split is dev are left out: neither train nor test"
+
+
+def test_each_fold_may_say_what_it_has_learned_from(read):
+    table = rows(None)
+    both = [
+        table.assign(fold=fold, part=np.where(table["speaker"] == fold, "test", "train"))
+        for fold in range(4)
+    ]
+    foreign = read(pd.concat(both))
+    assert protocol(foreign)[0] == "loso"
+    assert told(foreign)["the same sound on both sides"].value == 0
+    slipped = pd.concat([*both, both[1].head(1).assign(fold=0)])  # speaker 0 trains fold 0
+    leaky = told(read(slipped))["the same sound on both sides"]
+    assert (leaky.value, leaky.note) == (1 / 32, "0.wav")
 
 
 def test_ravdess_names_tell_what_the_table_does_not(read):
@@ -148,9 +167,30 @@ def test_probabilities_must_be_some(read):
     p = np.tile([[0.75, 0.25]], (32, 1))
     table = rows().assign(prob_happy=p[:, 0], prob_sad=p[:, 1])
     assert list(read(table).predictions.filter(regex="^p_")) == ["p_happy", "p_sad"]
-    logits = read(table.assign(prob_sad=3.0))
-    assert not list(logits.predictions.filter(regex="^p_"))
-    assert "are no probabilities" in logits.notes[-1]
+    comma = read(table.astype({"prob_happy": str}).replace("0.75", "0,75"), sep=";", name="de.csv")
+    assert comma.predictions["p_happy"].eq(0.75).all()
+    wrong = table["prediction"].eq("sad").sum()
+    assert comma.notes[-1].startswith(f"in {wrong} of 32 rows another label than the predicted")
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"prob_sad": 3.0}, "prob_happy, prob_sad, ... sum to 3.75 in row 1, not to 1"),
+        ({"prob_sad": [0.25, None] * 16}, "prob_sad is no number in row 2"),
+        ({"prob_sad": [0.25, 0.25, -1, 0.25] * 8}, "prob_sad is below 0 in row 3"),
+        ({"prediction": ["bored", *["sad"] * 31]}, "there is no column prob_bored"),
+    ],
+)
+def test_probabilities_that_are_left_out_are_named(read, change, note):
+    foreign = read(rows().assign(prob_happy=0.75, prob_sad=0.25).assign(**change))
+    assert not list(foreign.predictions.filter(regex="^p_"))
+    assert f"probabilities are left out: {note}" in foreign.notes
+
+
+def test_labels_that_are_never_true_are_named(read):
+    foreign = read(rows().assign(prediction=["bored", *["sad"] * 31]))
+    assert foreign.notes[-1] == "prediction has labels that are never true: bored"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +199,14 @@ def test_probabilities_must_be_some(read):
         (lambda t: t.drop(columns="prediction"), "has no column predicted .or pred"),
         (lambda t: t.assign(label="happy"), "all clips have the label happy"),
         (lambda t: t.assign(prediction=["1", "2"] * 16), "no predicted label is ever true"),
-        (lambda t: t.assign(prediction=[None, *t["prediction"][1:]]), "no predicted in row 1"),
+        (lambda t: t.assign(prediction=[None, *t["prediction"][1:]]), "no prediction in row 1:"),
+        (lambda t: t.assign(fold=[None] * 3 + [1] * 29), "no fold in row 1 and 2 others"),
+        (
+            lambda t: t.assign(prediction=t["prediction"].str.upper()),
+            "'HAPPY' and 'happy' in label",
+        ),
+        (lambda t: t.assign(speaker=["Ann", *["ann"] * 31]), "'Ann' and 'ann' in speaker differ"),
+        (lambda t: t.assign(Label="x"), "several columns label"),
         (lambda t: t.head(0), "has no rows"),
     ],
 )
@@ -168,9 +215,43 @@ def test_a_table_that_cannot_be_scored_is_refused_in_a_sentence(read, change, me
         read(change(rows()))
 
 
-def test_a_missing_table_is_refused(tmp_path):
+def test_a_column_that_is_there_twice_is_refused(read):
+    with pytest.raises(SerError, match="several columns label"):
+        read(rows().rename(columns={"sentence": "label"}))
+
+
+def test_a_speaker_with_a_blank_behind_is_the_same(read):
+    table = rows("speaker").astype({"speaker": str})
+    table.loc[0, ["speaker", "fold"]] = ["0 ", 1]
+    assert protocol(read(table))[0] == LEAK
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_tables_of_spreadsheets_are_read(read, encoding):
+    assert len(read(rows(), encoding=encoding, sep="\t").predictions) == 32
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le"])
+def test_other_encodings_are_refused_in_a_sentence(read, encoding):
+    with pytest.raises(SerError, match=r"theirs.csv cannot be read .* .it is not UTF-8"):
+        read(rows().replace("sad", "müde"), encoding=encoding)
+
+
+def test_cells_that_are_lists_are_refused(tmp_path):
+    rows().assign(file=[["a.wav"]] * 32).to_parquet(tmp_path / "theirs.parquet")
+    with pytest.raises(SerError, match="a ndarray for file in row 1"):
+        read_predictions(tmp_path / "theirs.parquet")
+
+
+def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(SerError, match="There is no table"):
         read_predictions(tmp_path / "none.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SerError, match="is a folder"):
+        read_predictions(tmp_path / "folder.csv")
+    (tmp_path / "theirs.xlsx").touch()
+    with pytest.raises(SerError, match=r"theirs.xlsx is no table that can be read: give one of"):
+        check(str(tmp_path / "theirs.xlsx"), Options())
 
 
 def test_names_of_files_are_found_in_paths_of_any_system():

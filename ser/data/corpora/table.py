@@ -24,7 +24,7 @@ from ser.data.names import numbers_if_whole, relabelled, tidied
 
 _SEPARATORS = ",;\t|"
 _CSV = {"keep_default_na": False, "na_values": [""]}
-_NO_NAMES = (bytes, list, tuple, dict, np.ndarray)  # what Parquet can hold, and no CSV
+NO_NAMES = (bytes, list, tuple, dict, np.ndarray)  # what Parquet can hold, and no CSV
 _SHOWN = 5  # rows or files that an error names before it only counts
 
 
@@ -162,7 +162,7 @@ def _check_filled(clips: pd.DataFrame, table: Path, given: dict[str, str]) -> No
     unit = "line" if table.suffix.lower() == ".csv" else "row"
     for column, name in given.items():
         values = clips[column]
-        unusable = values.map(lambda value: isinstance(value, _NO_NAMES)).astype(bool)
+        unusable = values.map(lambda value: isinstance(value, NO_NAMES)).astype(bool)
         if unusable.any():
             kind = type(values[unusable].iloc[0]).__name__
             raise SerError(
