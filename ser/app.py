@@ -192,12 +192,7 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
     with gradio.Blocks(title="ser", analytics_enabled=False, delete_cache=(STRAY, STRAY)) as page:
         gradio.Markdown(f"# What does this voice sound like?\n\n{earned(model)}")
         heard = gradio.State(Heard())
-        with gradio.Column(visible=waits):
-            files = gradio.File(
-                file_count="multiple", label="First: recordings of one person", height=140
-            )
-            progress = gradio.Markdown(how_far(Heard()))
-            another = gradio.Button("Another person", visible=False)
+        first = gradio.Column(visible=waits)
         with gradio.Row(visible=not waits) as asking:
             with gradio.Column():
                 recording = gradio.Audio(
@@ -227,27 +222,55 @@ def build(gradio: Any, model: Model, windows: Windows) -> Any:
             shown = [answer[key] for key in ("probabilities", "note", "waveform", "mel")]
             return [*shown, over_time]
 
-        def add(paths: list[str], heard: Heard) -> list[Any]:
-            for empty in Path(files.GRADIO_CACHE).glob("tmp*"):  # Gradio makes one of each file
-                empty.unlink(missing_ok=True)
-            try:
-                heard, refused = hear_files(heard, model.trained, windows, paths)
-            except SerError as error:
-                raise gradio.Error(str(error), print_exception=False) from error
-            shown = [gradio.Button(visible=bool(heard.whole)), gradio.Row(visible=heard.is_enough)]
-            return [None, heard, "\n\n".join([how_far(heard), *refused]), *shown]
-
-        def forget() -> list[Any]:
-            hidden = [gradio.Button(visible=False), gradio.Row(visible=False)]
-            return [Heard(), how_far(Heard()), *hidden, None]
-
         outputs = [label, note, waveform, mel, course]
         recording.change(listen, [recording, heard], outputs, api_name="listen")
         if waits:
-            state = [heard, progress, another, asking]
-            files.upload(add, [files, heard], [files, *state], api_name="adapt")
-            another.click(forget, None, [*state, recording], api_name="forget")
+            with first:
+                ask_who_speaks(gradio, model, windows, heard, asking, recording)
     return page
+
+
+def ask_who_speaks(
+    gradio: Any, model: Model, windows: Windows, heard: Any, asking: Any, recording: Any
+) -> None:
+    """What comes first on the page of a transductive model: recordings of one person.
+
+    Parameters
+    ----------
+    gradio : module
+    model : Model
+    windows : Windows
+    heard : gradio.State
+        A visitor's `Heard`.
+    asking : gradio.Row
+        Shown as soon as the model can be asked.
+    recording : gradio.Audio
+        In `asking`; emptied when another person is to come.
+    """
+    from ser.models.adaptation import Heard
+
+    label = "First: recordings of one person"
+    files = gradio.File(file_count="multiple", label=label, height=140)
+    progress = gradio.Markdown(how_far(Heard()))
+    another = gradio.Button("Another person", visible=False)
+
+    def add(paths: list[str], heard: Heard) -> list[Any]:
+        for empty in Path(files.GRADIO_CACHE).glob("tmp*"):  # Gradio makes one of each file
+            empty.unlink(missing_ok=True)
+        try:
+            heard, refused = hear_files(heard, model.trained, windows, paths)
+        except SerError as error:
+            raise gradio.Error(str(error), print_exception=False) from error
+        shown = [gradio.Button(visible=bool(heard.whole)), gradio.Row(visible=heard.is_enough)]
+        return [None, heard, "\n\n".join([how_far(heard), *refused]), *shown]
+
+    def forget() -> list[Any]:
+        hidden = [gradio.Button(visible=False), gradio.Row(visible=False)]
+        return [Heard(), how_far(Heard()), *hidden, None]
+
+    state = [heard, progress, another, asking]
+    files.upload(add, [files, heard], [files, *state], api_name="adapt")
+    another.click(forget, None, [*state, recording], api_name="forget")
 
 
 def hear_files(

@@ -119,7 +119,7 @@ def test_app_is_on_loopback_not_shared_and_silent(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     gradio = MagicMock()
     monkeypatch.setitem(sys.modules, "gradio", gradio)
-    trained = SimpleNamespace(scale_by_speaker=False)
+    trained = SimpleNamespace(needs_speakers=False)
     model = SimpleNamespace(
         name="svm", trained=trained, emotions=("calm", "sad"), about="svm", card=""
     )
