@@ -252,7 +252,7 @@ def ask_who_speaks(
     label = "First: recordings of one person"
     files = gradio.File(file_count="multiple", label=label, height=140)
     progress = gradio.Markdown(how_far(Heard()))
-    another = gradio.Button("Another person", visible=False)
+    another = gradio.Button("Start again with another person", visible=False)
 
     def add(paths: list[str], heard: Heard) -> list[Any]:
         for empty in Path(files.GRADIO_CACHE).glob("tmp*"):  # Gradio makes one of each file

@@ -234,7 +234,7 @@ def test_app_adapts_a_transductive_model_to_the_one_who_speaks(
     assert page.outside == []
     with opened(transductive_app, browser) as another:  # visitor, who is not heard as the first
         another.get_by_text("0 of 5 recordings").wait_for()
-    page.get_by_text("Another person").click()
+    page.get_by_text("Start again with another person").click()
     page.get_by_text("0 of 5 recordings").wait_for(timeout=60_000)
     assert page.locator("[data-testid=label-output-value]").count() == 0
 
