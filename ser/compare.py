@@ -107,20 +107,24 @@ def compare(run_ids: Sequence[str], query: str | None, *, experiment: str | None
     ) as parent:
         whole = [table.assign(metric=metric.name) for metric, table in tests.items()]
         parent.table(pd.concat(whole, ignore_index=True), "comparison")
-        _log_by_actor(parent, by_actor)
+        _log_by_actor(parent, by_actor, (runs[0].config().get("data") or {}).get("listeners") or {})
         report.attach(parent)
     texts = [_comparison_text(metric, by_actor[metric], tests[metric]) for metric in by_actor]
     lines = [*texts, "", _NOTE, "", terminal.where(parent, report="report.html")]
     return "\n".join(lines)
 
 
-def _log_by_actor(run: Run, by_actor: Mapping[Metric, pd.DataFrame]) -> None:
+def _log_by_actor(
+    run: Run, by_actor: Mapping[Metric, pd.DataFrame], listeners: Mapping[str, float]
+) -> None:
     from ser.report.comparison_figures import plot_by_actor
 
+    recalls = {emotion: recall for emotion, recall in listeners.items() if emotion != "overall"}
     for metric, scores in by_actor.items():
         name = f"{metric.name}_by_actor"
         run.table(scores.reset_index(), name)
-        run.figure(partial(plot_by_actor, scores, label=metric.label), name)
+        known = recalls if metric.name == "uar" else None
+        run.figure(partial(plot_by_actor, scores, label=metric.label, listeners=known), name)
         means = enumerate(scores.mean())
         run.metrics({f"{metric.name}_over_actors_{i}": mean for i, mean in means})
 

@@ -64,7 +64,9 @@ def plot_intervals(table: pd.DataFrame, *, about: str) -> Figure:
 
 
 @in_style
-def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
+def plot_by_actor(
+    scores: pd.DataFrame, *, label: str, listeners: Mapping[str, float] | None = None
+) -> Figure:
     """Score of each actor's clips in several runs.
 
     Parameters
@@ -73,6 +75,9 @@ def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
         In [0, 1]; actors in rows, runs in columns.
     label : str
         Of the score.
+    listeners : mapping of str to float, optional
+        Emotion -> recall of human listeners, in percent: their mean, and from the hardest emotion
+        to the easiest.
     """
     title = f"{label} of each actor's test clips · {len(scores)} actors, a line for each"
     figure = new_figure(max(NARROW, 1.2 * scores.shape[1] + 3), 4.8, title)
@@ -81,6 +86,11 @@ def plot_by_actor(scores: pd.DataFrame, *, label: str) -> Figure:
     for _, row in scores.iterrows():
         axes.plot(places, 100 * row, color="grey", alpha=0.35, linewidth=1, marker=".")
     axes.plot(places, 100 * scores.mean(), color=COLOURS[1], marker="D", label="mean over actors")
+    if listeners:
+        recalls = np.array(list(listeners.values()))
+        about = f"human listeners: {recalls.mean():.1f} %, and their emotions"
+        axes.axhspan(recalls.min(), recalls.max(), color=COLOURS[2], alpha=0.12, zorder=0)
+        axes.axhline(recalls.mean(), color=COLOURS[2], linestyle="--", linewidth=1, label=about)
     names = [
         f"{name}\n{value:.1f} %"
         for name, value in zip(scores.columns, 100 * scores.mean(), strict=True)

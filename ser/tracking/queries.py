@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+import yaml
 from mlflow.entities import Run as MlflowRun
 
 from ser.core.comparable import is_synthetic, kind_of
@@ -72,6 +73,22 @@ class LoggedRun:
                 table = read_table(file)
                 table = table[table["part"] == "test"]
         return table
+
+    def config(self) -> dict[str, Any]:
+        """Its config; empty where it has none.
+
+        Raises
+        ------
+        SerError
+            If it is damaged or has changed since.
+        """
+        with temporary_folder() as folder:
+            try:
+                file = self._fetch("config.yaml", folder)
+            except (OSError, mlflow.MlflowException):
+                return {}
+            with reading(self.id, "config.yaml"):
+                return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
     def download(self, folder: str | Path) -> None:
         """Copy its artifacts into a folder; the model is not among them.
