@@ -15,7 +15,7 @@ import ser
 from ser.evaluation.metrics import METRICS
 from ser.evaluation.probabilities import precision_recall
 from ser.report.captions import FIGURES, TABLES, caption_of, in_order
-from ser.report.comparison_figures import plot_intervals
+from ser.report.comparison_figures import plot_by_actor, plot_intervals
 from ser.report.figures import plot_precision_recall
 from ser.report.paper import Logged, latex_table, methods
 from ser.report.run_figures import run_figures
@@ -157,3 +157,15 @@ def test_a_picture_of_runs_has_their_intervals_though_their_folds_have_a_mean():
     (bar,) = figure.axes[0].containers[0].lines[2]
     assert bar.get_segments()[0][:, 0] == pytest.approx([35, 45])
     assert figure.axes[0].get_yticklabels()[0].get_text() == "loso\n(60 clips)"
+
+
+def test_each_actor_stands_beside_the_listeners():
+    scores = pd.DataFrame({"svm": [0.2, 0.6], "best": [0.5, 0.9]}, index=["1", "2"])
+    heard = {"angry": 80.0, "sad": 40.0, "happy": 30.0}
+    (axes,) = plot_by_actor(scores, label="UAR", listeners=heard).axes
+    labels = axes.get_legend_handles_labels()[1]
+    assert "human listeners: 50.0 %, and their emotions" in labels
+    (band,) = axes.patches
+    assert (band.get_y(), band.get_height()) == (30.0, 50.0)
+    (alone,) = plot_by_actor(scores, label="UAR").axes
+    assert not alone.patches
