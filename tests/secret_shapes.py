@@ -55,17 +55,6 @@ _TEXTS = (
     "https://hooks.slack.com/services/T0/B0/{}",
     "https://{}:@host.example/x.git",
     "https://{}:x-oauth-basic@host.example/x.git",
-    "[--token,{}]",
-    "[{{name:HF_TOKEN,value:{}}}]",
-    "('password', '{}')",
-    "password=={}",
-    "token[0]={}",
-    "<password>{}</password>",
-    "curl -u ann:{} host.example",
-    "mysql -u ann -p{} log",
-    "machine host.example login ann password {}",
-    "CREATE USER ann IDENTIFIED BY '{}'",
-    "jdbc:oracle:thin:ann/{}@host.example",
 )
 _TOKENS = (  # known by their own shape
     *("ghp_{:0>36}", "github_pat_{:0>40}", "glpat-{:0>20}", "hf_{:0>34}", "sk-{:0>40}"),

@@ -8,23 +8,68 @@ the environment has it under such a name.
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, quote_plus
 
-from ser.core.secret_names import is_secret
-from ser.core.secret_places import MASK, hides, mask_places, secret_keys
+from ser.core.secret_names import is_secret, is_secret_field
 
+MASK = "***"
+# Values that hide nothing.
+_NOTHING = frozenset(("", "none", "null", "true", "false", "{}", "[]", "()", MASK))
 _PICTURE = re.compile(r"(?<=;base64,)([A-Za-z0-9+/=]{64,})")
-_BEHIND_ESCAPE = (  # letters that are no part of a word
-    r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})"
-    r"|(?<=\\u[0-9A-Fa-f]{4})"
-)
-_SHORT = {" ": r"\+", "'": "''", "\n": r"\\{1,15}n", "\r": r"\\{1,15}r", "\t": r"\\{1,15}t"}
 _LEAST = 8  # characters of a value that is looked for wherever it stands
 _known: set[str] = set()  # such values, of the configs of this process
+
+# user:password@ of a URL: until the last @. A port, and a path with an @ behind it, are none.
+_USER = re.compile(
+    r"(?P<head>\b[a-z][a-z0-9+.\-]{0,30}:(?:/|\\/){1,2}[^\s/@:'\"]*):(?!\d+[/\s'\"])(?!@)(?:[^\s'\"<>@]{0,500}+@)++",
+    re.I,
+)
+_ALONE = re.compile(  # where a user alone is a token, or has a password that says so
+    r"(?P<head>\b(?:git\+)?https?:(?:/|\\/){1,2})(?!\*\*\*@)[^\s/@:'\"<>]+"
+    r"(?P<tail>(?::(?:x-oauth-basic|x-token-auth)?)?@)",
+    re.I,
+)
+_BARE = re.compile(  # ann:password@host without a scheme, localhost, a host of one word
+    r"(?<![\w/:@.\-%])(?P<head>(?!mailto:)[\w.\-]++):"
+    r"(?:[^\s/@:'\"]++@(?=localhost\b)|[^\s/@:'\"]{3,}+@(?=\w[\w.\-]{0,253}[.:(/])"
+    r"|(?![\d.]++@)[^\s/@:'\"]{3,}+@(?=[\w\-]{1,63}+(?:[\s'\",;)\]}\\&]|\Z)))"
+)
+_FIELD = re.compile(r"(?P<head>[?&;](?P<key>[\w.\-]+)=)[^\s&;#'\"<>]+")
+_QUOTE = r"(?:''(?=[^\s,)\]}])|\\{0,15}[\"']|&\#3[49];|&quot;)"
+# A key, before its value: token=abc, "token": "abc", --token abc, or that as words of a list.
+_KEY = re.compile(
+    r"(?:(?<![\w.\-])(?P<key>(?:(?:api|access|private|secret) )?[\w.\-]++)"
+    rf"{_QUOTE}?\s*(?:=>|[:=])(?![:=]|//)"
+    rf"|(?<![\w\-])--(?P<option>[A-Za-z][\w\-]*+)(?: |\n[ \t]*+- |(?:''|{_QUOTE}),?\s+(?={_QUOTE}))"
+    rf"(?!{_QUOTE}?--))[ \t]*"
+)
+_VALUE = re.compile(
+    rf"(?P<quote>{_QUOTE})(?P<quoted>.*?)(?<!\\)(?P=quote)|[\[{{(][^\[\](){{}}]*[\])}}]?"
+    r"|(?:(?:Bearer|Basic|Token|Digest|ApiKey|Negotiate)\s+)?"
+    r"(?:\b[bruf]{1,2}[\"'][^\"'\n]*[\"']|[^\s&;\"'`<>,\\])+",
+    re.I | re.S,
+)
+# "key: value" on a line of its own, to its end.
+_LINE = re.compile(
+    r"^(?P<head>[ \t]*+(?:- )?(?P<key>[\w.\-]++)[ \t]*+:[ \t]++)(?P<value>[^\s\"'{\[].*)$", re.M
+)
+_SCHEME = re.compile(r"\b(?P<head>(?:Bearer|Basic) +)(?P<value>[\w.~+/\-]{6,}=*)", re.I)
+_SHAPES = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\b(?:gh[opusr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|gl(?:pat|rt|dt|ptt|cbt)-[\w\-]{16,}|hf_[A-Za-z0-9]{16,}"
+    r"|(?:sk|rk|pk)[_-](?:live|test|proj|ant)[_-][\w\-]{12,}|sk-[A-Za-z0-9]{20,}|whsec_\w{16,}"
+    r"|(?:xox[abeoprs]|xapp|GOCSPX)-[\w\-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w\-]{30,}|ya29\.[\w\-]{10,}"
+    r"|npm_[A-Za-z0-9]{20,}|pypi-[\w\-]{16,}|dckr_pat_[\w\-]{16,}|dapi[0-9a-fA-F]{32}"
+    r"|SG\.[\w\-]{16,}\.[\w\-]{16,}|eyJ[\w\-]{8,1000}+\.[\w\-]{8,}+\.[\w\-]*)"
+    r"|(?<=hooks\.slack\.com/services/)[\w/\-]+|(?<=discord\.com/api/webhooks/)[\w/\-]+",
+    re.S,
+)
 
 
 def masked(value: Any, name: str = "") -> Any:
@@ -50,7 +95,7 @@ def masked(value: Any, name: str = "") -> Any:
     {'storage': 'postgresql://ann:***@host/db', 'hub': {'token': '***'}, 'n_tokens': 3}
     """
     if is_secret(name) and value is not None and not isinstance(value, bool):
-        return MASK if hides(name, str(value)) else value
+        return MASK if _hides(name, str(value)) else value
     if isinstance(value, Mapping):
         return {key: masked(inner, of) for key, inner, of in _entries(value, name)}
     if isinstance(value, list | tuple):
@@ -72,15 +117,15 @@ def masked_override(override: str) -> str:
     >>> masked_override("+hub.token=abc"), masked_override("model.classifier.C=3")
     ('+hub.token=***', 'model.classifier.C=3')
     >>> masked_override("+hub={user: ann, token: a b}")
-    '+hub={user:ann,token:***}'
+    '+hub=***'
     """
     key, equals, value = override.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w./@:\-]+", key):
         return without_secrets(override)
     if is_secret(key.lstrip("+~")):
-        return f"{key}={MASK if hides(key, value) else value}"
-    if any(sign in value for sign in "{[(") and any(secret_keys(value)):
-        return f"{key}={_masked_value(override)}"
+        return f"{key}={MASK if _hides(key, value) else value}"
+    if any(sign in value for sign in "{[(") and any(_secret_keys(value)):
+        return f"{key}={MASK}"
     return f"{key}={without_secrets(value)}"
 
 
@@ -98,7 +143,7 @@ def without_secrets(text: str) -> str:
         for core, pattern in reversed(known):
             if core in part:
                 part = pattern.sub(MASK, part)
-        parts[2 * place] = mask_places(part)
+        parts[2 * place] = _mask_places(part)
     return "".join(parts)
 
 
@@ -106,57 +151,66 @@ def without_secrets(text: str) -> str:
 def _written(secret: str) -> tuple[str, re.Pattern[str]]:
     """A part of a secret that nothing escapes, and a pattern of the whole, also escaped."""
     core = max(re.findall("[A-Za-z0-9]*", secret), key=len)
-    signs = (sign if sign.isascii() and sign.isalnum() else _escaped(sign) for sign in secret)
-    return core, re.compile(rf"(?:(?<!\w)|{_BEHIND_ESCAPE}){''.join(signs)}(?!\w)")
+    texts = (secret, repr(secret)[1:-1], ascii(secret)[1:-1], secret.replace("'", "''"))
+    dumped = (
+        json.dumps(text, ensure_ascii=plain)[1:-1] for text in texts for plain in (False, True)
+    )
+    quoted = (
+        *(quote(secret, errors="replace"), quote_plus(secret, errors="replace")),
+        quote(secret, safe="", errors="replace"),
+    )
+    forms = {*texts, *dumped, *quoted}
+    pages = {html.escape(form) for form in forms}
+    forms |= pages | {page.replace("&#x27;", "&#39;").replace("&quot;", "&#34;") for page in pages}
+    longest_first = sorted(forms, key=len, reverse=True)
+    return core, re.compile(f"(?:{'|'.join(map(re.escape, longest_first))})(?!\\w)")
 
 
-def _escaped(sign: str) -> str:
-    """A pattern of a sign as Python, JSON, YAML, URLs and HTML write it, also inside each other."""
-    code = ord(sign)
-    high, low = divmod(code - 0x10000, 0x400)  # no codec: that is a file, which may not open now
-    units = (code,) if code < 0x10000 else (0xD800 + high, 0xDC00 + low)
-    url = "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in sign.encode("utf-8", "replace"))
-    entity = rf"&(?:amp;){{0,3}}(?:#0*{code}|#x0*{code:x}|{html.escape(sign)[1:-1] or '#'});"
-    json = r"\\{1,15}".join(f"u{unit:04x}" for unit in units)
-    plain = rf"\\{{0,15}}(?:{re.escape(sign)}|{url}|{entity})"
-    return rf"(?i:{plain}|\\{{1,15}}(?:{json}|U{code:08x}|x{code:02x})|{_SHORT.get(sign, plain)})"
+def _mask_places(text: str) -> str:
+    """A text with the secrets masked that its own words give away."""
+    text = _SHAPES.sub(MASK, text)
+    text = _ALONE.sub(rf"\g<head>{MASK}\g<tail>", text)
+    text = _USER.sub(rf"\g<head>:{MASK}@", text)
+    text = _BARE.sub(rf"\g<head>:{MASK}@", text)
+    text = _FIELD.sub(lambda m: f"{m['head']}{MASK}" if is_secret_field(m["key"]) else m[0], text)
+    text = _without_values(_LINE.sub(_masked_line, text))
+    return _SCHEME.sub(lambda m: m[0] if m["value"].isalpha() else f"{m['head']}{MASK}", text)
 
 
-def _masked_value(override: str) -> str:
-    """The value of an override with a mapping or a list in it, its secrets masked."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-        value = _plain(parsed.value())
-    except HydraException:
-        return MASK
-    return MASK if parsed.is_sweep_override() else _as_override(masked(value))
+def _masked_line(line: re.Match[str]) -> str:
+    is_one = is_secret(line["key"]) and _hides(line["key"], line["value"].strip())
+    return f"{line['head']}{MASK}" if is_one else line[0]
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value if value is None or isinstance(value, bool | int | float) else _text_of(value)
+def _without_values(text: str) -> str:
+    """A text in which the values of secret keys are masked."""
+    parts, end = [], 0
+    for found in _KEY.finditer(text):
+        key = found["key"] or found["option"]
+        if found.start() < end or not is_secret(key):
+            continue
+        value = _VALUE.match(text, found.end())
+        if value is None:
+            continue
+        start, stop = value.span("quoted") if value["quote"] else value.span()
+        if not value["quote"] and text[start] not in "[{(":
+            stop = start + len(value[0].rstrip(")]}.:"))
+        if _hides(key, text[start:stop]):
+            parts += [text[end:start], MASK]
+            end = stop
+    return "".join([*parts, text[end:]])
 
 
-def _text_of(value: object) -> str:
-    return str(getattr(value, "text", value))  # of Hydra's QuotedString
+def _hides(key: str, value: str) -> bool:
+    """Whether the value of a secret key is one: no word such as None, and no number of tokens."""
+    counted = key.lower().endswith("tokens") and value.isdigit()
+    return value.lower() not in _NOTHING and not counted
 
 
-def _as_override(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_as_override(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_as_override, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
-    plain = re.fullmatch(r"[\w.*/+\-]+", text)
-    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _secret_keys(text: str) -> Iterator[str]:
+    return (
+        found["key"] for found in _KEY.finditer(text) if found["key"] and is_secret(found["key"])
+    )
 
 
 def _secrets_of(value: object, name: str = "") -> Iterator[str]:
