@@ -167,7 +167,7 @@ def test_a_split_of_ones_own(extended, tmp_path):
 @pytest.mark.slow
 def test_a_figure_of_ones_own(extended, tmp_path):
     function, caption, call = re.findall(
-        r"^```python\n(.*?)^```", sections()["A figure"], re.S | re.M
+        r"^```(?:python|toml)\n(.*?)^```", sections()["A figure"], re.S | re.M
     )
     add(
         extended / "ser/report/figures.py",
@@ -175,7 +175,8 @@ def test_a_figure_of_ones_own(extended, tmp_path):
         f"\n\n{function}",
         before=True,
     )
-    add(extended / "ser/report/captions.py", "FIGURES = {\n", caption)
+    captions = extended / "ser/report/templates/captions.toml"
+    add(captions, "[figures.confusion_matrix]\n", f"{caption}\n", before=True)
     add(extended / "ser/train/log.py", '    run.table(by_emotion, "per_class")\n', call)
     client, (run, *_) = follow(extended, "A figure")
     client.download_artifacts(run.info.run_id, "figures/confidence.png", str(tmp_path))
