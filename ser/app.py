@@ -19,7 +19,7 @@ from ser.core import ports, streams
 from ser.core.errors import SerError
 from ser.core.printable import markdown
 from ser.core.process import temporary_folder
-from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
+from ser.predict.arguments import add_model_options, chosen_model
 
 if TYPE_CHECKING:
     from ser.data.recordings import Windows
@@ -78,8 +78,6 @@ def main() -> None:
         metavar="SECONDS",
         help="from one window to the next (default: %(default)s)",
     )
-    _, unknown = parser.parse_known_args()
-    refuse_assignments(unknown)
     serve(parser.parse_args())
 
 

@@ -24,7 +24,7 @@ from ser.core.errors import SerError
 from ser.core.printable import shown
 from ser.core.process import writing
 from ser.core.progress import bar
-from ser.predict.arguments import add_model_options, chosen_model, refuse_assignments
+from ser.predict.arguments import add_model_options, chosen_model
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -101,7 +101,6 @@ def predict(arguments: argparse.Namespace) -> int:
     from ser.predict.output import checked_kind, opened
     from ser.tracking.origin import columns
 
-    refuse_assignments(arguments.recordings)
     kind = checked_kind(arguments.output, arguments.out)
     recordings = find_recordings(arguments.recordings, speaker=arguments.speaker)
     windows = None if arguments.window is None else Windows(arguments.window, arguments.hop)

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ser.core.errors import SerError
 from ser.core.printable import shown
 
 if TYPE_CHECKING:
     from ser.tracking.registry import Model
 
-# Keys of version 0.1.0 -> options of today.
-_OPTIONS = {
-    **{key: f"--{key}" for key in ("run", "model", "speaker", "window", "hop", "output", "out")},
-    **{key: f"--{key}" for key in ("pictures", "compute", "port")},
-    **{f"best.{key}": f"--best-{key}" for key in ("metric", "corpus", "split", "transductive")},
-    "clips": "",
-    "model_uri": "--model",
-    "allow_pickle": "--trust-everything",
-    "compute.n_jobs": "--n-jobs",
-    "compute.address": "--address",
-    "tracking.uri": "--uri",
-    "tracking.experiment": "--experiment",
-}
 _DEFAULT = "default: %(default)s"
 
 
@@ -113,21 +97,3 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
     for sentence in model.differing_packages():
         print(f"Warning: {sentence}", file=sys.stderr)
     return model
-
-
-def refuse_assignments(arguments: Iterable[str]) -> None:
-    """Say the new form of a ``key=value`` of older versions, where there is no such file.
-
-    Raises
-    ------
-    SerError
-        For the first one.
-    """
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if equals and key in _OPTIONS and not Path(argument).exists():
-            option = f"{_OPTIONS[key]} {value}".strip()
-            raise SerError(
-                f"{argument}: there is no such file. If it is the key of an older ser, write "
-                f"{option} instead (see --help)."
-            )

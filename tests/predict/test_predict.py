@@ -24,7 +24,6 @@ from ser.data.recordings import Recording, Windows, find_recordings
 from ser.models import known_answers
 from ser.models.predictions import DIGITS, Layout, Prediction
 from ser.predict import parse, predict
-from ser.predict.arguments import refuse_assignments
 from ser.predict.journal import Journal
 from ser.predict.output import opened
 from ser.tracking.origin import SYNTHETIC, columns, of_folder, of_run, record
@@ -339,29 +338,6 @@ def test_predict_keeps_recordings_of_any_name_apart_in_pictures_and_parquet(tmp_
     }
     clips = pd.read_parquet("all.parquet")["clip"]
     assert clips.unique().tolist() == [*names[:3], r"bad\xff.wav"]
-
-
-@pytest.mark.parametrize(
-    ("argument", "form"),
-    [
-        ("clips=x.wav", "write x.wav instead"),
-        ("run=best", "write --run best instead"),
-        ("compute.n_jobs=1", "write --n-jobs 1 instead"),
-    ],
-)
-def test_predict_says_the_new_form_of_an_old_key(tmp_path, monkeypatch, argument, form):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SerError, match=form):
-        refuse_assignments([argument])
-    (tmp_path / argument).touch()
-    refuse_assignments([argument, "a=b.wav"])
-
-
-def test_old_form_is_refused_before_anything_is_loaded(run_cli):
-    result = run_cli("ser.predict", "clips=x.wav", "run=latest", check=False)
-    assert result.returncode == 1
-    assert "write x.wav instead" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_recordings_of_tables_without_the_column_name_it(tmp_path):
