@@ -31,7 +31,6 @@ _NO_LENGTH_ADVICE = (
     "whole, 'ffmpeg -i FILE whole.wav' gives it a length"
 )
 _MAX_JUNK = 4096  # bytes behind the samples that are no chunk
-_MAX_CANDIDATES = 1000  # for a FLAC's last frame: a few bytes of samples look like one's start
 
 
 class Content(NamedTuple):
@@ -167,56 +166,6 @@ def _check_flac(data: Data, start: int) -> bytes | None:
         return None
     if (last := data.rfind(_FLAC)) > start and data[last + 4 : last + 8] in _STREAMINFO:
         raise ValueError(f"it holds {mpeg.ANOTHER}")
-    claimed, block_size = int.from_bytes(info[13:18]) % 2**36, int.from_bytes(info[2:4])
-    if not claimed:
+    if not int.from_bytes(info[13:18]) % 2**36:
         raise ValueError(f"its header gives no length; {_NO_LENGTH_ADVICE}")
-    held = _flac_samples(data, start + 4, block_size if info[:2] == info[2:4] else 0)
-    if held not in (claimed, None):
-        raise ValueError(f"its header claims {claimed} samples and the file holds {held}")
     return info[18:] if any(info[18:]) else None
-
-
-def _flac_samples(data: Data, start: int, block_size: int) -> int | None:
-    """Samples of one channel, by the header of the last frame; None where it cannot be told.
-
-    `block_size` is that of frames which have a number instead of a time, 0 where they differ.
-    """
-    is_last = False
-    while not is_last and start + 4 <= len(data):  # the blocks of metadata
-        is_last = bool(data[start] & 0x80)
-        start += 4 + int.from_bytes(data[start + 1 : start + 4])
-    first, at = data[start : start + 4], len(data)
-    if len(first) < 4 or not (block_size or first[1] & 1):
-        return None
-    for _ in range(_MAX_CANDIDATES):
-        if (at := data.rfind(first[:2], start, at)) < 0:
-            break
-        head = data[at : at + 16].ljust(16, b"\0")
-        same = (head[2] ^ first[2]) & 15 == 0 == (head[3] ^ first[3]) & 15  # rate, bits
-        if same and (end := _frame_end(head, block_size)) is not None:
-            return end
-    return None
-
-
-def _frame_end(head: bytes, block_size: int) -> int | None:
-    """Number of the sample behind a FLAC's frame, by its 16 first bytes; None where it is none."""
-    ones = 8 - (head[4] ^ 0xFF).bit_length()  # its number is coded as characters are in UTF-8
-    number, at = head[4] & 0x7F >> ones, 4 + max(ones, 1)
-    if ones in (1, 8) or any(byte >> 6 != 2 for byte in head[5:at]):
-        return None
-    for byte in head[5:at]:
-        number = number << 6 | byte & 63
-    code = head[2] >> 4
-    if code in (6, 7):
-        length, at = int.from_bytes(head[at : at + code - 5]) + 1, at + code - 5
-    else:
-        length = 192 if code < 2 else 576 << code - 2 if code < 6 else 256 << code - 8
-    at += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)  # a rate that has no code
-    crc = 0
-    for byte in head[: at + 1]:  # 0 with the checksum itself
-        crc ^= byte
-        for _ in range(8):
-            crc = crc << 1 ^ (0x107 if crc & 0x80 else 0)
-    if crc or not code:
-        return None
-    return (number if head[1] & 1 else number * block_size) + length

@@ -130,7 +130,7 @@ def test_a_file_that_is_read_in_blocks_is_what_it_is_as_a_whole(every_kind, monk
         whole, parts = outcome_of(path, read_audio), outcome_of(path, in_blocks)
         if isinstance(whole, str):
             # Any length can be read so, and a file of no length is empty.
-            differs = "GiB" in name or name == "a file whose reading fails"
+            differs = "GiB" in name or "2^36" in name or name == "a file whose reading fails"
             assert differs or parts == whole, name
         else:
             np.testing.assert_array_equal(parts[0], whole[0], err_msg=name)
