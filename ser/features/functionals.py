@@ -105,6 +105,7 @@ class FunctionalFeatures:
     fmax: float = f0.FMAX
 
     version: ClassVar[int] = 1
+    min_samples: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         bounds = {
@@ -138,11 +139,6 @@ class FunctionalFeatures:
             f"chroma_{c}.{functional}" for functional in ("mean", "std") for c in PITCH_CLASSES
         ]
         return (*over_time, *chroma, *rhythm.PERTURBATIONS, *rhythm.RHYTHM)
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return 2
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Feature vector of one clip.

@@ -48,6 +48,7 @@ class LogMelFeatures:
     seconds: float = 3.0
 
     version: ClassVar[int] = 1
+    min_samples: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         bounds = {
@@ -72,11 +73,6 @@ class LogMelFeatures:
             for frame in range(self.n_frames)
             for band in range(self.n_mels)
         )
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return 2
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Spectrogram of one clip, flat.

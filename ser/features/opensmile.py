@@ -46,6 +46,7 @@ class OpensmileFeatures:
     sr: int | None = None
 
     version: ClassVar[int] = 2  # what lies beyond [-1, 1] is clipped
+    min_samples: ClassVar[int] = 2
     package: ClassVar[str] = "opensmile"
 
     def __post_init__(self) -> None:
@@ -57,11 +58,6 @@ class OpensmileFeatures:
     def names(self) -> tuple[str, ...]:
         """Column names, as openSMILE has them."""
         return tuple(_extractor(self.set).feature_names)
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return 2
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Feature vector of one clip.

@@ -70,6 +70,7 @@ class ProsodyFeatures:
     sr: int | None = None
 
     version: ClassVar[int] = 1
+    min_samples: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         bounds = {"fmin": (10, self.fmax), "fmax": (self.fmin, 5000), "threshold": (0.01, 0.99)}
@@ -81,11 +82,6 @@ class ProsodyFeatures:
     def names(self) -> tuple[str, ...]:
         """Column names, in the order of the vector."""
         return tuple(NAMES)
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return 2
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Feature vector of one clip.

@@ -90,6 +90,7 @@ class SpeechModelFeatures:
     )
 
     version: ClassVar[int] = 1
+    min_samples: ClassVar[int] = 2
     sr: ClassVar[int] = 16_000
     stored: ClassVar[str] = "<f2"  # half the room; no score changed by it (docs/speech-models.md)
 
@@ -188,11 +189,6 @@ class SpeechModelFeatures:
         told = self.checkpoint or "unnamed"
         name = Path(told).expanduser().name if Path(told).expanduser().is_dir() else told
         return f"{name} ({str(self.weights)[:12]})"
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return 2
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Feature vector of one clip.

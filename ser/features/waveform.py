@@ -41,6 +41,7 @@ class WaveformFeatures:
     seconds: float = 4.0
 
     version: ClassVar[int] = 1
+    min_samples: ClassVar[int] = 2
     sr: ClassVar[int] = 16_000
     stored: ClassVar[str] = "<f2"  # 11 bits of every sample, however quiet
 
@@ -56,11 +57,6 @@ class WaveformFeatures:
     def names(self) -> tuple[str, ...]:
         """`sound_frames`, and `sound_at_NNNNNN`: the sample's number."""
         return ("sound_frames", *(f"sound_at_{i:06d}" for i in range(self.n_frames * FRAME)))
-
-    @property
-    def min_samples(self) -> int:
-        """Samples that a clip must have."""
-        return 2
 
     def __call__(self, y: np.ndarray, sr: int) -> np.ndarray:
         """Samples of one clip.
