@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import islice
 from typing import Any, Literal
 
@@ -172,7 +172,8 @@ def results(
     try:
         # Of loky, which replaces a worker that has grown, as by PyTorch, and loses nothing.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        with _stopped_workers_named():
+        has_workers = not is_local() or (n_jobs != 1 and prefer == "processes")
+        with _stopped_workers_named() if has_workers else nullcontext():
             if backend.supports_return_generator:
                 return_as = "generator" if ordered else "generator_unordered"
                 outputs = Parallel(n_jobs, prefer=prefer, return_as=return_as)(calls)

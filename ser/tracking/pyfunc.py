@@ -118,8 +118,8 @@ class EmotionModel(PythonModel):
             reason = f"The request cannot be answered ({type(error).__name__})."
             raise MlflowException.invalid_parameter_value(reason) from error
         layout = Layout(self.model.emotions, windows=False, speakers=False)
-        answers = pd.DataFrame(map(layout.row, predictions), columns=list(layout.columns))
-        return answers.drop(columns=["clip", "error"])
+        columns = [column for column in layout.columns if column not in ("clip", "error")]
+        return pd.DataFrame(map(layout.row, predictions), columns=columns)
 
 
 def _as_table(given: object) -> pd.DataFrame:
