@@ -96,13 +96,15 @@ def tell_phases():
 
     from ser import train
     from ser.core import command
+    from ser.models.lean_skops import skops_io
 
     at = phase("hydra", start)
 
     def job(experiment):
         at_job = phase("compose", at)
+        skops_io()
+        at_job = phase("import skops.io", at_job)
         for module in (
-            "skops.io",
             "pandas",
             "ser.evaluation.protocol",
             "ser.report.figures",
@@ -149,6 +151,7 @@ def main():
             "SER_RAVDESS_ROOT": os.path.abspath(arguments.root),  # noqa: PTH100
             "SER_STORE": f"{folder}/store.sqlite",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            "PYTHONDONTWRITEBYTECODE": "",  # else ser would be compiled anew in every run
         }
         spent(RUN, environment)  # extracts, and makes the database
         commands = {
