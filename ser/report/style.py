@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import struct
+import io
 import textwrap
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -81,11 +80,14 @@ class Figure(matplotlib.figure.Figure):
 
     def png(self, dpi: int = DPI) -> bytes:
         """The figure as PNG, drawn once: `savefig` lays out and draws twice."""
+        file = io.BytesIO()
         self.set_dpi(dpi)
-        canvas = FigureCanvasAgg(self)
         with self._to_the_letter():
-            canvas.draw()
-        return _png(np.asarray(canvas.buffer_rgba()), dpi)
+            # The strongest compression takes as long as the drawing, for a tenth of the size.
+            FigureCanvasAgg(self).print_png(
+                file, metadata={"Software": "ser"}, pil_kwargs={"compress_level": 2}
+            )
+        return file.getvalue()
 
     def savefig(self, *args: Any, **settings: Any) -> None:
         """Write the figure; see matplotlib's own."""
@@ -107,43 +109,6 @@ class Figure(matplotlib.figure.Figure):
         axes = [each for axes in self.axes for each in (axes.xaxis, axes.yaxis)]
         powers = [axis.get_ticklabels(which="both") for axis in axes if axis.get_scale() == "log"]
         return texts.difference(*powers)
-
-
-def _png(pixels: np.ndarray, dpi: int) -> bytes:
-    """Pixels as a PNG file, in 40 % of the time that Pillow takes for the same size.
-
-    Pillow tries five filters on each row; here all have the one that fits figures best. The
-    strongest compression would take longer than the drawing, for a fifth of the size.
-
-    Parameters
-    ----------
-    pixels : (height, width, 4) uint8
-        Red, green, blue, opacity.
-    dpi : int
-        Pixels for each inch, which the file names.
-
-    References
-    ----------
-    W3C (2003), Portable Network Graphics (PNG) Specification, https://www.w3.org/TR/PNG/
-    """
-    height, width, _ = pixels.shape
-    rows = pixels.reshape(height, -1)
-    filtered = np.empty((height, 1 + rows.shape[1]), dtype=np.uint8)
-    filtered[:, 0] = 2  # "Up": each byte is the difference to the one above
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    per_metre = round(dpi / 0.0254)
-    chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0),
-        b"tEXt": b"Software\0ser",
-        b"pHYs": struct.pack(">IIB", per_metre, per_metre, 1),
-        b"IDAT": zlib.compress(filtered.data, 3),
-        b"IEND": b"",
-    }
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
-    )
 
 
 def new_figure(

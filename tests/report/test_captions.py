@@ -1,7 +1,6 @@
 """Every figure and table that a run may log has a title and a caption."""
 
 import ast
-import io
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from PIL import Image
 
 import ser
 from ser.evaluation.metrics import METRICS
@@ -108,13 +106,6 @@ def test_figures_look_alike_whatever_style_the_process_has():
     plain = plot_loss_curve(loss, about="a").png()
     with plt.style.context("ggplot"):
         assert plot_loss_curve(loss, about="a").png() == plain
-
-
-def test_a_picture_has_the_pixels_that_matplotlib_drew_and_their_density():
-    figure = plot_loss_curve({"train": [1.0, 0.5]}, about="a")
-    with Image.open(io.BytesIO(figure.png(dpi=100))) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), figure.canvas.buffer_rgba())
-        assert picture.info["dpi"] == pytest.approx((100, 100), abs=0.1)
 
 
 def test_a_precision_recall_curve_has_the_area_of_its_average_precision():
