@@ -88,7 +88,7 @@ def plot_by_actor(
     axes.plot(places, 100 * scores.mean(), color=COLOURS[1], marker="D", label="mean over actors")
     if listeners:
         recalls = np.array(list(listeners.values()))
-        about = f"human listeners: {recalls.mean():.1f} %, and their emotions"
+        about = f"human listeners: {recalls.mean():.1f} %; band: hardest to easiest emotion"
         axes.axhspan(recalls.min(), recalls.max(), color=COLOURS[2], alpha=0.12, zorder=0)
         axes.axhline(recalls.mean(), color=COLOURS[2], linestyle="--", linewidth=1, label=about)
     names = [

@@ -164,7 +164,7 @@ def test_each_actor_stands_beside_the_listeners():
     heard = {"angry": 80.0, "sad": 40.0, "happy": 30.0}
     (axes,) = plot_by_actor(scores, label="UAR", listeners=heard).axes
     labels = axes.get_legend_handles_labels()[1]
-    assert "human listeners: 50.0 %, and their emotions" in labels
+    assert "human listeners: 50.0 %; band: hardest to easiest emotion" in labels
     (band,) = axes.patches
     assert (band.get_y(), band.get_height()) == (30.0, 50.0)
     (alone,) = plot_by_actor(scores, label="UAR").axes
