@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -24,7 +23,6 @@ from ser.evaluation.metrics import Metric
 from ser.report.style import COLOURS, NARROW, Figure, in_style, new_figure, short, whole
 
 _KINDS = {True: ("pruned", "silver"), False: ("complete", COLOURS[0])}
-_WHITE = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
 MIN_TRIALS = 4  # fewer say nothing about a parameter
 
 
@@ -40,10 +38,10 @@ def figures(study: Study, metric: Metric) -> dict[str, Callable[[], Figure]]:
     Returns
     -------
     dict of str to callable
-        optimization_history, intermediate_values, slice, parallel_coordinate; and where the trials
-        differ in their scores, contour (of the two most important parameters) and two importances:
-        by variance (fANOVA) and by what the best tenth has in common (PED-ANOVA), as the two
-        disagree where parameters are conditional.
+        optimization_history, intermediate_values, slice; and where the trials differ in their
+        scores, contour (of the two most important parameters) and two importances: by variance
+        (fANOVA) and by what the best tenth has in common (PED-ANOVA), as the two disagree where
+        parameters are conditional.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     complete = [trial for trial in trials if not _is_pruned(trial)]
@@ -59,7 +57,6 @@ def figures(study: Study, metric: Metric) -> dict[str, Callable[[], Figure]]:
     scored = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if len(scored) >= MIN_TRIALS:
         drawn["slice"] = partial(plot_slices, scored, metric, about)
-        drawn["parallel_coordinate"] = partial(plot_parallel, scored, metric, about)
         if len({trial.value for trial in scored}) > 1:  # else nothing has moved the score
             ways = {
                 "fanova": get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0)),
@@ -146,39 +143,6 @@ def plot_slices(trials: Sequence[FrozenTrial], metric: Metric, about: str) -> Fi
 
 
 @in_style
-def plot_parallel(trials: Sequence[FrozenTrial], metric: Metric, about: str) -> Figure:
-    """Each trial a line through its parameters to its score, the best drawn last and darkest."""
-    names = _parameters(trials)
-    width = max(NARROW, 1.3 * (len(names) + 1))
-    figure = new_figure(width, 4.4, "Each trial through its parameters to its score", about)
-    axes = figure.subplots()
-    scores = _scores(trials, metric)
-    lines = np.full((len(trials), len(names) + 1), np.nan)
-    for column, name in enumerate(names):
-        own = [row for row, trial in enumerate(trials) if name in trial.params]
-        values, ticks = _values([trials[row] for row in own], name)
-        low, high = min(values), max(values)
-        span = (high - low) or 1
-        lines[own, column] = (np.array(values) - low) / span
-        ends = {end: f"{_raw(end, trials, name):.3g}" for end in (low, high)}
-        for value, text in (ticks or ends).items():
-            axes.text(column, (value - low) / span, text, size=7, zorder=5, bbox=_WHITE)
-    low, high = scores.min(), scores.max()
-    lines[:, -1] = (scores - low) / ((high - low) or 1)
-    shades = matplotlib.colormaps["Blues"](0.15 + 0.85 * lines[:, -1])
-    for row in np.argsort(scores):
-        axes.plot(lines[row], color=shades[row], marker=".", linewidth=1)
-    for value, place in ((low, 0), (high, 1)):
-        axes.text(len(names) + 0.05, place, metric.text(value / metric.scale), size=7)
-    heads = [*(_last(name) for name in names), _label(metric)]
-    axes.set_xticks(range(len(heads)), heads, rotation=20, ha="right", rotation_mode="anchor")
-    axes.set(yticks=[], xlim=(-0.1, len(names) + 0.35))
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-    return figure
-
-
-@in_style
 def plot_importances(importances: Mapping[str, float], way: str, about: str) -> Figure:
     """Share of each parameter in what moves the score."""
     name = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}[way]
@@ -259,10 +223,6 @@ def _last(name: str) -> str:
 
 def _is_log(trials: Sequence[FrozenTrial], name: str) -> bool:
     return any(getattr(t.distributions.get(name), "log", False) for t in trials)
-
-
-def _raw(value: float, trials: Sequence[FrozenTrial], name: str) -> float:
-    return 10**value if _is_log(trials, name) else value
 
 
 def _values(trials: Sequence[FrozenTrial], name: str) -> tuple[list[float], dict[float, str]]:
