@@ -7,11 +7,9 @@ artifacts, and under its id. Nothing goes where another log may know the same fi
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,6 @@ from ser.tracking.client import connect
 from ser.tracking.database import ARTIFACTS, is_log, moved, sqlite_file
 from ser.tracking.models import model_id_of
 
-_RUN_FOLDER = re.compile("[0-9a-f]{32}")
 # MLflow's command, its options from the environment too: others see a command line, and a URI may
 # have a password.
 _MLFLOW = "from mlflow.cli import cli; cli(auto_envvar_prefix='MLFLOW')"
@@ -103,9 +100,6 @@ def prunable(uri: str) -> Prunable:
         if place.is_owned_by(file):
             models.append(model.model_id)
             folders.append(place.folder)
-    if file is not None:
-        known = {run.info.run_id for run in all_runs(client, experiments, ViewType.ALL)}
-        kept += _unknown(file, known)
     found = tuple(folder for folder in folders if folder is not None and folder.is_dir())
     return Prunable(tuple(sorted(runs)), tuple(models), found, tuple(kept))
 
@@ -168,22 +162,6 @@ def _may_be_log(file: Path) -> bool:
     except OSError:
         return True  # nobody can tell
     return has_tables(file, "experiments")
-
-
-def _unknown(file: Path, known: Container[str]) -> list[str]:
-    """A sentence on folders of runs that the log has not, if there are any."""
-    folders = [
-        folder
-        for folder in (file.parent / ARTIFACTS).glob("*/*")
-        if _RUN_FOLDER.fullmatch(folder.name)
-    ]
-    strays = sorted(folder for folder in folders if folder.name not in known)
-    if not strays:
-        return []
-    return [
-        f"{len(strays)} folders are of runs that this log does not know (of another log, or of a "
-        f"backup of this one), and stay: {strays[0]}{', ...' if len(strays) > 1 else ''}"
-    ]
 
 
 def remove(uri: str, unused: Prunable) -> None:

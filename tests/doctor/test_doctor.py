@@ -188,8 +188,7 @@ def test_prune_removes_deleted_runs_once_told(
     with pytest.raises(SerError, match="Nothing was removed: say --yes"):
         doctor.prune_log(uri, store)
     listed = capsys.readouterr().out
-    assert "1 folders are of runs that this log does not know" in listed
-    assert str(removed.parent) in listed and str(stray.parent) in listed
+    assert str(removed.parent) in listed and str(stray.parent) not in listed
     assert "1 deleted runs" in listed
     assert removed.is_dir()
     doctor.prune_log(uri, store, confirm=False)
