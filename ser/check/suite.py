@@ -44,11 +44,13 @@ def read_suite(file: Path | None = None) -> Suite:
     own = yaml.safe_load((paths.CONF / NAME).read_text(encoding="utf-8"))
     if file is not None:
         own = _merged(own, _read(file), "", file)
-    suite = Suite(**own)
-    for kind, values in (suite.robustness or {}).get("alterations", {}).items():
-        for value in values if isinstance(values, list) else [values]:
-            check_kind(kind, value)
-    return suite
+    if own["robustness"] is not None:
+        alterations = own["robustness"]["alterations"]
+        for kind, values in alterations.items():
+            alterations[kind] = values if isinstance(values, list) else [values]
+            for value in alterations[kind]:
+                check_kind(kind, value)
+    return Suite(**own)
 
 
 def _read(file: Path) -> object:
@@ -78,11 +80,26 @@ def _merged(own: Mapping[str, Any], given: object, prefix: str, file: Path) -> d
             value = (
                 None if value is None and not prefix else _merged(own[key], value, f"{name}.", file)
             )
-        elif not isinstance(value, type(own[key])) and not _is_number(value, own[key]):
-            raise SerError(f"{file}: {name} is {value!r}: give something such as {own[key]!r}.")
+        elif expected := _expected(value, own[key], key):
+            raise SerError(f"{file}: {name} is {value!r}: give {expected}, such as {own[key]!r}.")
         merged[key] = value
     return merged
 
 
-def _is_number(value: object, own: object) -> bool:
-    return isinstance(own, float) and isinstance(value, int | float) and not isinstance(value, bool)
+def _expected(value: object, own: object, key: str) -> str:
+    """What should stand in place of a value; empty if it may stand."""
+    if isinstance(own, list):
+        fits = isinstance(value, list) and value and all(_is_count(each, 0) for each in value)
+        return "" if fits else "numbers of clips from 0"
+    if isinstance(own, int):
+        return "" if _is_count(value, 1) else "a whole number from 1"
+    if isinstance(own, float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        ends = (0, 1) if key == "level" else ()  # a level is neither
+        fits = is_number and 0 <= value <= 1 and value not in ends  # type: ignore[operator]
+        return "" if fits else f"a share {'between 0 and 1' if ends else 'from 0 to 1'}"
+    return "" if isinstance(value, dict) else "values by kind"
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -41,9 +41,9 @@ def test_the_interval_decides(low, high, at_least, verdict):
 
 def test_a_suite_changes_what_it_names(tmp_path):
     file = tmp_path / "suite.yaml"
-    file.write_text("robustness: {alterations: {noise: [5]}}\nspeaker: null\n")
+    file.write_text("robustness: {alterations: {noise: [5], mp3: 32}}\nspeaker: null\n")
     suite = read_suite(file)
-    assert suite.robustness["alterations"] == {"noise": [5]}
+    assert suite.robustness["alterations"] == {"noise": [5], "mp3": [32]}
     assert suite.robustness["limits"] == read_suite().robustness["limits"]
     assert suite.speaker is None
     assert suite.fairness == read_suite().fairness
@@ -54,6 +54,13 @@ def test_a_suite_changes_what_it_names(tmp_path):
     [
         ("robustnes: null", "no key robustnes. Did you mean robustness"),
         ("fairness: {limits: {uar_gap: much}}", "fairness.limits.uar_gap is 'much'"),
+        ("fairness: {limits: {uar_gap: 10}}", "is 10: give a share from 0 to 1, such as 0.1"),
+        ("confidence: {limits: {ece: .nan}}", "is nan: give a share from 0 to 1"),
+        ("confidence: {level: 90}", "confidence.level is 90: give a share between 0 and 1"),
+        ("confidence: {level: 0}", "confidence.level is 0: give a share between"),
+        ("new_speaker: {clips: [-1]}", "give numbers of clips from 0"),
+        ("new_speaker: {clips: []}", "give numbers of clips from 0"),
+        ("new_speaker: {draws: 0}", "give a whole number from 1, such as 5"),
         ("robustness: {alterations: {echo: [1]}}", "echo is not known"),
         ("[1]", "the file is no mapping"),
         ("a: [", "cannot be read as a suite"),
