@@ -157,7 +157,7 @@ def actor_folds(clips: pd.DataFrame, *, folds: Sequence[Sequence[object]]) -> Sp
                 "use split=loso or split=speaker on another, or on a part of it."
             )
     if len(folds) < 2:
-        raise SerError(f"{len(folds)} fold of {len(present)} actors leaves nobody to train on.")
+        raise SerError("One fold of all actors leaves nobody to train on.")
     return Split(tuple(_without_actors(clips, fold) for fold in folds), held_out=("actor",))
 
 

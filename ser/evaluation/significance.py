@@ -38,7 +38,7 @@ def check_comparable(
         test clips, their emotions, or the folds.
     """
     if len(predictions) < 2:
-        raise SerError(f"{len(predictions)} different runs are given: two or more are compared.")
+        raise SerError(f"Give two or more different runs to compare, not {len(predictions)}.")
     for name, table in predictions.items():
         if missing := [column for column in _COLUMNS if column not in table]:
             raise SerError(

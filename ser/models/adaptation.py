@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ser.core.errors import SerError
+from ser.core.printable import shown
+from ser.data.folds import counted
 from ser.data.recordings import Recording, Windows
 from ser.features.extraction import Excerpt, extract_batches
 from ser.models.scaling import MIN_CLIPS, voice_of
@@ -57,7 +59,8 @@ def adapted(
     excerpts = [excerpt for batch in batches for excerpt in batch]
     vectors = [excerpt.vector for excerpt in excerpts if excerpt.vector is not None]
     unusable = [excerpt for excerpt in excerpts if excerpt.vector is None]
-    return _scaled_by(model, vectors), unusable
+    causes = (f" {shown(excerpt.name)}: {excerpt.error}." for excerpt in unusable)
+    return _scaled_by(model, vectors, why=next(causes, "")), unusable
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +139,13 @@ def hear(
     return Heard(tuple(whole), tuple(parts)), refused
 
 
-def _scaled_by(model: TrainedModel, vectors: Sequence[np.ndarray]) -> TrainedModel:
+def _scaled_by(
+    model: TrainedModel, vectors: Sequence[np.ndarray], *, why: str = ""
+) -> TrainedModel:
     """The model for the speaker whose clips have these vectors, `MIN_CLIPS` or more."""
     if len(vectors) < MIN_CLIPS:
         raise SerError(
-            f"{len(vectors)} clips of the speaker can be used, and adapting to one needs "
-            f"{MIN_CLIPS} or more."
+            f"{counted(len(vectors), 'clip')} of the speaker can be used, and adapting to one "
+            f"needs {MIN_CLIPS} or more.{why}"
         )
     return replace(model, voice=voice_of(np.stack(vectors)))

@@ -242,11 +242,13 @@ def _adapted(model: Model, folder: Path, windows: Windows | None, n_jobs: int) -
     Raises
     ------
     SerError
-        If the folder has too few clips, or the model is not scaled by speaker.
+        If there is no such folder, it has too few clips, or the model is not scaled by speaker.
     """
     from ser.data.recordings import find_recordings
     from ser.models.adaptation import adapted
 
+    if not folder.is_dir():
+        raise SerError(f"--adapt {folder} is no folder: put the person's clips into one.")
     clips = find_recordings([folder])
     trained, unusable = adapted(model.trained, clips, windows=windows, n_jobs=n_jobs)
     for excerpt in unusable:

@@ -178,8 +178,12 @@ def test_predict_adapted_to_a_speaker_agrees_with_the_transductive_answers(
     few = tmp_path / "few"
     few.mkdir()
     shutil.copy(clip, few)
+    (few / "broken.wav").write_text("no sound")
     refused = ser_predict(by_speaker[0], str(clip), f"--adapt={few}", returncode=1)[1]
-    assert "1 clips of the speaker can be used" in refused
+    assert "1 clip of the speaker can be used" in refused
+    assert "broken.wav: it is not readable as audio" in refused
+    missing = ser_predict(by_speaker[0], str(clip), "--adapt=nobody", returncode=1)[1]
+    assert "--adapt nobody is no folder" in missing
 
 
 @pytest.mark.slow
