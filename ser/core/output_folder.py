@@ -94,6 +94,6 @@ def _make(folder: str, key: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         # Hydra makes a warning of whatever else a callback raises, and goes on.
-        sys.exit(
-            f"{folder} cannot be made: {error.strerror}. Give another place with {key}=FOLDER."
-        )
+        at_home = "SER_HOME" in os.environ and Path(folder).is_relative_to(paths.PROJECT)
+        place = "another SER_HOME" if at_home else f"another place with {key}=FOLDER"
+        sys.exit(f"{folder} cannot be made: {error.strerror}. Give {place}.")
