@@ -17,6 +17,7 @@ from ser.core.experiment import compose
 from ser.models.pipeline import fit
 from ser.train import build
 from ser.train.build import model_pipeline
+from ser.train.run import FROZEN, train_tags
 from ser.train.variants import overrides_by_name
 
 CHOICES = {
@@ -187,9 +188,6 @@ def test_the_old_key_of_variants_says_what_it_is_now(tmp_path):
         compose(["experiment=old"], config="train", config_dir=tmp_path)
 
 
-PARTS = ("features", "augmentation", "scaler", "selection", "model", "split", "cv", "calibrate")
-
-
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_frozen_recipe_is_what_it_was(recipe):
     cfg = composed(f"experiment={recipe.split('/')[0]}")
@@ -197,7 +195,20 @@ def test_frozen_recipe_is_what_it_was(recipe):
     if cfg.variants:
         common = list(cfg.variants.common)
         jobs = [composed(*common, *job) for job in overrides_by_name(cfg.variants).values()]
-    held = [{part: build.plain(job)[part] for part in (*PARTS, "seed")} for job in jobs]
+    held = [{part: build.plain(job)[part] for part in (*FROZEN, "seed")} for job in jobs]
     assert [job.recipe for job in jobs] == [recipe] * len(jobs)
     digest = hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
     assert digest[:16] == RECIPES[recipe]
+
+
+@pytest.mark.parametrize(
+    ("given", "tag"),
+    [
+        (["experiment=best_inductive", "data=emodb", "seed=2"], "best_inductive/2"),
+        (["experiment=best_inductive", "split=emobox6"], "best_inductive/2, changed"),
+        (["experiment=best_inductive", "model=svm"], "best_inductive/2, changed"),
+        (["model=kernel_ridge_by_set", "recipe=best_random/2"], "best_random/2"),
+    ],
+)
+def test_recipe_that_is_changed_by_hand_says_so(given, tag):
+    assert train_tags(compose(given, config="train"))["recipe"] == tag

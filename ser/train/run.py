@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ser.core.comparable import kind_of
 from ser.core.experiment import Experiment, JobResult
-from ser.core.overrides import TOLD
+from ser.core.overrides import TOLD, Choices
 from ser.core.printable import markdown_code
 from ser.data import cross_corpus
 from ser.data.dataset import Dataset
@@ -33,6 +33,9 @@ from ser.tracking.run import Run, start_run
 from ser.train import build
 from ser.train.dry import check_clips, check_run
 from ser.train.log import log_doubts, log_skipped, log_whole_evaluation
+
+# What a frozen recipe is made of: with another choice or key of these it is no more itself.
+FROZEN = ("features", "augmentation", "scaler", "selection", "model", "split", "cv", "calibrate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +152,7 @@ def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, s
     cfg, parts = experiment.cfg, [instantiate(experiment.cfg.features)]
     tags = {"test_corpus": cfg.test_data.name} if "test_data" in cfg else {}
     if cfg.get("recipe") is not None:
-        tags["recipe"] = str(cfg.recipe)
+        tags["recipe"] = f"{cfg.recipe}{', changed' * _changed(experiment.choices)}"
     tags["synthetic"] = str(cfg.data.get("synthetic", False)).lower()
     if "model" in cfg:
         model, scaler = build.model_pipeline(cfg)
@@ -157,6 +160,13 @@ def train_tags(experiment: Experiment, module: str = "ser.train") -> dict[str, s
         tags["transductive"] = str(scaler is not None).lower()
     tags |= pretraining_tags(parts, [corpus.name for corpus in _corpora(cfg)])
     return run_tags(experiment.choices, cfg.data.name, module=module, **tags)
+
+
+def _changed(choices: Choices) -> bool:
+    """Whether a frozen recipe was given with something else in place of a part of its own."""
+    if choices.without("recipe") != choices:  # a variant's, which is made of overrides
+        return False
+    return choices.without(*FROZEN).overrides != choices.overrides
 
 
 def _corpora(cfg: DictConfig) -> list[DictConfig]:
