@@ -7,12 +7,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
 from sklearn.utils._param_validation import InvalidParameterError
 
 from ser.core import interrupts
 from ser.core.errors import SerError
-from ser.models.calibration import Calibration, SigmoidCalibration, TemperatureScaling
+from ser.models.calibration import (
+    Calibration,
+    SigmoidCalibration,
+    TemperatureScaling,
+    nearest_margins,
+)
 from ser.models.grouped import wanted_groups
+from ser.models.shared_kernel import SharedKernel, decisions
 
 CALIBRATIONS = {"temperature": TemperatureScaling, "sigmoid": SigmoidCalibration}
 
@@ -102,7 +109,7 @@ def fit(
     }
     try:
         with interrupts.raised_at_the_end():
-            return clone(pipeline).fit(X, y, **extra)
+            return _fitted(clone(pipeline), X, y, extra)
     except InvalidParameterError as error:
         raise SerError(f"{error} See the keys of model and scaler with --cfg job.") from error
     except ValueError as error:  # as scikit-learn refuses clips: too few of a class, not finite
@@ -111,6 +118,37 @@ def fit(
             f"{_title(pipeline)} cannot be fitted on {len(y)} clips of {len(np.unique(y))} "
             f"emotions: {reason}. Mend the model's keys, take another model, or more clips."
         ) from error
+
+
+def _fitted(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, extra: Mapping[str, object]
+) -> Pipeline:
+    """As ``pipeline.fit(X, y, **extra)``; an SVM's kernel is one matrix product: half the time."""
+    *before, (name, machine) = pipeline.steps
+    if type(machine) is not SVC:
+        return pipeline.fit(X, y, **extra)
+    columns = Pipeline(before).fit_transform(X, y, **extra) if before else X
+    shares = SharedKernel.fits(machine, columns)
+    machine = SharedKernel(machine, columns).fit(y) if shares else machine.fit(columns, y)
+    pipeline.steps[-1] = (name, machine)
+    return pipeline
+
+
+def predicted(fitted: Pipeline, X: np.ndarray) -> np.ndarray:
+    """As ``fitted.predict(X)``; of an SVM that breaks ties, in a fifth of the time.
+
+    Parameters
+    ----------
+    fitted : Pipeline
+    X : (n_clips, n_features)
+    """
+    machine = fitted.steps[-1][1]
+    if not (type(machine) is SVC and machine.break_ties and len(machine.classes_) > 2):
+        return fitted.predict(X)
+    for _, step in fitted.steps[:-1]:
+        X = step.transform(X)
+    margins = nearest_margins(decisions(machine, X), len(machine.classes_))
+    return machine.classes_[margins.argmax(axis=1)]
 
 
 def with_copies(

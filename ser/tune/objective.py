@@ -23,7 +23,13 @@ from ser.evaluation.folds import fit_on
 from ser.evaluation.metrics import METRICS, Metric
 from ser.evaluation.parallel import Job, Workers, run_fits
 from ser.models.partial_fit import EpochFit, has_epochs, trains_by_epochs
-from ser.models.pipeline import originals, predict_emotions, with_copies, without_probabilities
+from ser.models.pipeline import (
+    originals,
+    predict_emotions,
+    predicted,
+    with_copies,
+    without_probabilities,
+)
 from ser.train import build
 from ser.tune.space import SearchSpace
 
@@ -223,5 +229,5 @@ def _fold_score(
 def _score_of(fitted: Pipeline, data: Dataset, rows: np.ndarray, metric: Metric) -> float:
     X, y = originals(data.features)[rows], data.labels[rows]
     if not metric.needs_proba:
-        return metric(y, fitted.predict(X))
+        return metric(y, predicted(fitted, X))
     return metric(y, *predict_emotions(fitted, X, data.emotions), data.emotions)

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from ser.core.errors import SerError
@@ -25,7 +26,7 @@ from ser.models.calibration import (
 from ser.models.ensemble import Ensemble
 from ser.models.grouped import inner_folds
 from ser.models.kernel_ridge import KernelRidgeClassifier
-from ser.models.pipeline import build_pipeline, fit, predict_emotions
+from ser.models.pipeline import build_pipeline, fit, predict_emotions, predicted
 from ser.models.shared_kernel import SharedKernel, decisions
 
 
@@ -77,6 +78,31 @@ def test_machines_that_share_a_kernel_are_those_that_do_not(gamma, dtype, monkey
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
     assert shared.temperature_ == pytest.approx(alone.temperature_, rel=1e-9)
     np.testing.assert_allclose(shared.predict_proba(X), alone.predict_proba(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("emotions", ["ab", "abcd"])
+@pytest.mark.parametrize(
+    "machine",
+    [
+        SVC(C=10.0, break_ties=True),
+        SVC(C=0.1, gamma=0.02, class_weight="balanced", break_ties=True),
+        SVC(C=1e-9, gamma="auto", break_ties=True),  # all votes are ties
+        SVC(gamma=0.02),
+        SVC(kernel="linear", break_ties=True),
+    ],
+)
+@pytest.mark.parametrize("scaler", [StandardScaler(), None])
+def test_a_pipelines_machine_is_scikit_learns(scaler, machine, emotions):
+    X, y, _ = voices(3, n_actors=8, emotions=emotions, n_clips=8)
+    X = X.astype(np.float32)
+    steps = [("scaler", scaler)] * (scaler is not None)
+    pipeline = Pipeline([*steps, ("classifier", machine)])
+    ours, plain = fit(pipeline, X[::2], y[::2]), clone(pipeline).fit(X[::2], y[::2])
+    assert vars(ours[-1]).keys() == vars(plain[-1]).keys()
+    for name, value in vars(plain[-1]).items():
+        np.testing.assert_array_equal(vars(ours[-1])[name], value, err_msg=name)
+    np.testing.assert_array_equal(predicted(ours, X), plain.predict(X))
+    np.testing.assert_array_equal(ours.predict(X), plain.predict(X))
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
