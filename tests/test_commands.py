@@ -36,7 +36,6 @@ REWRITTEN = [  # pattern, what stands there instead
     (r"tuner\.n_trials=\d+", "tuner.n_trials=3"),  # from here on: fewer of the same
     (r"tuner\.timeout=60", "tuner.timeout=5"),
     (r"svm,knn,random_forest,mlp seed=1,2,3", "svm,knn seed=1,2"),
-    (r"augmentation\.seed=1,2,3,4,5", "augmentation.seed=1,2"),
     (r"--clips 10000$", "--clips 1000"),
 ]
 ELSEWHERE = [  # pattern, why it is not run here
