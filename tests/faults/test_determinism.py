@@ -4,8 +4,6 @@ Workers, threads of BLAS around the call and a second run may change nothing; no
 which a clip comes to its vector, from the store or in front of a trained model.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,13 +119,13 @@ def test_vector_is_the_same_by_any_way_to_it(name, demo_root, tmp_path):
     served, few = EmotionModel(), paths[:6]
     served.model = model
     recordings = [Recording(path) for path in few]
-    shown, windows = SimpleNamespace(trained=model, emotions=model.emotions), Windows(600, 600)
+    windows = Windows(600, 600)
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):
             list(model.predict(recordings, n_jobs=1))
             served.predict(None, pd.DataFrame({"path": few}))
             for path in few:
-                ser.app.predict_and_draw(shown, windows, path)
+                ser.app.predict_and_draw(model, model, windows, path)
     assert len(model.pipeline.vectors) == 36
     for way, vectors in enumerate(np.reshape(model.pipeline.vectors, (6, *wanted.shape))):
         assert vectors.tobytes() == wanted.tobytes(), way
