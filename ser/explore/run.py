@@ -97,7 +97,7 @@ def _explored(cfg: DictConfig, data: Dataset, prosody: ProsodyFeatures) -> Explo
     by_clip = clip_quality(data, pd.DataFrame(spoken.X, columns=list(spoken.names)))
     single = by_clip.loc[by_clip["duplicate_of"] == "", "path"].tolist()
     near = copies.near_copies(single, n_jobs=cfg.compute.n_jobs)
-    by_clip["near_copy_of"] = by_clip["path"].map(near).fillna("")
+    by_clip["near_copy_of"] = [near.get(path, "") for path in by_clip["path"]]
     with bar(total=measure.STEPS, desc="Measuring") as drawn:
         return measure.explore_corpus(
             data,

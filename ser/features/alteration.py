@@ -57,18 +57,7 @@ class AlteredFeatures(OtherSound):
     version: ClassVar[int] = 1
 
     def sound(self, y: np.ndarray, sr: int) -> np.ndarray:
-        """The altered clip: what a person would listen to.
-
-        Parameters
-        ----------
-        y : (n_samples,) float32
-        sr : int
-            Hz.
-
-        Returns
-        -------
-        (n_altered,) float32
-        """
+        """The altered clip, (n_altered,) float32: see `OtherSound.sound`."""
         key = f"{self.kind} {self.value} ".encode() + np.ascontiguousarray(y, "<f4").tobytes()
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
         change = KINDS[self.kind].change or partial(add_babble, voices=self.voices)
